@@ -1,0 +1,3 @@
+//! The only crate that waits: drivers, tasks, timers, buffers, endpoints, sockets.
+
+pub mod probe;

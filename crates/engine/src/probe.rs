@@ -1,0 +1,141 @@
+//! The one place where somebody may look on: calls and messages arrive here.
+//!
+//! The engine reports what it asked the kernel, services report where their messages begin and
+//! end. Neither knows who listens. With nobody listening each report costs one branch.
+//!
+//! Order of calls, for one connection: [`Probe::opened`] first; then any number of
+//! [`Probe::call`] and [`Probe::message`]; [`Probe::closing`] while the descriptor is still
+//! open; [`Probe::closed`] last, and nothing after it. [`Probe::listening`] comes before the
+//! first connection of its listener, [`Probe::flush`] whenever the thread is about to wait.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+/// Makes one [`Probe`] for each thread that drives connections.
+pub trait ProbeSource: Send + Sync {
+    /// A probe for the calling thread.
+    fn probe(&self) -> Box<dyn Probe>;
+}
+
+/// What is told to the one who looks on. One a thread; it must not block.
+pub trait Probe {
+    /// A listener is bound and accepts from now on. The descriptor may be given socket options.
+    fn listening(&self, fd: BorrowedFd<'_>, local: SocketAddr);
+    /// A connection exists.
+    fn opened(&self, fd: BorrowedFd<'_>, connection: &Opened);
+    /// A call to the kernel ended.
+    fn call(&self, conn: ConnId, call: &Call);
+    /// The program meant `range` of its stream, in bytes from the stream's start, as one message.
+    fn message(
+        &self,
+        conn: ConnId,
+        direction: Direction,
+        range: Range<u64>,
+        label: fmt::Arguments<'_>,
+    );
+    /// The connection is about to be closed: the last moment to ask the kernel about it.
+    fn closing(&self, conn: ConnId, fd: BorrowedFd<'_>);
+    /// The descriptor is closed; nothing more comes for this connection.
+    fn closed(&self, conn: ConnId);
+    /// The thread is about to wait: hand on what was gathered.
+    fn flush(&self);
+}
+
+/// Names one connection for the life of the process; numbers are never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId(pub u64);
+
+/// Who began the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It was accepted here.
+    Server,
+    /// It was connected from here.
+    Client,
+}
+
+/// A new connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Opened {
+    /// Its name from now on.
+    pub conn: ConnId,
+    /// Who began it.
+    pub role: Role,
+    /// Our address.
+    pub local: SocketAddr,
+    /// The peer's address.
+    pub peer: SocketAddr,
+    /// When accept or connect returned.
+    pub at: Stamp,
+}
+
+/// Which way bytes flow, seen from this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the peer to us.
+    Received,
+    /// From us to the peer.
+    Sent,
+}
+
+/// What was asked of the kernel. The name is that of the call a C program would make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// `accept(2)`
+    Accept,
+    /// `connect(2)`
+    Connect,
+    /// `recv(2)`
+    Recv,
+    /// `send(2)`
+    Send,
+    /// `sendfile(2)`
+    SendFile,
+    /// `shutdown(2)` of our sending half
+    ShutdownWrite,
+    /// `close(2)`
+    Close,
+}
+
+/// One call to the kernel that ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// What was asked.
+    pub operation: Operation,
+    /// When it was asked.
+    pub start: Stamp,
+    /// When its result was known.
+    pub end: Stamp,
+    /// How many bytes the call offered or had room for; 0 where that has no meaning.
+    pub asked: u64,
+    /// How many bytes it moved, or the error number.
+    pub result: Result<u64, i32>,
+    /// The offset in the stream, in that call's direction, of the first byte it moved.
+    pub offset: u64,
+}
+
+/// A moment: nanoseconds of `CLOCK_REALTIME` since 1970, the clock the kernel stamps packets with.
+///
+/// Wall-clock time, so that calls and packets share one axis; nothing waits by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stamp(pub u64);
+
+impl Stamp {
+    /// This moment.
+    #[must_use]
+    pub fn now() -> Stamp {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+        let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
+        Stamp(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+    }
+
+    /// How long after `earlier` this is; zero if it is not later.
+    #[must_use]
+    pub fn since(self, earlier: Stamp) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}

@@ -1,0 +1,263 @@
+//! What the eye saw of one connection, in the order it saw it: the only thing the views read.
+//!
+//! No socket and no clock here. Offsets are bytes of a direction's stream, counted from 0 and
+//! never wrapping; SYN stands before offset 0 and FIN behind the last byte.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use sockeye_engine::probe::{Call, ConnId, Direction, Opened, Role, Stamp};
+use sockeye_wire::tcp::{Flags, State};
+
+/// One message of the program, as the service named it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// When the service said so.
+    pub at: Stamp,
+    /// Which way it went.
+    pub direction: Direction,
+    /// Its place in that direction's stream.
+    pub range: Range<u64>,
+    /// What to call it; bytes of a peer, not yet fit for a terminal.
+    pub label: Box<str>,
+}
+
+/// One TCP segment that crossed the wire, already placed on the byte axis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// When the kernel stamped it.
+    pub at: Stamp,
+    /// Which way it went.
+    pub direction: Direction,
+    /// The sequence number as it stood in the header.
+    pub seq: u32,
+    /// Its payload's place in the stream; empty for a bare ACK.
+    pub range: Range<u64>,
+    /// Flags of the header.
+    pub flags: Flags,
+    /// The acknowledgement: the offset in the opposite stream up to which bytes have arrived.
+    pub ack: Option<Ack>,
+    /// The window in bytes, scaled where the scale is known.
+    pub window: u32,
+    /// What sets it apart.
+    pub mark: Mark,
+}
+
+/// How far an ACK reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ack {
+    /// Every byte below this offset has arrived.
+    pub offset: u64,
+    /// The peer's FIN has arrived too.
+    pub fin: bool,
+}
+
+/// What sets a segment apart from fresh data in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mark {
+    /// Nothing.
+    #[default]
+    None,
+    /// All of it had been sent before.
+    Retransmission,
+    /// One byte below what was acknowledged, to ask whether the other end still lives.
+    KeepAlive,
+    /// A segment before it is missing from what was captured.
+    Gap,
+}
+
+/// A step of one end's RFC 9293 §3.3.2 state machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateChange {
+    /// When.
+    pub at: Stamp,
+    /// Which end: the role of the end that changed.
+    pub end: Role,
+    /// The state it left.
+    pub from: State,
+    /// The state it is in now.
+    pub to: State,
+    /// Whether a packet or the kernel showed it, or it was concluded.
+    pub certainty: Certainty,
+}
+
+/// How a state is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certainty {
+    /// A segment, or the kernel's own word.
+    Exact,
+    /// Concluded from calls.
+    Inferred,
+}
+
+/// What the kernel knew about the connection when it was about to be closed (`TCP_INFO`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KernelFacts {
+    /// Our end's state.
+    pub state: Option<State>,
+    /// Smoothed round-trip time in microseconds.
+    pub rtt_us: Option<u32>,
+    /// Segments sent again in the connection's life.
+    pub retransmits: Option<u32>,
+    /// Bytes of ours the peer has acknowledged.
+    pub bytes_acked: Option<u64>,
+    /// Bytes received in order.
+    pub bytes_received: Option<u64>,
+    /// Segments sent and received.
+    pub segments: Option<(u32, u32)>,
+    /// Maximum segment sizes, ours to send and the peer's.
+    pub mss: Option<(u32, u32)>,
+    /// Bytes waiting in our receive queue that were never read.
+    pub unread: Option<u32>,
+    /// Bytes in our send queue the peer has not acknowledged.
+    pub unacked: Option<u32>,
+    /// Microseconds the sender was limited by the peer's window and by its own send buffer.
+    pub limited_us: Option<(u64, u64)>,
+}
+
+/// What became of our end after close, asked of `sock_diag`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Aftermath {
+    /// When it was asked.
+    pub at: Stamp,
+    /// The end's state; `Closed` if the kernel has forgotten it.
+    pub state: State,
+    /// Milliseconds until TIME-WAIT ends, where it is in TIME-WAIT.
+    pub remaining_ms: Option<u32>,
+}
+
+/// Where an initial sequence number comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IsnSource {
+    /// From the captured SYN.
+    Packet,
+    /// From `TCP_SAVED_SYN`.
+    SavedSyn,
+}
+
+/// One thing that happened on a connection.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A call of this process.
+    Call(Call),
+    /// A segment on the wire.
+    Segment(Segment),
+    /// An end changed its state.
+    State(StateChange),
+}
+
+/// Everything kept about one connection.
+#[derive(Debug)]
+pub struct History {
+    /// Its name; absent if only packets were seen (it was never accepted).
+    pub conn: Option<ConnId>,
+    /// Our role.
+    pub role: Role,
+    /// Our address.
+    pub local: SocketAddr,
+    /// The peer's.
+    pub peer: SocketAddr,
+    /// When accept or connect returned.
+    pub opened: Option<Stamp>,
+    /// When our close returned.
+    pub closed: Option<Stamp>,
+    /// Calls, segments and state changes by time.
+    pub events: Kept<Event>,
+    /// Messages by time.
+    pub messages: Kept<Message>,
+    /// Initial sequence numbers, received direction and sent direction.
+    pub isn: [Option<(u32, IsnSource)>; 2],
+    /// The kernel's last word before close.
+    pub kernel: Option<KernelFacts>,
+    /// What became of our end after it.
+    pub aftermath: Option<Aftermath>,
+    /// Whether segments were captured at all.
+    pub captured: bool,
+    /// Records known to be lost: calls dropped because the eye was too slow, packets the kernel dropped.
+    pub lost: Loss,
+    /// Totals that stay true when `events` had to leave something out.
+    pub totals: Totals,
+}
+
+/// What the eye itself missed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loss {
+    /// Records of calls and messages.
+    pub calls: u64,
+    /// Packets, over all connections of the capture while this one was open.
+    pub packets: u64,
+}
+
+/// Sums over the whole connection; index 0 received, 1 sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Bytes moved by calls.
+    pub bytes: [u64; 2],
+    /// Calls that moved bytes.
+    pub calls: [u64; 2],
+    /// Messages.
+    pub messages: [u64; 2],
+    /// Segments.
+    pub segments: [u64; 2],
+    /// Retransmissions.
+    pub retransmissions: [u64; 2],
+}
+
+/// The first and the last of a sequence that may be longer than memory allows.
+#[derive(Debug)]
+pub struct Kept<T> {
+    head: Vec<T>,
+    tail: VecDeque<T>,
+    /// How many of each end are kept.
+    keep: usize,
+    left_out: u64,
+}
+
+impl<T> Kept<T> {
+    /// Keeps the first `keep` and the last `keep`.
+    #[must_use]
+    pub fn new(keep: usize) -> Kept<T> {
+        Kept { head: Vec::new(), tail: VecDeque::new(), keep, left_out: 0 }
+    }
+
+    /// Adds one at the end.
+    pub fn push(&mut self, item: T) {
+        if self.head.len() < self.keep {
+            self.head.push(item);
+            return;
+        }
+        if self.tail.len() == self.keep {
+            self.tail.pop_front();
+            self.left_out += 1;
+        }
+        self.tail.push_back(item);
+    }
+
+    /// The first ones kept.
+    pub fn head(&self) -> impl Iterator<Item = &T> {
+        self.head.iter()
+    }
+
+    /// How many between the first and the last were left out.
+    #[must_use]
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// The last ones kept, after those left out.
+    pub fn tail(&self) -> impl Iterator<Item = &T> {
+        self.tail.iter()
+    }
+
+    /// All that is kept, in order, over the hole if there is one.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.head.iter().chain(self.tail.iter())
+    }
+
+    /// How many were ever pushed.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.head.len() as u64 + self.tail.len() as u64 + self.left_out
+    }
+}
