@@ -1,1 +1,4 @@
-//! Bytes with meaning, without HTTP: ranges, escapes, packets, TCP sequence numbers and states. Pure: no socket, no clock, no thread.
+//! Bytes with meaning, without HTTP: escapes, packets, TCP sequence numbers and states.
+//! Pure: no socket, no clock, no thread, no terminal.
+
+pub mod tcp;

@@ -1,0 +1,10 @@
+//! TCP as RFC 9293 has it: sequence numbers, flags, states, and the reading of a connection
+//! from the segments that crossed the wire.
+
+mod flags;
+mod seq;
+mod state;
+
+pub use flags::Flags;
+pub use seq::Seq;
+pub use state::State;
