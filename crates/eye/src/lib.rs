@@ -1,1 +1,5 @@
 //! Seeing: records of calls, messages and segments, joined on one byte axis and drawn.
+
+pub mod capture;
+pub mod kernel;
+pub mod record;

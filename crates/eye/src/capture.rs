@@ -1,0 +1,211 @@
+//! Segments of our own ports, straight from the kernel (packet(7)).
+//!
+//! One ring for all interfaces. Which packets get in is decided in the kernel by [`filter`], how
+//! they are read from shared memory in [`ring`]; here the socket is put together and asked.
+//! Needs `CAP_NET_RAW`; without it [`Capture::open`] says so and nothing else is lost.
+
+pub mod filter;
+mod ring;
+
+use std::env;
+use std::io;
+use std::mem;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use thiserror::Error;
+
+pub use ring::{Packet, Ring, RingSize, packets};
+
+use crate::kernel::{get_option, length_of, set_option};
+use filter::Filter;
+
+/// A packet socket that sees the segments of a few ports.
+#[derive(Debug)]
+pub struct Capture {
+    socket: OwnedFd,
+    ring: Ring,
+}
+
+/// Why segments can't be captured. The system's doing, not the peer's.
+#[derive(Debug, Error)]
+pub enum CaptureError {
+    /// The process lacks `CAP_NET_RAW`.
+    #[error("no packet capture (CAP_NET_RAW is missing)")]
+    NotPermitted {
+        /// This program's file, to which the capability can be given.
+        program: PathBuf,
+    },
+    /// More ports than a filter holds.
+    #[error("no packet capture: {ports} ports are more than {}", filter::MAX_PORTS)]
+    TooManyPorts {
+        /// How many were asked for.
+        ports: usize,
+    },
+    /// The kernel refused something else.
+    #[error("no packet capture: {operation}: {source}")]
+    System {
+        /// Which call.
+        operation: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+impl CaptureError {
+    /// What the user can do about it, as one clause; `None` if nothing is known to help.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            CaptureError::NotPermitted { program } => Some(format!(
+                "sudo setcap cap_net_raw+ep {}, or run with sudo",
+                shell_quoted(&program.to_string_lossy())
+            )),
+            CaptureError::TooManyPorts { .. } | CaptureError::System { .. } => None,
+        }
+    }
+}
+
+impl Capture {
+    /// Starts to capture the segments to and from these listeners' ports.
+    ///
+    /// If all of them are bound to loopback, only `lo` is looked at. Address and port are not
+    /// compared here beyond the port: a packet of another program on the same port but another
+    /// address of this machine comes too.
+    ///
+    /// # Errors
+    /// [`CaptureError::NotPermitted`] without `CAP_NET_RAW`; [`CaptureError::System`] if the
+    /// kernel has no packet sockets or no memory for the ring.
+    pub fn open(listeners: &[SocketAddr], size: RingSize) -> Result<Capture, CaptureError> {
+        // SOCK_DGRAM: the link header is cut off, whatever the interface, so a packet begins at
+        // its network header. Protocol 0: nothing comes in before the filter stands.
+        let socket = rustix::net::socket_with(
+            AddressFamily::PACKET,
+            SocketType::DGRAM,
+            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+            None,
+        )
+        .map_err(|errno| match errno {
+            rustix::io::Errno::PERM | rustix::io::Errno::ACCESS => CaptureError::NotPermitted {
+                program: env::current_exe().unwrap_or_else(|_| PathBuf::from("sockeye")),
+            },
+            errno => CaptureError::System {
+                operation: "socket",
+                source: errno.into(),
+            },
+        })?;
+        attach(socket.as_fd(), listeners)?;
+        let version = libc::tpacket_versions::TPACKET_V3 as libc::c_int;
+        set_option(
+            socket.as_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_VERSION,
+            &version,
+        )
+        .map_err(system("PACKET_VERSION"))?;
+        let ring = Ring::map(socket.as_fd(), size).map_err(system("PACKET_RX_RING"))?;
+        bind(socket.as_fd(), listeners)?;
+        Ok(Capture { socket, ring })
+    }
+
+    /// Captures these listeners' ports instead, from now on; what is in the ring stays there.
+    ///
+    /// # Errors
+    /// As [`Capture::open`]; then the former listeners are captured still.
+    pub fn watch(&mut self, listeners: &[SocketAddr]) -> Result<(), CaptureError> {
+        attach(self.socket.as_fd(), listeners)?;
+        bind(self.socket.as_fd(), listeners)
+    }
+
+    /// Calls `each` for all packets of the blocks the kernel has handed over; never blocks.
+    pub fn drain(&mut self, mut each: impl FnMut(Packet<'_>)) {
+        self.ring.drain(&mut each);
+    }
+
+    /// How many packets the kernel had no room for since this was last asked.
+    #[must_use]
+    pub fn take_dropped(&self) -> u64 {
+        let mut statistics = [0; size_of::<libc::tpacket_stats_v3>()];
+        let read = get_option(
+            self.socket.as_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_STATISTICS,
+            &mut statistics,
+        );
+        // tp_packets, tp_drops, tp_freeze_q_cnt
+        match (
+            read,
+            statistics.get(4..8).and_then(|drops| drops.try_into().ok()),
+        ) {
+            (Ok(8..), Some(drops)) => u64::from(u32::from_ne_bytes(drops)),
+            _ => 0,
+        }
+    }
+}
+
+impl AsFd for Capture {
+    /// Readable when the kernel has handed over a block.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn system(operation: &'static str) -> impl Fn(io::Error) -> CaptureError {
+    move |source| CaptureError::System { operation, source }
+}
+
+fn attach(socket: BorrowedFd<'_>, listeners: &[SocketAddr]) -> Result<(), CaptureError> {
+    let mut ports: Vec<u16> = listeners.iter().map(SocketAddr::port).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    let filter =
+        Filter::for_ports(&ports).ok_or(CaptureError::TooManyPorts { ports: ports.len() })?;
+    filter.attach(socket).map_err(system("SO_ATTACH_FILTER"))
+}
+
+/// Binds to `lo` if nothing else can carry these listeners' packets, else to all interfaces.
+fn bind(socket: BorrowedFd<'_>, listeners: &[SocketAddr]) -> Result<(), CaptureError> {
+    let only_loopback = listeners.iter().all(|listener| is_loopback(listener.ip()));
+    let interface = match only_loopback {
+        true => rustix::net::netdevice::name_to_index(socket, "lo").unwrap_or(0),
+        false => 0,
+    };
+    // SAFETY: `sockaddr_ll` is made of integers, for which zero is a value.
+    let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
+    address.sll_family = AF_PACKET;
+    // Taps for one protocol don't get what leaves this machine; only those for all do.
+    address.sll_protocol = ETH_P_ALL.to_be();
+    address.sll_ifindex = interface.try_into().unwrap_or(0);
+    // SAFETY: the pointer and length are those of `address`, which the kernel only reads.
+    let result = unsafe {
+        libc::bind(
+            socket.as_raw_fd(),
+            (&raw const address).cast(),
+            length_of::<libc::sockaddr_ll>(),
+        )
+    };
+    match result {
+        0 => Ok(()),
+        _ => Err(system("bind")(io::Error::last_os_error())),
+    }
+}
+
+/// As wide as they are in `sockaddr_ll`.
+const AF_PACKET: u16 = 17;
+const ETH_P_ALL: u16 = 3;
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+/// A path as one word of a shell's command line.
+fn shell_quoted(path: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    if path.chars().all(plain) {
+        path.to_owned()
+    } else {
+        format!("'{}'", path.replace('\'', r"'\''"))
+    }
+}

@@ -1,0 +1,251 @@
+//! The classic BPF program that lets only headers of our own ports' segments into the ring.
+//!
+//! It runs in the kernel on every packet of every interface, so it decides early. Seen by a
+//! `SOCK_DGRAM` packet socket a packet begins at its network header. What passes:
+//!
+//! - IPv4 with TCP, not a fragment. Of a fragmented segment no piece passes, since the first
+//!   would show a wrong length and the rest no ports; TCP sets DF, so this is rare.
+//! - IPv6 where TCP follows the fixed header directly; extension headers are not walked.
+//! - What leaves this machine by its source port, what arrives by its destination port, so that
+//!   our own connections to the same port of other machines stay out. On loopback either.
+//! - On loopback each packet once: the copy that arrives. The copy that leaves comes first but
+//!   both are the same packet.
+//! - Nothing on its way to another host.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use libc::sock_filter;
+
+use crate::kernel::length_of;
+
+/// The most ports one filter holds: its jumps reach 255 instructions.
+pub const MAX_PORTS: usize = 64;
+
+/// How many bytes of each packet are kept: the longest IPv4 header (60) and TCP header (60) fit.
+pub const SNAP_LENGTH: u32 = 128;
+
+/// A filter, ready to be attached.
+#[derive(Clone)]
+pub struct Filter {
+    program: Vec<sock_filter>,
+}
+
+impl Filter {
+    /// A filter for these ports; `None` if they are more than [`MAX_PORTS`].
+    #[must_use]
+    pub fn for_ports(ports: &[u16]) -> Option<Filter> {
+        (ports.len() <= MAX_PORTS).then(|| Filter {
+            program: assemble(&source(ports)),
+        })
+    }
+
+    /// Puts the filter on a socket, in place of a former one.
+    pub(super) fn attach(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        let program = libc::sock_fprog {
+            len: u16::try_from(self.program.len()).unwrap_or(u16::MAX),
+            filter: self.program.as_ptr().cast_mut(),
+        };
+        // SAFETY: `filter` points to `len` instructions, which live as long as `self`; the
+        // kernel checks and copies them and writes nothing.
+        let result = unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_ATTACH_FILTER,
+                (&raw const program).cast(),
+                length_of::<libc::sock_fprog>(),
+            )
+        };
+        match result {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Filter")
+            .field("instructions", &self.program.len())
+            .finish()
+    }
+}
+
+/// One line of the program before its jumps are counted out.
+#[derive(Clone, Copy)]
+enum Line {
+    /// Load, store or return: code and operand.
+    Do(u32, u32),
+    /// Compare the accumulator and jump: code, operand, where to if so; else go on.
+    If(u32, u32, Label),
+    /// Jump.
+    Go(Label),
+    /// A place to jump to.
+    At(Label),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Label {
+    Outgoing,
+    Protocol,
+    V4,
+    V6,
+    Ports,
+    Source,
+    Drop,
+    Accept,
+}
+
+const LOAD_WORD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+const LOAD_HALF: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_ABS;
+const LOAD_BYTE: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
+const LOAD_HALF_BEHIND_HEADER: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_IND;
+const HEADER_LENGTH: u32 = libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH;
+const LOAD_KEPT: u32 = libc::BPF_LD | libc::BPF_MEM;
+const KEEP: u32 = libc::BPF_ST;
+const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+const ANY_BIT: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
+const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+
+/// Scratch words of the program.
+const SOURCE: u32 = 0;
+const DESTINATION: u32 = 1;
+
+fn source(ports: &[u16]) -> Vec<Line> {
+    use Line::{At, Do, Go, If};
+    // What the kernel knows about a packet is loaded from beyond SKF_AD_OFF (linux/filter.h).
+    let about = |what: libc::c_int| (libc::SKF_AD_OFF + what).cast_unsigned();
+    let tcp = libc::IPPROTO_TCP.cast_unsigned();
+    let to_another_host = u32::from(libc::PACKET_OTHERHOST);
+    let outgoing = u32::from(libc::PACKET_OUTGOING);
+    let loopback = u32::from(libc::ARPHRD_LOOPBACK);
+    let one_of_ours = || {
+        ports
+            .iter()
+            .map(|&port| If(EQUAL, u32::from(port), Label::Accept))
+    };
+
+    let mut lines = vec![
+        Do(LOAD_WORD, about(libc::SKF_AD_PKTTYPE)),
+        If(EQUAL, to_another_host, Label::Drop),
+        If(EQUAL, outgoing, Label::Outgoing),
+        Go(Label::Protocol),
+        At(Label::Outgoing),
+        Do(LOAD_WORD, about(libc::SKF_AD_HATYPE)),
+        If(EQUAL, loopback, Label::Drop),
+        At(Label::Protocol),
+        Do(LOAD_WORD, about(libc::SKF_AD_PROTOCOL)),
+        If(EQUAL, libc::ETH_P_IP.cast_unsigned(), Label::V4),
+        If(EQUAL, libc::ETH_P_IPV6.cast_unsigned(), Label::V6),
+        Go(Label::Drop),
+        At(Label::V4),
+        // RFC 791 §3.1: more-fragments flag and fragment offset.
+        Do(LOAD_HALF, 6),
+        If(ANY_BIT, 0x3fff, Label::Drop),
+        Do(HEADER_LENGTH, 0),
+        Do(LOAD_HALF_BEHIND_HEADER, 0),
+        Do(KEEP, SOURCE),
+        Do(LOAD_HALF_BEHIND_HEADER, 2),
+        Do(KEEP, DESTINATION),
+        Do(LOAD_BYTE, 9),
+        If(EQUAL, tcp, Label::Ports),
+        Go(Label::Drop),
+        At(Label::V6),
+        Do(LOAD_HALF, 40),
+        Do(KEEP, SOURCE),
+        Do(LOAD_HALF, 42),
+        Do(KEEP, DESTINATION),
+        Do(LOAD_BYTE, 6),
+        If(EQUAL, tcp, Label::Ports),
+        Go(Label::Drop),
+        At(Label::Ports),
+        Do(LOAD_WORD, about(libc::SKF_AD_PKTTYPE)),
+        If(EQUAL, outgoing, Label::Source),
+        Do(LOAD_KEPT, DESTINATION),
+    ];
+    lines.extend(one_of_ours());
+    lines.extend([
+        Do(LOAD_WORD, about(libc::SKF_AD_HATYPE)),
+        If(EQUAL, loopback, Label::Source),
+        Go(Label::Drop),
+        At(Label::Source),
+        Do(LOAD_KEPT, SOURCE),
+    ]);
+    lines.extend(one_of_ours());
+    lines.extend([
+        At(Label::Drop),
+        Do(RETURN, 0),
+        At(Label::Accept),
+        Do(RETURN, SNAP_LENGTH),
+    ]);
+    lines
+}
+
+/// Turns labels into distances; a label itself takes no instruction.
+fn assemble(lines: &[Line]) -> Vec<sock_filter> {
+    let takes_one = |line: &&Line| !matches!(line, Line::At(_));
+    let place_of = |label: Label| {
+        let index = lines
+            .iter()
+            .position(|line| matches!(line, Line::At(at) if *at == label));
+        let index = index.expect("every label that is jumped to stands in the program");
+        lines.iter().take(index).filter(takes_one).count()
+    };
+    lines
+        .iter()
+        .filter(takes_one)
+        .enumerate()
+        .map(|(here, line)| match *line {
+            Line::Do(code, operand) => instruction(code, 0, operand),
+            Line::If(code, operand, label) => {
+                let distance = u8::try_from(place_of(label) - here - 1)
+                    .expect("MAX_PORTS keeps every jump within 255 instructions");
+                instruction(code, distance, operand)
+            }
+            Line::Go(label) => {
+                let distance = u32::try_from(place_of(label) - here - 1)
+                    .expect("a program is shorter than 4096 instructions");
+                instruction(libc::BPF_JMP | libc::BPF_JA, 0, distance)
+            }
+            Line::At(_) => unreachable!("labels were left out above"),
+        })
+        .collect()
+}
+
+fn instruction(code: u32, if_so: u8, operand: u32) -> sock_filter {
+    let code = u16::try_from(code).expect("BPF codes are 16 bits wide");
+    sock_filter {
+        code,
+        jt: if_so,
+        jf: 0,
+        k: operand,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_filter_is_within_the_kernels_limits() {
+        let ports: Vec<u16> = (1..=64).collect();
+        let filter = Filter::for_ports(&ports).unwrap();
+        assert!(filter.program.len() < 200, "{}", filter.program.len());
+        let too_many: Vec<u16> = (1..=65).collect();
+        assert!(Filter::for_ports(&too_many).is_none());
+    }
+
+    #[test]
+    fn the_kernel_accepts_the_filter_for_any_number_of_ports() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        for count in [0, 1, 2, 63, 64] {
+            let ports: Vec<u16> = (1..=count).collect();
+            use std::os::fd::AsFd;
+            Filter::for_ports(&ports)
+                .unwrap()
+                .attach(socket.as_fd())
+                .unwrap();
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What the tests with real sockets share.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::env;
+use std::io::Write;
+use std::os::fd::AsFd;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::thread::{CapabilitySet, capabilities};
+
+/// Says that a test was not run, past the test harness, or fails if that is not allowed.
+pub fn skip(test: &str, reason: &str) {
+    assert!(
+        env::var_os("SOCKEYE_NO_SKIP").is_none(),
+        "{test} may not be skipped: {reason}"
+    );
+    // Written directly: the harness would swallow what print macros write.
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
+}
+
+/// Whether this thread may capture; says so if not.
+pub fn may_capture(test: &str) -> bool {
+    let may = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::NET_RAW));
+    if !may {
+        skip(test, "CAP_NET_RAW is missing");
+    }
+    may
+}
+
+/// Takes `CAP_NET_RAW` from the calling thread; threads it starts afterwards lack it too.
+pub fn drop_net_raw() {
+    let mut sets = capabilities(None).unwrap();
+    sets.effective.remove(CapabilitySet::NET_RAW);
+    sets.permitted.remove(CapabilitySet::NET_RAW);
+    sets.inheritable.remove(CapabilitySet::NET_RAW);
+    rustix::thread::set_capabilities(None, sets).unwrap();
+}
+
+/// Waits until the descriptor is readable.
+pub fn wait_readable(fd: impl AsFd) {
+    poll(&mut [PollFd::new(&fd, PollFlags::IN)], None).unwrap();
+}
