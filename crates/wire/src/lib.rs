@@ -1,4 +1,6 @@
 //! Bytes with meaning, without HTTP: escapes, packets, TCP sequence numbers and states.
 //! Pure: no socket, no clock, no thread, no terminal.
 
+pub mod escape;
+pub mod packet;
 pub mod tcp;

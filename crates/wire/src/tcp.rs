@@ -4,7 +4,9 @@
 mod flags;
 mod seq;
 mod state;
+mod tracker;
 
 pub use flags::Flags;
 pub use seq::Seq;
 pub use state::State;
+pub use tracker::{AckPoint, Change, Changes, End, Mark, Placed, Tracker};

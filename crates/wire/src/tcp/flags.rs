@@ -128,10 +128,7 @@ mod tests {
 
     #[test]
     fn flags_are_named_in_the_order_people_say_them() {
-        assert_eq!(
-            (Flags::ACK | Flags::FIN | Flags::PSH).to_string(),
-            "FIN+ACK"
-        );
+        assert_eq!((Flags::ACK | Flags::FIN | Flags::PSH).to_string(), "FIN+ACK");
         assert_eq!((Flags::ACK | Flags::RST).to_string(), "RST+ACK");
         assert_eq!(Flags::NONE.to_string(), "");
     }

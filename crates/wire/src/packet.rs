@@ -1,0 +1,207 @@
+//! From a captured frame down to its TCP segment: Ethernet or bare IP, version 4 or 6.
+//!
+//! Captures are cut short and segments are larger than any wire would carry, so lengths come
+//! from the IP header and, where that has none, from what the capture says the frame had.
+
+use std::net::SocketAddr;
+
+use etherparse::{
+    Ethernet2HeaderSlice, LaxIpSlice, SingleVlanHeaderSlice, TcpHeaderSlice, TcpOptionElement,
+    ether_type, ip_number,
+};
+
+use crate::tcp::{Flags, Seq};
+
+/// The header of one TCP segment, and how much payload followed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Who sent it.
+    pub source: SocketAddr,
+    /// Who is to receive it.
+    pub destination: SocketAddr,
+    /// The sequence number of its first byte, or of its SYN.
+    pub seq: Seq,
+    /// The next sequence number the sender expects; meaningless without [`Flags::ACK`].
+    pub ack: Seq,
+    /// Its control bits.
+    pub flags: Flags,
+    /// The window as it stands in the header, not scaled.
+    pub window: u16,
+    /// Bytes of payload on the wire, however few of them were captured.
+    pub payload: u32,
+    /// The shift count of the window-scale option (RFC 7323 §2.2).
+    pub window_scale: Option<u8>,
+    /// The maximum-segment-size option (RFC 9293 §3.7.1).
+    pub mss: Option<u16>,
+}
+
+/// What a frame begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// An Ethernet II header, as on `lo` and most interfaces.
+    Ethernet,
+    /// The IP header itself, as on `tun`.
+    Ip,
+}
+
+/// Why a frame has no TCP segment to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PacketError {
+    /// Less was captured than the headers need.
+    #[error("the capture ends inside a header")]
+    Short,
+    /// It carries neither IPv4 nor IPv6.
+    #[error("not an IP packet")]
+    NotIp,
+    /// It is IP but not TCP.
+    #[error("not a TCP segment")]
+    NotTcp,
+    /// It is one fragment of a larger packet; only the first has a TCP header.
+    #[error("a fragment of an IP packet")]
+    Fragment,
+    /// Its lengths contradict each other.
+    #[error("header lengths contradict each other")]
+    Malformed,
+}
+
+/// Reads the TCP segment in `frame`, the captured part of a frame that was `wire_len` bytes long.
+///
+/// The payload's length comes from the IP header. Where that is 0 (a segment-offload packet
+/// above 64 KiB: "BIG TCP", or an RFC 2675 jumbogram) it comes from `wire_len`.
+///
+/// # Errors
+///
+/// [`PacketError`] if the frame carries no TCP segment or its headers were cut off.
+///
+/// ```
+/// use etherparse::PacketBuilder;
+/// use sockeye_wire::packet::{Link, parse};
+///
+/// let builder = PacketBuilder::ipv4([127, 0, 0, 1], [127, 0, 0, 1], 64).tcp(4000, 80, 7, 1024);
+/// let mut bytes = Vec::new();
+/// builder.write(&mut bytes, b"GET /").unwrap();
+///
+/// let segment = parse(Link::Ip, &bytes, bytes.len()).unwrap();
+/// assert_eq!(segment.source, "127.0.0.1:4000".parse().unwrap());
+/// assert_eq!((segment.seq.0, segment.payload), (7, 5));
+/// ```
+pub fn parse(link: Link, frame: &[u8], wire_len: usize) -> Result<Segment, PacketError> {
+    let network = match link {
+        Link::Ip => frame,
+        Link::Ethernet => network_layer(frame)?,
+    };
+    let link_len = frame.len() - network.len();
+    let network_len = wire_len.max(frame.len()) - link_len;
+    let (ip, stopped) = LaxIpSlice::from_slice(network).map_err(|error| match error {
+        etherparse::err::ip::LaxHeaderSliceError::Len(_) => PacketError::Short,
+        etherparse::err::ip::LaxHeaderSliceError::Content(_) => PacketError::NotIp,
+    })?;
+    if stopped.is_some() {
+        return Err(PacketError::Malformed);
+    }
+    if ip.is_fragmenting_payload() {
+        return Err(PacketError::Fragment);
+    }
+    if ip.payload_ip_number() != ip_number::TCP {
+        return Err(PacketError::NotTcp);
+    }
+    let (ip_headers, total) = lengths(&ip, network_len);
+    let mut padded = [0; TCP_HEADER_MAX];
+    let header = tcp_header(ip.payload().payload, &mut padded)?;
+    let payload = total
+        .checked_sub(ip_headers)
+        .and_then(|rest| rest.checked_sub(header.slice().len()))
+        .ok_or(PacketError::Malformed)?;
+
+    let mut segment = Segment {
+        source: SocketAddr::new(ip.source_addr(), header.source_port()),
+        destination: SocketAddr::new(ip.destination_addr(), header.destination_port()),
+        seq: Seq(header.sequence_number()),
+        ack: Seq(header.acknowledgment_number()),
+        flags: Flags::from_bits(header.slice()[13]),
+        window: header.window_size(),
+        payload: u32::try_from(payload).map_err(|_| PacketError::Malformed)?,
+        window_scale: None,
+        mss: None,
+    };
+    if segment.flags.syn() {
+        for option in header.options_iterator().map_while(Result::ok) {
+            match option {
+                TcpOptionElement::WindowScale(shift) => segment.window_scale = Some(shift),
+                TcpOptionElement::MaximumSegmentSize(size) => segment.mss = Some(size),
+                _ => {}
+            }
+        }
+    }
+    Ok(segment)
+}
+
+/// Sixty bytes: the four bits of the data offset count words (RFC 9293 §3.1).
+const TCP_HEADER_MAX: usize = 60;
+
+/// Stacked VLAN tags beyond this are not walked through.
+const VLAN_TAGS_MAX: usize = 3;
+
+/// What follows the Ethernet header and any VLAN tags, if it is IP.
+fn network_layer(frame: &[u8]) -> Result<&[u8], PacketError> {
+    let header = Ethernet2HeaderSlice::from_slice(frame).map_err(|_| PacketError::Short)?;
+    let mut ether_type = header.ether_type();
+    let mut rest = &frame[header.slice().len()..];
+    for _ in 0..VLAN_TAGS_MAX {
+        match ether_type {
+            ether_type::VLAN_TAGGED_FRAME
+            | ether_type::PROVIDER_BRIDGING
+            | ether_type::VLAN_DOUBLE_TAGGED_FRAME => {
+                let tag =
+                    SingleVlanHeaderSlice::from_slice(rest).map_err(|_| PacketError::Short)?;
+                ether_type = tag.ether_type();
+                rest = &rest[tag.slice().len()..];
+            }
+            _ => break,
+        }
+    }
+    match ether_type {
+        ether_type::IPV4 | ether_type::IPV6 => Ok(rest),
+        _ => Err(PacketError::NotIp),
+    }
+}
+
+/// Bytes of the IP headers with their extensions, and of the whole packet.
+fn lengths(ip: &LaxIpSlice<'_>, network_len: usize) -> (usize, usize) {
+    let (headers, total) = match ip {
+        LaxIpSlice::Ipv4(v4) => {
+            let auth = v4.extensions().auth.as_ref().map_or(0, |auth| auth.slice().len());
+            (v4.header().slice().len() + auth, usize::from(v4.header().total_len()))
+        }
+        LaxIpSlice::Ipv6(v6) => {
+            let fixed = v6.header().slice().len();
+            let following = usize::from(v6.header().payload_length());
+            let total = if following == 0 { 0 } else { fixed + following };
+            (fixed + v6.extensions().slice().len(), total)
+        }
+    };
+    (headers, if total == 0 { network_len } else { total })
+}
+
+/// The TCP header, its options filled up with end-of-options where the capture cut them off.
+fn tcp_header<'a>(
+    captured: &'a [u8],
+    padded: &'a mut [u8; TCP_HEADER_MAX],
+) -> Result<TcpHeaderSlice<'a>, PacketError> {
+    const FIXED: usize = 20;
+    let offset = captured.get(12).ok_or(PacketError::Short)?;
+    let length = usize::from(offset >> 4) * 4;
+    if captured.len() < FIXED {
+        return Err(PacketError::Short);
+    }
+    let whole = if captured.len() >= length {
+        captured
+    } else {
+        padded[..captured.len()].copy_from_slice(captured);
+        padded.as_slice()
+    };
+    TcpHeaderSlice::from_slice(whole).map_err(|_| PacketError::Malformed)
+}
+
+#[cfg(test)]
+mod tests;

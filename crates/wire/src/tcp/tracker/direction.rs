@@ -1,0 +1,193 @@
+//! One direction of a connection: where its bytes lie, and how far they are acknowledged.
+
+use super::{AckPoint, Flags, Mark, Seq};
+use crate::packet::Segment;
+
+/// The largest shift a window may be scaled by (RFC 7323 §2.3).
+const SCALE_MAX: u8 = 14;
+
+/// What one end sends.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stream {
+    isn: Option<Seq>,
+    /// The sequence number of offset 0; absent until the first segment.
+    zero: Option<Seq>,
+    /// Offset behind the last byte seen.
+    next: u64,
+    /// Offset of the FIN, behind the last byte of all.
+    fin: Option<u64>,
+    /// The furthest acknowledgment seen.
+    acknowledged: Option<u64>,
+    fin_acknowledged: bool,
+    /// Bytes passed over by the capture, which a segment captured out of order may yet fill.
+    hole: (u64, u64),
+    /// Flags of the SYN that was seen.
+    syn: Option<Flags>,
+    scale: Option<u8>,
+    /// The last window this end advertised was zero.
+    window_closed: bool,
+}
+
+/// Where a segment lies.
+pub(super) struct Span {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) mark: Mark,
+}
+
+/// An acknowledgment of a stream.
+#[derive(Clone, Copy)]
+pub(super) struct Acknowledged {
+    pub(super) point: AckPoint,
+    /// It covers bytes that were never seen.
+    pub(super) beyond: bool,
+}
+
+impl Stream {
+    pub(super) fn isn(&self) -> Option<Seq> {
+        self.isn
+    }
+
+    pub(super) fn set_isn(&mut self, isn: Seq) {
+        if self.zero.is_none() {
+            self.isn = Some(isn);
+            self.zero = Some(isn + 1);
+        }
+    }
+
+    pub(super) fn fin(&self) -> Option<u64> {
+        self.fin
+    }
+
+    pub(super) fn is_fin_acknowledged(&self) -> bool {
+        self.fin_acknowledged
+    }
+
+    /// Whether any acknowledgment was seen; the least of them covers the SYN.
+    pub(super) fn is_syn_acknowledged(&self) -> bool {
+        self.acknowledged.is_some()
+    }
+
+    pub(super) fn is_window_closed(&self) -> bool {
+        self.window_closed
+    }
+
+    pub(super) fn scales(&self) -> bool {
+        self.scale.is_some()
+    }
+
+    /// Puts a segment sent in this direction in its place.
+    pub(super) fn place(&mut self, segment: &Segment, peer_window_closed: bool) -> Span {
+        let flags = segment.flags;
+        let first = if flags.syn() { segment.seq + 1 } else { segment.seq };
+        if flags.syn() {
+            self.set_isn(segment.seq);
+        }
+        let zero = match self.zero {
+            Some(zero) => zero,
+            // A reset may carry any number; it is no place to count from.
+            None if flags.rst() => return Span { start: 0, end: 0, mark: Mark::None },
+            None => *self.zero.insert(first),
+        };
+        let ahead = first.distance_from(zero + low32(self.next));
+        let behind_fin = ahead == 1 && self.fin == Some(self.next);
+        let start = if behind_fin { self.next } else { moved(self.next, ahead) };
+        let end = start + u64::from(segment.payload);
+        if flags.rst() {
+            return Span { start, end: start, mark: Mark::None };
+        }
+
+        let mark = if behind_fin {
+            Mark::None
+        } else {
+            self.mark(segment, ahead, start..end, peer_window_closed)
+        };
+        if flags.syn() && self.syn.is_none() {
+            self.syn = Some(flags);
+            self.scale = segment.window_scale.map(|shift| shift.min(SCALE_MAX));
+        }
+        if matches!(mark, Mark::KeepAlive | Mark::WindowProbe) {
+            // A probe's byte is old, or will be sent again with the data it belongs to.
+            return Span { start, end: start, mark };
+        }
+        self.next = self.next.max(end);
+        if flags.fin() {
+            self.fin.get_or_insert(end);
+        }
+        Span { start, end, mark }
+    }
+
+    /// Takes in an acknowledgment of this stream.
+    pub(super) fn acknowledge(&mut self, ack: Seq) -> Acknowledged {
+        let zero = *self.zero.get_or_insert(ack);
+        let ahead = ack.distance_from(zero + low32(self.next));
+        let fin = ahead == 1 && self.fin == Some(self.next);
+        let beyond = ahead > 0 && !fin;
+        let offset = if fin { self.next } else { moved(self.next, ahead) };
+        if beyond {
+            self.hole = (self.next, offset);
+            self.next = offset;
+        }
+        let advances = self.acknowledged.is_none_or(|before| offset > before)
+            || (fin && !self.fin_acknowledged);
+        if advances {
+            self.acknowledged = Some(offset);
+        }
+        self.fin_acknowledged |= fin;
+        Acknowledged { point: AckPoint { offset, fin, advances }, beyond }
+    }
+
+    /// The window a segment of this end advertises, in bytes.
+    pub(super) fn window(&mut self, segment: &Segment, scaled: bool) -> u32 {
+        let plain = u32::from(segment.window);
+        if segment.flags.syn() || segment.flags.rst() {
+            return plain;
+        }
+        self.window_closed = plain == 0;
+        let shift = if scaled { self.scale.unwrap_or(0) } else { 0 };
+        plain << shift
+    }
+
+    fn mark(
+        &mut self,
+        segment: &Segment,
+        ahead: i32,
+        range: std::ops::Range<u64>,
+        peer_window_closed: bool,
+    ) -> Mark {
+        let flags = segment.flags;
+        if flags.syn() && segment.payload == 0 {
+            let again = self.syn == Some(flags);
+            return if again { Mark::Retransmission } else { Mark::None };
+        }
+        let bare = !flags.syn() && !flags.fin();
+        // Linux probes with an empty segment one below; the RFC's own probe is one new byte.
+        let below = ahead == -1 && segment.payload <= 1;
+        let one_into_closed = ahead == 0 && segment.payload == 1 && peer_window_closed;
+        if bare && self.fin.is_none() && (below || one_into_closed) {
+            return if peer_window_closed { Mark::WindowProbe } else { Mark::KeepAlive };
+        }
+        if ahead > 0 {
+            self.hole = (self.next, range.start);
+            return Mark::Gap;
+        }
+        if !range.is_empty() && range.start >= self.hole.0 && range.end <= self.hole.1 {
+            self.hole.0 = range.end;
+            return Mark::None;
+        }
+        let old_data = !range.is_empty() && range.end <= self.next;
+        let old_fin = flags.fin() && self.fin.is_some();
+        if old_fin || (old_data && !flags.fin()) { Mark::Retransmission } else { Mark::None }
+    }
+}
+
+/// `offset` moved by a signed distance; never below 0.
+fn moved(offset: u64, distance: i32) -> u64 {
+    offset.saturating_add_signed(i64::from(distance))
+}
+
+/// The part of an offset that shows in a sequence number.
+#[expect(clippy::cast_possible_truncation, reason = "sequence numbers are offsets modulo 2³²")]
+fn low32(offset: u64) -> u32 {
+    offset as u32
+}
