@@ -1,1 +1,136 @@
-fn main() {}
+//! `sockeye-bench`: Sockeye, a hand-written epoll loop and nginx, measured in turn.
+//!
+//! Machines are shared and noisy, so no figure stands alone: the servers share one core, the load
+//! another; they are measured in turn, round after round; and what is compared is *work per
+//! CPU-second of the server*, as a ratio within each round. README.md tells how to read it.
+
+mod child;
+mod cpu;
+mod entry;
+mod exchange;
+mod interrupt;
+mod machine;
+mod memory;
+mod nginx;
+mod report;
+mod rounds;
+mod stats;
+mod suite;
+mod table;
+mod wrk;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+
+/// Measure Sockeye against a hand-written epoll loop and nginx.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    suite: Suite,
+}
+
+/// How the suites measure; the same for all of them.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct Settings {
+    /// The server measured [default: `sockeye` in the directory of this program].
+    #[arg(long, global = true)]
+    sockeye: Option<PathBuf>,
+    /// The hand-written loop [default: `raw-epoll` in the directory of this program].
+    #[arg(long, global = true)]
+    raw_epoll: Option<PathBuf>,
+    /// How often each server takes its turn.
+    #[arg(long, global = true, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Length of one turn, in seconds.
+    #[arg(long, global = true, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: u32,
+    /// Length of the unmeasured turn ahead of the first round, in seconds.
+    #[arg(long, global = true, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=60))]
+    warm_up: u32,
+    /// Core the servers run on.
+    #[arg(long, global = true, default_value_t = 0)]
+    server_core: usize,
+    /// Core the load runs on.
+    #[arg(long, global = true, default_value_t = 1)]
+    load_core: usize,
+    /// Print every round, not the medians alone.
+    #[arg(long, short, global = true)]
+    verbose: bool,
+}
+
+#[derive(Subcommand, Clone, Copy, PartialEq, Eq)]
+enum Suite {
+    /// A file of 1 KiB, at 64 and 512 kept-alive connections.
+    Small,
+    /// A file of 100 MB, over 4 connections.
+    Large,
+    /// Memory of an idle kept-alive connection.
+    Idle {
+        /// How many connections are held open.
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=19_000))]
+        connections: u32,
+    },
+    /// What the open eye costs: calls and capture, against the same server with the eye shut.
+    Eye,
+    /// All of them, one after another.
+    All,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            rounds::progress("");
+            // Nobody is left to tell when standard error is gone as well.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(Cli { mut settings, suite }: Cli) -> anyhow::Result<()> {
+    interrupt::install()?;
+    machine::raise_descriptor_limit()?;
+    settings.complete()?;
+    let mut out = io::stdout().lock();
+    machine::describe(&mut out, &settings)?;
+    match suite {
+        Suite::Small => suite::small::run(&settings, &mut out)?,
+        Suite::Large => suite::large::run(&settings, &mut out)?,
+        Suite::Idle { connections } => suite::idle::run(&settings, connections, &mut out)?,
+        Suite::Eye => suite::eye::run(&settings, &mut out)?,
+        Suite::All => {
+            suite::small::run(&settings, &mut out)?;
+            suite::large::run(&settings, &mut out)?;
+            suite::idle::run(&settings, 10_000, &mut out)?;
+            suite::eye::run(&settings, &mut out)?;
+        }
+    }
+    out.flush().context("standard output")
+}
+
+impl Settings {
+    /// Fills in the paths nobody named and refuses cores this process may not use.
+    fn complete(&mut self) -> anyhow::Result<()> {
+        let own = std::env::current_exe().context("path of this program")?;
+        let beside = |name: &str| own.with_file_name(name);
+        self.sockeye.get_or_insert_with(|| beside("sockeye"));
+        self.raw_epoll.get_or_insert_with(|| beside("raw-epoll"));
+        machine::check_cores(self.server_core, self.load_core)
+    }
+
+    pub(crate) fn sockeye(&self) -> PathBuf {
+        self.sockeye.clone().unwrap_or_else(|| PathBuf::from("sockeye"))
+    }
+
+    pub(crate) fn raw_epoll(&self) -> PathBuf {
+        self.raw_epoll.clone().unwrap_or_else(|| PathBuf::from("raw-epoll"))
+    }
+}

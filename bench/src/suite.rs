@@ -1,0 +1,78 @@
+//! What is measured: one file a suite, and the file they serve.
+
+pub(crate) mod eye;
+pub(crate) mod idle;
+pub(crate) mod large;
+pub(crate) mod small;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use tempfile::TempDir;
+
+use crate::entry::Entry;
+use crate::exchange::Client;
+
+/// Every way Sockeye waits that is measured.
+pub(crate) const DRIVERS: [&str; 3] = ["epoll-edge", "uring", "blocking"];
+
+/// Where the one file of a [`Site`] is asked for.
+pub(crate) const TARGET: &str = "/file.bin";
+
+/// A directory with one file in it, gone when dropped.
+pub(crate) struct Site {
+    directory: TempDir,
+    /// How the file begins, up to 1 KiB of it.
+    pub(crate) beginning: String,
+    pub(crate) length: usize,
+}
+
+impl Site {
+    /// The file holds `length` bytes of letters and digits: text that can also stand in a
+    /// configuration file.
+    pub(crate) fn new(length: usize) -> anyhow::Result<Self> {
+        let directory = tempfile::tempdir().context("temporary directory")?;
+        let text: Vec<u8> = (b'0'..=b'9').chain(b'a'..=b'z').cycle().take(length).collect();
+        fs::write(directory.path().join("file.bin"), &text)
+            .with_context(|| format!("writing {length} bytes to {}", directory.path().display()))?;
+        let beginning = String::from_utf8_lossy(&text[..length.min(1024)]).into_owned();
+        Ok(Self { directory, beginning, length })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Stops every entry that does not serve the file.
+    pub(crate) fn verify(&self, entries: &mut [Entry]) {
+        for entry in entries {
+            entry.verify(self.beginning.as_bytes(), self.length);
+        }
+    }
+}
+
+/// What the hand-written loop is to answer: the first running entry's very bytes.
+pub(crate) struct Recording {
+    directory: TempDir,
+    pub(crate) from: String,
+    pub(crate) length: usize,
+}
+
+impl Recording {
+    pub(crate) fn of(entries: &[Entry]) -> anyhow::Result<Self> {
+        let running = entries.iter().find_map(|entry| Some((entry, entry.server()?)));
+        let (entry, server) = running.with_context(|| {
+            let reasons: Vec<String> = entries.iter().filter_map(Entry::reason).collect();
+            format!("no server runs ({})", reasons.join("; "))
+        })?;
+        let response = Client::connect(server.address)?.get(&server.target)?;
+        let directory = tempfile::tempdir().context("temporary directory")?;
+        fs::write(directory.path().join("response"), &response.bytes)?;
+        Ok(Self { directory, from: entry.name.clone(), length: response.bytes.len() })
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.directory.path().join("response")
+    }
+}

@@ -1,0 +1,30 @@
+//! A file of 100 MB over a few connections: the cost of a byte.
+
+use std::io::Write;
+
+use super::{DRIVERS, Site, TARGET};
+use crate::Settings;
+use crate::entry::Entry;
+use crate::nginx::Answer;
+use crate::report::{self, Column, Work};
+use crate::rounds;
+use crate::wrk::Wrk;
+
+const LENGTH: usize = 100_000_000;
+const CONNECTIONS: u32 = 4;
+
+pub(crate) fn run(settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
+    let wrk = Wrk::new(settings.load_core)?;
+    let site = Site::new(LENGTH)?;
+    let mut entries: Vec<Entry> = DRIVERS
+        .iter()
+        .map(|driver| Entry::sockeye(settings, site.path(), TARGET, driver))
+        .collect();
+    let nginx = entries.len();
+    entries.push(Entry::nginx(settings, "nginx sendfile", Answer::Files(site.path()), TARGET));
+    site.verify(&mut entries);
+    let columns = [Column::PerCpu, Column::PerCpuAgainst(nginx), Column::PerSecond];
+    writeln!(out, "## Large file: 100 MB, {CONNECTIONS} kept-alive connections\n")?;
+    let samples = rounds::run(&mut entries, &wrk, CONNECTIONS, settings)?;
+    report::write(out, &entries, &samples, Work::Bytes, &columns, settings)
+}

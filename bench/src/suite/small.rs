@@ -1,0 +1,45 @@
+//! A file of 1 KiB over kept-alive connections: the cost of a request.
+
+use std::io::Write;
+
+use super::{DRIVERS, Recording, Site, TARGET};
+use crate::Settings;
+use crate::entry::Entry;
+use crate::nginx::Answer;
+use crate::report::{self, Column, Work};
+use crate::rounds;
+use crate::wrk::Wrk;
+
+pub(crate) fn run(settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
+    let wrk = Wrk::new(settings.load_core)?;
+    let site = Site::new(1024)?;
+    let mut entries: Vec<Entry> = DRIVERS
+        .iter()
+        .map(|driver| Entry::sockeye(settings, site.path(), TARGET, driver))
+        .collect();
+    entries.push(Entry::sockeye_eye(settings, site.path(), TARGET, DRIVERS[0]));
+    let nginx = entries.len();
+    entries.push(Entry::nginx(settings, "nginx sendfile", Answer::Files(site.path()), TARGET));
+    let text = Answer::Text(&site.beginning);
+    entries.push(Entry::nginx(settings, "nginx return", text, TARGET));
+    site.verify(&mut entries);
+    let recording = Recording::of(&entries)?;
+    let raw = entries.len();
+    entries.push(Entry::raw_epoll(settings, &recording.path(), TARGET));
+    site.verify(&mut entries[raw..]);
+    let columns = [
+        Column::PerCpu,
+        Column::PerCpuAgainst(raw),
+        Column::PerCpuAgainst(nginx),
+        Column::PerSecond,
+        Column::P99,
+    ];
+    for connections in [64, 512] {
+        writeln!(out, "## Small file: 1 KiB, {connections} kept-alive connections\n")?;
+        let (from, length) = (&recording.from, recording.length);
+        writeln!(out, "The raw loop answers with the {length} bytes of {from}.\n")?;
+        let samples = rounds::run(&mut entries, &wrk, connections, settings)?;
+        report::write(out, &entries, &samples, Work::Requests, &columns, settings)?;
+    }
+    Ok(())
+}
