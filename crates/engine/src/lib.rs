@@ -1,3 +1,62 @@
 //! The only crate that waits: drivers, tasks, timers, buffers, endpoints, sockets.
+//!
+//! A service is one async function over a [`Stream`] and runs on every driver. Threads share
+//! nothing: a task stays on the thread that started it, and its future need not be `Send`.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//! use sockeye_engine::{Bound, DriverKind, ServeOptions, Stream};
+//!
+//! async fn echo(mut stream: Stream) {
+//!     while let Ok(Some(chunk)) = stream.recv_idle().await {
+//!         if chunk.is_empty() {
+//!             break;
+//!         }
+//!         stream.write(&chunk);
+//!         drop(chunk);
+//!         if stream.flush().await.is_err() {
+//!             break;
+//!         }
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let options = ServeOptions {
+//!     driver: DriverKind::Uring,
+//!     threads: Some(2),
+//!     max_connections: 10_000,
+//!     grace: Duration::from_secs(5),
+//!     probe: None,
+//!     notice: Arc::new(|notice| eprintln!("{notice:?}")),
+//! };
+//! let bound = Bound::listen(&["tcp://127.0.0.1:7".parse()?], options)?;
+//! let serving = bound.start(echo)?;
+//! serving.stop();
+//! serving.join();
+//! # Ok(())
+//! # }
+//! ```
 
+mod buffer;
+mod driver;
+mod drivers;
+mod endpoint;
+mod engine;
+mod inbox;
+mod listener;
 pub mod probe;
+mod reactor;
+mod serve;
+mod slab;
+mod stream;
+mod timer;
+mod waker;
+
+pub use buffer::Chunk;
+pub use driver::{DriverKind, UnknownDriver};
+pub use endpoint::{Endpoint, EndpointError};
+pub use engine::{Engine, Sleep, Stopper, Usage, sleep, spawn, stopping, turn};
+pub use listener::{BACKLOG, ListenError};
+pub use serve::{Bound, Notice, ServeOptions, Serving};
+pub use stream::Stream;

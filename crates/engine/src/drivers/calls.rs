@@ -1,0 +1,95 @@
+//! System calls as drivers make them: without SIGPIPE, again after EINTR, and reported.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
+
+use crate::buffer::Outgoing;
+use crate::driver::{Env, Socket};
+use crate::probe::Operation;
+
+/// Pieces handed to one vectored send.
+const VECTORS: usize = 16;
+
+type Result<T> = std::result::Result<T, Errno>;
+
+/// The accepted descriptor; a connection that ended while it waited is passed over.
+pub(crate) fn accept(listener: &Socket) -> Result<OwnedFd> {
+    loop {
+        match rustix::net::accept_with(&listener.fd, SocketFlags::CLOEXEC) {
+            Err(Errno::INTR | Errno::CONNABORTED) => {}
+            result => return result,
+        }
+    }
+}
+
+/// Received bytes are counted. With `now`, EAGAIN instead of waiting.
+pub(crate) fn recv(env: &Env, socket: &Socket, room: &mut [u8], now: bool) -> Result<usize> {
+    let start = env.started();
+    let asked = room.len();
+    let flags = if now { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
+    let result = retry_on_intr(|| rustix::net::recv(&socket.fd, &mut *room, flags));
+    let result = result.map(|(count, _)| count);
+    env.ended(socket.conn, Operation::Recv, socket.received.get(), start, asked, result);
+    if let Ok(count) = result {
+        socket.received.set(socket.received.get() + count as u64);
+    }
+    result
+}
+
+/// What the kernel took is counted, but stays in `outgoing` until the caller advances it.
+pub(crate) fn send(
+    env: &Env,
+    socket: &Socket,
+    outgoing: &Outgoing,
+    more: bool,
+    now: bool,
+) -> Result<usize> {
+    let start = env.started();
+    let mut flags = SendFlags::NOSIGNAL;
+    flags.set(SendFlags::DONTWAIT, now);
+    flags.set(SendFlags::MORE, more);
+    let result = if outgoing.in_one_piece() {
+        let (front, _) = outgoing.front();
+        retry_on_intr(|| rustix::net::send(&socket.fd, front, flags))
+    } else {
+        let (slices, used) = outgoing.vectors::<VECTORS>();
+        retry_on_intr(|| {
+            let mut no_ancillary = SendAncillaryBuffer::default();
+            rustix::net::sendmsg(&socket.fd, &slices[..used], &mut no_ancillary, flags)
+        })
+    };
+    sent(env, socket, Operation::Send, start, outgoing.len(), result)
+}
+
+/// `sendfile(2)`; the file's own position is not used.
+pub(crate) fn send_file(
+    env: &Env,
+    socket: &Socket,
+    file: BorrowedFd<'_>,
+    offset: u64,
+    len: usize,
+) -> Result<usize> {
+    let start = env.started();
+    let result = retry_on_intr(|| {
+        let mut offset = offset;
+        rustix::fs::sendfile(socket.fd.as_fd(), file, Some(&mut offset), len)
+    });
+    sent(env, socket, Operation::SendFile, start, len, result)
+}
+
+fn sent(
+    env: &Env,
+    socket: &Socket,
+    operation: Operation,
+    start: crate::probe::Stamp,
+    asked: usize,
+    result: Result<usize>,
+) -> Result<usize> {
+    env.ended(socket.conn, operation, socket.sent.get(), start, asked, result);
+    if let Ok(count) = result {
+        socket.sent.set(socket.sent.get() + count as u64);
+    }
+    result
+}

@@ -1,0 +1,454 @@
+//! Completion by `io_uring(7)`: the kernel makes the calls, the thread collects results.
+//!
+//! A connection that reads has one multishot receive in flight; what it brings waits in the
+//! slot until somebody asks, and the receive is cancelled while too much waits. A buffer that
+//! is being sent belongs to the slot until its completion is seen. A slot is freed, and its
+//! descriptor closed, when its last operation has completed.
+
+mod operation;
+mod ring;
+mod slot;
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use io_uring::types::{SubmitArgs, Timespec};
+use io_uring::{IoUring, cqueue, opcode};
+use rustix::io::Errno;
+
+use super::calls;
+use crate::buffer::{Chunk, Outgoing};
+use crate::driver::{Driver, Env, Patience, Side, Socket};
+use crate::inbox::Inbox;
+use crate::probe::Operation;
+use crate::slab::{Key, Slab};
+use operation::{GENERATIONS, Kind, NO_KEY, State, parse, user_data};
+pub(crate) use ring::RingLease;
+use ring::{BufferRing, Waiting};
+use slot::{Reading, Sending, Slot};
+
+/// Submissions gathered before the kernel is asked to take them.
+const SUBMISSIONS: u32 = 1024;
+/// Completions the kernel can hold ready; more wait inside it.
+const COMPLETIONS: u32 = 4096;
+
+/// Received bytes that may wait for their reader before the receive is cancelled.
+const BACKLOG: usize = 64 * 1024;
+
+pub(crate) struct Uring {
+    env: Rc<Env>,
+    inbox: Arc<Inbox>,
+    state: RefCell<State>,
+}
+
+impl Uring {
+    pub(crate) fn new(env: Rc<Env>, inbox: Arc<Inbox>) -> io::Result<Uring> {
+        let uring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_cqsize(COMPLETIONS)
+            .build(SUBMISSIONS)
+            .map_err(explain)?;
+        let buffers = BufferRing::new(&uring).map_err(explain)?;
+        let mut state =
+            State { uring, buffers, slots: Slab::with_generations(GENERATIONS), in_flight: 0 };
+        state.watch_inbox(&inbox);
+        Ok(Uring { env, inbox, state: RefCell::new(state) })
+    }
+}
+
+fn explain(error: io::Error) -> io::Error {
+    let why = match error.raw_os_error() {
+        Some(libc::EINVAL) => "the kernel's io_uring is too old (Linux 6.1 is needed)",
+        Some(libc::ENOSYS) => "the kernel has no io_uring",
+        Some(libc::EPERM) => {
+            "io_uring is not permitted here (sysctl kernel.io_uring_disabled, or a sandbox)"
+        }
+        Some(libc::ENOMEM) => "no memory for io_uring (see ulimit -l)",
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("{why}; try --driver epoll-edge"))
+}
+
+impl Driver for Uring {
+    fn attach(&self, socket: Socket) -> io::Result<Key> {
+        // sendfile(2) has no flag for it; the ring's own operations do not mind.
+        rustix::io::ioctl_fionbio(&socket.fd, true)?;
+        Ok(self.state.borrow_mut().slots.insert(Slot::new(socket)))
+    }
+
+    fn detach(&self, key: Key) {
+        let mut state = self.state.borrow_mut();
+        let Some(slot) = state.slots.get_mut(key) else {
+            return;
+        };
+        slot.closing = true;
+        (slot.reader, slot.writer) = (None, None);
+        let (sending, write_poll) = (slot.sending.is_some(), slot.write_poll);
+        state.cancel_reading(key);
+        if sending {
+            state.cancel(Kind::Send, key);
+        }
+        if write_poll {
+            state.cancel(Kind::Writable, key);
+        }
+        let socket = state.reap(key);
+        drop(state);
+        if let Some(socket) = socket {
+            self.env.close(socket);
+        }
+    }
+
+    fn with_fd(&self, key: Key, look: &mut dyn FnMut(BorrowedFd<'_>)) {
+        if let Some(slot) = self.state.borrow().slots.get(key) {
+            look(slot.socket.fd.as_fd());
+        }
+    }
+
+    fn poll_accept(&self, key: Key, cx: &mut Context<'_>) -> Poll<io::Result<OwnedFd>> {
+        let mut state = self.state.borrow_mut();
+        let Some(slot) = state.slots.get_mut(key) else {
+            return Poll::Ready(Err(super::gone()));
+        };
+        if let Some(fd) = slot.received.accepted.pop_front() {
+            return Poll::Ready(Ok(fd));
+        }
+        if let Some(Err(error)) = slot.received.end.take() {
+            return Poll::Ready(Err(error.into()));
+        }
+        super::store(&mut slot.reader, cx);
+        state.arm(key, Kind::Accept);
+        Poll::Pending
+    }
+
+    fn poll_recv(
+        &self,
+        key: Key,
+        _patience: Patience,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Chunk>> {
+        let mut state = self.state.borrow_mut();
+        let Some(slot) = state.slots.get_mut(key) else {
+            return Poll::Ready(Err(super::gone()));
+        };
+        if let Some(part) = slot.received.pop() {
+            let chunk = match part {
+                Waiting::InRing(part) => Chunk::from_ring(state.buffers.lease(part)),
+                Waiting::Copied(bytes) => Chunk::from_vec(bytes),
+            };
+            return Poll::Ready(Ok(chunk));
+        }
+        match slot.received.end {
+            Some(Ok(())) => return Poll::Ready(Ok(Chunk::end())),
+            Some(Err(error)) => {
+                slot.received.end = None;
+                return Poll::Ready(Err(error.into()));
+            }
+            None => {}
+        }
+        super::store(&mut slot.reader, cx);
+        state.arm(key, Kind::Receive);
+        Poll::Pending
+    }
+
+    fn poll_flush(
+        &self,
+        key: Key,
+        outgoing: &mut Option<Box<Outgoing>>,
+        more: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut state = self.state.borrow_mut();
+        let Some(slot) = state.slots.get_mut(key) else {
+            return Poll::Ready(Err(super::gone()));
+        };
+        if let Some(error) = slot.send_error.take() {
+            return Poll::Ready(Err(error.into()));
+        }
+        if slot.sending.is_none() {
+            match outgoing.take() {
+                Some(bytes) if bytes.is_empty() => self.env.pool.give_back(bytes),
+                Some(bytes) => {
+                    slot.sending = Some(Sending::new(bytes));
+                    slot.send_start = self.env.started();
+                    super::store(&mut slot.writer, cx);
+                    state.start_send(key, more);
+                    return Poll::Pending;
+                }
+                None => {}
+            }
+            return Poll::Ready(Ok(()));
+        }
+        super::store(&mut slot.writer, cx);
+        Poll::Pending
+    }
+
+    fn poll_send_file(
+        &self,
+        key: Key,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        len: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let mut state = self.state.borrow_mut();
+        let Some(slot) = state.slots.get_mut(key) else {
+            return Poll::Ready(Err(super::gone()));
+        };
+        if slot.sending.is_some() || slot.write_poll {
+            super::store(&mut slot.writer, cx);
+            return Poll::Pending;
+        }
+        // Plain sendfile: a splice through the ring costs a pipe and two operations for each part.
+        match calls::send_file(&self.env, &slot.socket, file, offset, len) {
+            Err(Errno::AGAIN) => {
+                super::store(&mut slot.writer, cx);
+                state.wait_writable(key);
+                Poll::Pending
+            }
+            result => Poll::Ready(result.map_err(Into::into)),
+        }
+    }
+
+    fn forget(&self, key: Key, side: Side) {
+        if let Some(slot) = self.state.borrow_mut().slots.get_mut(key) {
+            match side {
+                Side::Read => slot.reader = None,
+                Side::Write => slot.writer = None,
+            }
+        }
+    }
+
+    fn wake_readers(&self) {
+        for slot in self.state.borrow_mut().slots.values_mut() {
+            slot.wake_reader();
+        }
+    }
+
+    fn wait(&self, timeout: Option<Duration>, _alone: bool) -> io::Result<()> {
+        let mut state = self.state.borrow_mut();
+        let waited = match timeout {
+            None => state.uring.submit_and_wait(1),
+            Some(left) => {
+                let timespec = Timespec::from(left);
+                let args = SubmitArgs::new().timespec(&timespec);
+                state.uring.submitter().submit_with_args(1, &args)
+            }
+        };
+        match waited.map_err(|error| error.raw_os_error()) {
+            Ok(_) | Err(Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN)) => {}
+            Err(error) => return Err(io::Error::from_raw_os_error(error.unwrap_or(libc::EIO))),
+        }
+        loop {
+            let Some(entry) = state.uring.completion().next() else {
+                break;
+            };
+            if let Some(socket) = self.complete(&mut state, &entry) {
+                self.env.close(socket);
+            }
+        }
+        Ok(())
+    }
+
+    fn waiting(&self) -> usize {
+        let mut state = self.state.borrow_mut();
+        let slots = state.slots.values_mut();
+        slots.map(|slot| slot.reader.iter().count() + slot.writer.iter().count()).sum()
+    }
+
+    fn live(&self) -> usize {
+        self.state.borrow().slots.len()
+    }
+
+    fn leased(&self) -> usize {
+        self.state.borrow().buffers.leased()
+    }
+}
+
+impl Uring {
+    /// Books one completion; a socket that is now free of operations is handed out to be closed.
+    fn complete(&self, state: &mut State, entry: &cqueue::Entry) -> Option<Socket> {
+        let (kind, key) = parse(entry.user_data());
+        let more = cqueue::more(entry.flags());
+        let kind = kind?;
+        if !more {
+            state.in_flight -= 1;
+        }
+        let result = match entry.result() {
+            error if error < 0 => Err(Errno::from_raw_os_error(-error)),
+            count => Ok(count.unsigned_abs()),
+        };
+        match kind {
+            Kind::Inbox => {
+                if !more {
+                    state.watch_inbox(&self.inbox);
+                }
+                return None;
+            }
+            Kind::Receive => self.received(state, key, entry.flags(), result),
+            Kind::Accept => accepted(state, key, result),
+            Kind::Send => self.sent(state, key, result),
+            Kind::Writable | Kind::Cancel => {
+                if let Some(slot) = state.slots.get_mut(key) {
+                    slot.write_poll = false;
+                    slot.wake_writer();
+                }
+            }
+        }
+        if !more && let Some(slot) = state.slots.get_mut(key) {
+            slot.in_flight -= 1;
+            if matches!(kind, Kind::Receive | Kind::Accept) {
+                slot.reading = Reading::Idle;
+                // Cancelled because too much waited, and asked again meanwhile.
+                if slot.reader.is_some() && !slot.closing {
+                    state.arm(key, kind);
+                }
+            } else if kind == Kind::Send {
+                self.after_send(state, key);
+            }
+        }
+        state.reap(key)
+    }
+
+    fn received(&self, state: &mut State, key: Key, flags: u32, result: Result<u32, Errno>) {
+        let part = cqueue::buffer_select(flags).map(|buffer| {
+            state.buffers.filled(buffer, result.unwrap_or(0), cqueue::buffer_more(flags))
+        });
+        let Some(slot) = state.slots.get_mut(key) else {
+            if let Some(part) = part {
+                state.buffers.release(part);
+            }
+            return;
+        };
+        // Cancelled, or no buffer was free just now: armed again when the reader asks.
+        if let Err(Errno::CANCELED | Errno::NOBUFS) = result {
+            slot.wake_reader();
+            if let Some(part) = part {
+                state.buffers.release(part);
+            }
+            return;
+        }
+        if !slot.closing {
+            let (at, count) = (self.env.started(), result.map(|len| len as usize));
+            let offset = slot.socket.received.get();
+            self.env.ended(slot.socket.conn, Operation::Recv, offset, at, 0, count);
+        }
+        match (result, part) {
+            (Ok(len), Some(part)) if len > 0 => {
+                slot.socket.received.set(slot.socket.received.get() + u64::from(len));
+                slot.received.push(state.buffers.keep(part));
+            }
+            (result, part) => {
+                slot.received.end = Some(result.map(|_| ()));
+                if let Some(part) = part {
+                    state.buffers.release(part);
+                }
+            }
+        }
+        let Some(slot) = state.slots.get_mut(key) else {
+            return;
+        };
+        slot.wake_reader();
+        if slot.received.len > BACKLOG {
+            state.cancel_reading(key);
+        }
+    }
+
+    fn sent(&self, state: &mut State, key: Key, result: Result<u32, Errno>) {
+        let Some(slot) = state.slots.get_mut(key) else {
+            return;
+        };
+        let Some(sending) = slot.sending.as_mut() else {
+            return;
+        };
+        let asked = sending.outgoing().len();
+        let (start, count) = (slot.send_start, result.map(|count| count as usize));
+        let offset = slot.socket.sent.get();
+        self.env.ended(slot.socket.conn, Operation::Send, offset, start, asked, count);
+        match result {
+            Ok(count) => {
+                slot.socket.sent.set(slot.socket.sent.get() + u64::from(count));
+                sending.outgoing().advance(count as usize);
+            }
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(error) => {
+                slot.send_error = Some(error);
+                let outgoing = slot.sending.take().expect("it is there").into_outgoing();
+                self.env.pool.give_back(outgoing);
+            }
+        }
+    }
+
+    /// Sends what is left, or ends.
+    fn after_send(&self, state: &mut State, key: Key) {
+        let Some(slot) = state.slots.get_mut(key) else {
+            return;
+        };
+        let left = slot.sending.as_mut().is_some_and(|sending| !sending.outgoing().is_empty());
+        if left && !slot.closing {
+            slot.send_start = self.env.started();
+            return state.start_send(key, false);
+        }
+        if let Some(sending) = slot.sending.take() {
+            self.env.pool.give_back(sending.into_outgoing());
+        }
+        slot.wake_writer();
+    }
+}
+
+fn accepted(state: &mut State, key: Key, result: Result<u32, Errno>) {
+    let fd = result.map(|fd| {
+        let fd = RawFd::try_from(fd).expect("descriptors are small numbers");
+        // SAFETY: the completion of an accept hands over a new descriptor that nobody else owns.
+        unsafe { OwnedFd::from_raw_fd(fd) }
+    });
+    // A descriptor for a listener that is gone is dropped, which closes it.
+    let Some(slot) = state.slots.get_mut(key) else {
+        return;
+    };
+    match fd {
+        Ok(fd) => slot.received.accepted.push_back(fd),
+        Err(Errno::CANCELED | Errno::CONNABORTED | Errno::INTR | Errno::AGAIN) => {}
+        Err(error) => slot.received.end = Some(Err(error)),
+    }
+    slot.wake_reader();
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        let state = self.state.get_mut();
+        let entry = opcode::AsyncCancel2::new(io_uring::types::CancelBuilder::any()).build();
+        state.push(&entry.user_data(user_data(Kind::Cancel, NO_KEY)));
+        // Nothing that the kernel may still touch is freed before the kernel is done with it.
+        while state.in_flight > 0 {
+            let patience = Timespec::new().sec(1);
+            let args = SubmitArgs::new().timespec(&patience);
+            let waited = state.uring.submitter().submit_with_args(1, &args);
+            let mut seen = false;
+            while let Some(entry) = state.next_completion() {
+                seen = true;
+                let (kind, key) = parse(entry.user_data());
+                if kind.is_some() && !cqueue::more(entry.flags()) {
+                    state.in_flight -= 1;
+                }
+                if kind == Some(Kind::Accept) {
+                    let result = u32::try_from(entry.result()).map_err(|_| Errno::CANCELED);
+                    accepted(state, key, result);
+                }
+            }
+            if !seen && waited.is_err() {
+                break;
+            }
+        }
+        if state.in_flight > 0 {
+            // Better to keep the memory for ever than to let the kernel write into a stranger's.
+            std::mem::forget(Rc::clone(&state.buffers));
+            std::mem::forget(std::mem::replace(&mut state.slots, Slab::new()));
+        }
+    }
+}

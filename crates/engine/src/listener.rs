@@ -1,0 +1,171 @@
+//! Listening sockets: bound before anything runs, so that a failure is told at once.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::rc::Rc;
+use std::task::Poll;
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+
+use crate::driver::{Side, Socket};
+use crate::endpoint::Endpoint;
+use crate::probe::Role;
+use crate::reactor::Reactor;
+use crate::slab::Key;
+use crate::stream::{Stream, address};
+
+/// Connections the kernel holds ready for accept; `net.core.somaxconn` bounds it further.
+pub const BACKLOG: u32 = 4096;
+
+/// Why nobody can listen there.
+#[derive(Debug, thiserror::Error)]
+#[error("{endpoint}: {operation}: {source}{hint}")]
+pub struct ListenError {
+    endpoint: Endpoint,
+    operation: &'static str,
+    source: Reason,
+    hint: String,
+}
+
+/// The kernel's reason in lower-case words, without its number.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", words(.0))]
+struct Reason(io::Error);
+
+fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
+impl ListenError {
+    fn new(endpoint: &Endpoint, operation: &'static str, source: io::Error) -> ListenError {
+        let port = endpoint.port();
+        let hint = match source.kind() {
+            io::ErrorKind::AddrInUse => format!(
+                " (another program listens there; see which: ss -ltnp 'sport = :{port}'; or try --port 0 for a free one)"
+            ),
+            io::ErrorKind::PermissionDenied if port < 1024 && port > 0 => {
+                let other = if port == 80 || port == 443 { 8000 + port } else { 8000 };
+                format!(" (ports below 1024 need CAP_NET_BIND_SERVICE; try --port {other})")
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                " (no interface of this machine has this address; see: ip addr)".to_owned()
+            }
+            _ if operation == "resolve" => {
+                " (write an address, or check the name: getent hosts NAME)".to_owned()
+            }
+            _ => String::new(),
+        };
+        ListenError { endpoint: endpoint.clone(), operation, source: Reason(source), hint }
+    }
+}
+
+/// Binds `copies` sockets to each address of the endpoint, so that as many threads may accept
+/// without sharing a queue (`SO_REUSEPORT`).
+pub(crate) fn bind(
+    endpoint: &Endpoint,
+    copies: usize,
+) -> Result<Vec<(SocketAddr, Vec<OwnedFd>)>, ListenError> {
+    let failed = |operation, error| ListenError::new(endpoint, operation, error);
+    let mut addresses = endpoint.resolve().map_err(|error| failed("resolve", error))?;
+    addresses.dedup();
+    let mut bound = Vec::new();
+    let mut skipped = None;
+    for mut wanted in addresses {
+        // Alone first: a socket that shares its port would quietly join another server of ours.
+        let first = match socket(wanted, false) {
+            Ok(first) => first,
+            // A name may stand for addresses this machine does not have (::1 without IPv6).
+            Err((operation, error)) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                skipped = Some(failed(operation, error));
+                continue;
+            }
+            Err((operation, error)) => return Err(failed(operation, error)),
+        };
+        let local = address(rustix::net::getsockname(&first));
+        let local = local.map_err(|error| failed("getsockname", error))?;
+        let mut sockets = vec![first];
+        if copies > 1 {
+            sockets.clear();
+            wanted.set_port(local.port());
+            for _ in 0..copies {
+                let copy = socket(wanted, true);
+                sockets.push(copy.map_err(|(operation, error)| failed(operation, error))?);
+            }
+        }
+        for socket in &sockets {
+            let listening = rustix::net::listen(socket, i32::try_from(BACKLOG).unwrap_or(i32::MAX));
+            listening.map_err(|error| failed("listen", error.into()))?;
+        }
+        bound.push((local, sockets));
+    }
+    match (bound.is_empty(), skipped) {
+        (true, Some(error)) => Err(error),
+        (true, None) => Err(failed(
+            "resolve",
+            io::Error::new(io::ErrorKind::NotFound, "the name has no address"),
+        )),
+        (false, _) => Ok(bound),
+    }
+}
+
+fn socket(address: SocketAddr, share: bool) -> Result<OwnedFd, (&'static str, io::Error)> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let (kind, flags) = (SocketType::STREAM, SocketFlags::CLOEXEC);
+    let at = |operation| move |error: Errno| (operation, io::Error::from(error));
+    let socket = rustix::net::socket_with(family, kind, flags, None).map_err(at("socket"))?;
+    sockopt::set_socket_reuseaddr(&socket, true).map_err(at("setsockopt"))?;
+    if share {
+        sockopt::set_socket_reuseport(&socket, true).map_err(at("setsockopt"))?;
+    }
+    // Accepted sockets inherit it: what is flushed leaves at once, and what should wait says so.
+    sockopt::set_tcp_nodelay(&socket, true).map_err(at("setsockopt"))?;
+    rustix::net::bind(&socket, &address).map_err(at("bind"))?;
+    Ok(socket)
+}
+
+/// A listening socket of one thread.
+pub(crate) struct Listener {
+    reactor: Rc<Reactor>,
+    key: Key,
+}
+
+impl Listener {
+    pub(crate) fn adopt(fd: OwnedFd) -> io::Result<Listener> {
+        let reactor = Reactor::current();
+        if let Some(probe) = &reactor.env.probe {
+            probe.listening(fd.as_fd(), address(rustix::net::getsockname(&fd))?);
+        }
+        let key = reactor.driver.attach(Socket::new(fd, None))?;
+        Ok(Listener { reactor, key })
+    }
+
+    /// The next connection; None when the thread is asked to stop and nobody waits any more.
+    pub(crate) async fn accept(&self) -> Option<io::Result<OwnedFd>> {
+        std::future::poll_fn(|cx| {
+            if self.reactor.poll_budget(cx).is_pending() {
+                return Poll::Pending;
+            }
+            match self.reactor.driver.poll_accept(self.key, cx) {
+                Poll::Pending if self.reactor.stopping() => Poll::Ready(None),
+                result => result.map(Some),
+            }
+        })
+        .await
+    }
+
+    pub(crate) fn stream(&self, fd: OwnedFd) -> io::Result<Stream> {
+        Stream::new(Rc::clone(&self.reactor), fd, Role::Server)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.reactor.driver.forget(self.key, Side::Read);
+        self.reactor.driver.detach(self.key);
+    }
+}

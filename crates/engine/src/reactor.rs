@@ -1,0 +1,343 @@
+//! What one thread has: its tasks, its timers, its driver; and the loop that runs them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::buffer::Pool;
+use crate::driver::{Driver, DriverKind, Env};
+use crate::inbox::{self, Inbox, WorkerId};
+use crate::probe::ProbeSource;
+use crate::slab::{Key, Slab};
+use crate::timer::{Tick, Timers};
+use crate::waker::{GENERATIONS, TASKS, TaskId};
+
+/// Operations a task may finish in one go before others get their turn.
+const BUDGET: u32 = 64;
+
+/// Tasks run between two looks at the kernel.
+const RUN_AT_MOST: usize = 1024;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Reactor>>> = const { RefCell::new(None) };
+}
+
+pub(crate) struct Reactor {
+    pub(crate) driver: Box<dyn Driver>,
+    pub(crate) env: Rc<Env>,
+    pub(crate) kind: DriverKind,
+    pub(crate) timers: RefCell<Timers>,
+    tasks: RefCell<Slab<Task>>,
+    ready: RefCell<VecDeque<Key>>,
+    inbox: Arc<Inbox>,
+    worker: WorkerId,
+    started: Instant,
+    now: Cell<Tick>,
+    turn: Cell<u64>,
+    budget: Cell<u32>,
+    stopping: Cell<bool>,
+    /// Who wants to know that the thread is stopping, or that a task of a stopping thread ended.
+    watchers: RefCell<Vec<Waker>>,
+}
+
+struct Task {
+    /// Absent while it runs.
+    future: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    queued: bool,
+}
+
+impl Reactor {
+    pub(crate) fn new(
+        kind: DriverKind,
+        probe: Option<&dyn ProbeSource>,
+    ) -> io::Result<Rc<Reactor>> {
+        let env =
+            Rc::new(Env { pool: Rc::new(Pool::default()), probe: probe.map(ProbeSource::probe) });
+        let (worker, inbox) = inbox::register()?;
+        let driver = kind.make(Rc::clone(&env), Arc::clone(&inbox)).inspect_err(|_| {
+            inbox::unregister(worker);
+        })?;
+        Ok(Rc::new(Reactor {
+            driver,
+            env,
+            kind,
+            timers: RefCell::new(Timers::new()),
+            tasks: RefCell::new(Slab::with_generations(GENERATIONS)),
+            ready: RefCell::new(VecDeque::new()),
+            inbox,
+            worker,
+            started: Instant::now(),
+            now: Cell::new(0),
+            turn: Cell::new(0),
+            budget: Cell::new(BUDGET),
+            stopping: Cell::new(false),
+            watchers: RefCell::new(Vec::new()),
+        }))
+    }
+
+    /// The reactor of the calling thread.
+    ///
+    /// # Panics
+    ///
+    /// Outside of [`Engine::block_on`](crate::Engine::block_on), which is a mistake of the program.
+    pub(crate) fn current() -> Rc<Reactor> {
+        let current = CURRENT.with(|current| current.borrow().clone());
+        current.expect("this is called inside Engine::block_on or a task of the engine")
+    }
+
+    pub(crate) fn try_current() -> Option<Rc<Reactor>> {
+        CURRENT.with(|current| current.borrow().clone())
+    }
+
+    pub(crate) fn inbox(&self) -> &Arc<Inbox> {
+        &self.inbox
+    }
+
+    /// Milliseconds since the start, as of this turn.
+    pub(crate) fn now(&self) -> Tick {
+        self.now.get()
+    }
+
+    /// The tick at which `duration` from now has passed in full.
+    pub(crate) fn after(&self, duration: Duration) -> Tick {
+        let exact = self.started.elapsed().saturating_add(duration);
+        let millis = Tick::try_from(exact.as_nanos().div_ceil(1_000_000)).unwrap_or(Tick::MAX);
+        millis.max(self.now())
+    }
+
+    /// How often the thread has looked at the kernel.
+    pub(crate) fn turn(&self) -> u64 {
+        self.turn.get()
+    }
+
+    pub(crate) fn stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    pub(crate) fn tasks(&self) -> usize {
+        self.tasks.borrow().len()
+    }
+
+    /// Takes one unit of the task's budget; pending, with the task queued again, when it is used up.
+    pub(crate) fn poll_budget(&self, cx: &Context<'_>) -> Poll<()> {
+        match self.budget.get() {
+            0 => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            left => {
+                self.budget.set(left - 1);
+                Poll::Ready(())
+            }
+        }
+    }
+
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) -> Key {
+        let task = Task { future: Some(Box::pin(future)), queued: true };
+        let key = self.tasks.borrow_mut().insert(task);
+        assert!(key.index < TASKS, "a thread has fewer than {TASKS} tasks");
+        self.ready.borrow_mut().push_back(key);
+        key
+    }
+
+    /// Runs until `future` is done, tasks with it.
+    pub(crate) fn block_on<F: Future>(self: &Rc<Self>, future: F) -> F::Output {
+        let mut future = std::pin::pin!(future);
+        let _entered = Entered::new(self);
+        // The future itself is a task without a body: waking it queues its key.
+        let main = self.tasks.borrow_mut().insert(Task { future: None, queued: true });
+        let counted = !self.kind.multiplexes();
+        let waker = TaskId { worker: self.worker, key: main }.waker(counted);
+        self.ready.borrow_mut().push_back(main);
+        let output = loop {
+            if let Poll::Ready(output) = self.run_ready(main, &waker, &mut future) {
+                break output;
+            }
+            self.look();
+        };
+        drop(waker);
+        self.tasks.borrow_mut().remove(main);
+        if let Some(probe) = &self.env.probe {
+            probe.flush();
+        }
+        output
+    }
+
+    fn run_ready<F: Future>(
+        &self,
+        main: Key,
+        waker: &Waker,
+        future: &mut Pin<&mut F>,
+    ) -> Poll<F::Output> {
+        for _ in 0..RUN_AT_MOST {
+            let Some(key) = self.ready.borrow_mut().pop_front() else {
+                break;
+            };
+            self.budget.set(BUDGET);
+            if key == main {
+                if let Some(task) = self.tasks.borrow_mut().get_mut(main) {
+                    task.queued = false;
+                }
+                if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(waker)) {
+                    return Poll::Ready(output);
+                }
+            } else {
+                self.run(key);
+            }
+        }
+        Poll::Pending
+    }
+
+    fn run(&self, key: Key) {
+        let body = match self.tasks.borrow_mut().get_mut(key) {
+            Some(task) => {
+                task.queued = false;
+                task.future.take()
+            }
+            None => None,
+        };
+        let Some(mut body) = body else { return };
+        let waker = TaskId { worker: self.worker, key }.waker(!self.kind.multiplexes());
+        // A panic ends the task it happened in; its message has been printed by the hook.
+        let polled =
+            catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(&mut Context::from_waker(&waker))));
+        if let Ok(Poll::Pending) = polled {
+            if let Some(task) = self.tasks.borrow_mut().get_mut(key) {
+                task.future = Some(body);
+            }
+            return;
+        }
+        // Dropped before its place is free, and with nothing borrowed: it may close and wake.
+        drop(body);
+        self.tasks.borrow_mut().remove(key);
+        if self.stopping() {
+            self.wake_watchers();
+        }
+    }
+
+    /// Wakes once, at the next change that matters to a stop.
+    pub(crate) fn watch(&self, cx: &Context<'_>) {
+        self.watchers.borrow_mut().push(cx.waker().clone());
+    }
+
+    fn wake_watchers(&self) {
+        let watchers = self.watchers.take();
+        watchers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Looks at the kernel, the clock and the inbox; sleeps if nothing else is to be done.
+    fn look(&self) {
+        let timeout = if self.ready.borrow().is_empty() {
+            if let Some(probe) = &self.env.probe {
+                probe.flush();
+            }
+            self.until_next_timer()
+        } else {
+            Some(Duration::ZERO)
+        };
+        let alone = !self.kind.multiplexes()
+            && self.inbox.wakers() <= self.driver.waiting() + self.timers.borrow().len() + 1;
+        if let Err(error) = self.driver.wait(timeout, alone) {
+            // Only a broken descriptor of our own can make waiting fail, and then nothing can go on.
+            panic!("{}: wait: {error}", self.kind);
+        }
+        self.turn.set(self.turn.get() + 1);
+        let elapsed = self.started.elapsed().as_millis();
+        self.now.set(Tick::try_from(elapsed).unwrap_or(Tick::MAX));
+        self.fire_timers();
+        let mut woken = Vec::new();
+        self.inbox.take(&mut woken);
+        for key in woken {
+            self.queue(key);
+        }
+        if self.inbox.stopping() && !self.stopping.replace(true) {
+            self.driver.wake_readers();
+            self.wake_watchers();
+        }
+    }
+
+    fn until_next_timer(&self) -> Option<Duration> {
+        let next = self.timers.borrow().next()?;
+        let due = Duration::from_millis(next);
+        Some(due.saturating_sub(self.started.elapsed()))
+    }
+
+    fn fire_timers(&self) {
+        loop {
+            // Not held while waking: a wake may come back here for the queue.
+            let due = self.timers.borrow_mut().pop_due(self.now());
+            match due {
+                Some(waker) => waker.wake(),
+                None => break,
+            }
+        }
+    }
+
+    fn queue(&self, key: Key) {
+        if let Some(task) = self.tasks.borrow_mut().get_mut(key)
+            && !task.queued
+        {
+            task.queued = true;
+            self.ready.borrow_mut().push_back(key);
+        }
+    }
+
+    /// Drops all tasks that have not ended.
+    pub(crate) fn drop_tasks(self: &Rc<Self>) {
+        let _entered = Entered::new(self);
+        loop {
+            let body = self.tasks.borrow_mut().values_mut().find_map(|task| task.future.take());
+            if body.is_none() {
+                break;
+            }
+        }
+        *self.tasks.borrow_mut() = Slab::with_generations(GENERATIONS);
+        self.ready.borrow_mut().clear();
+        if let Some(probe) = &self.env.probe {
+            probe.flush();
+        }
+    }
+}
+
+impl Drop for Reactor {
+    fn drop(&mut self) {
+        inbox::unregister(self.worker);
+    }
+}
+
+/// Queues the task if it is one of this thread's.
+pub(crate) fn wake_here(task: TaskId) -> bool {
+    let woken = CURRENT.try_with(|current| {
+        let current = current.borrow();
+        let Some(reactor) = current.as_ref().filter(|here| here.worker == task.worker) else {
+            return false;
+        };
+        reactor.queue(task.key);
+        true
+    });
+    woken.unwrap_or(false)
+}
+
+/// The thread's current reactor, for as long as this lives.
+struct Entered {
+    before: Option<Rc<Reactor>>,
+}
+
+impl Entered {
+    fn new(reactor: &Rc<Reactor>) -> Entered {
+        Entered { before: CURRENT.replace(Some(Rc::clone(reactor))) }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.set(self.before.take());
+    }
+}

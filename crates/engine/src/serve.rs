@@ -1,0 +1,430 @@
+//! Serving: listeners, threads, and a graceful end.
+//!
+//! On a driver that multiplexes, each of N threads has its own listening socket for every
+//! endpoint (`SO_REUSEPORT`) and keeps the connections it accepts. On the blocking driver there
+//! is a thread for each connection, or, where a number of threads is asked for, exactly so many
+//! that each accept a connection and serve it to its end: then further clients wait.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::task::Poll;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::driver::DriverKind;
+use crate::endpoint::Endpoint;
+use crate::engine::{Stopper, sleep};
+use crate::listener::{self, ListenError, Listener};
+use crate::probe::{ProbeSource, Role};
+use crate::reactor::Reactor;
+use crate::stream::Stream;
+
+/// How long an acceptor pauses when it may not or can't accept. Clients wait in the backlog.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Stack of a thread that serves one connection.
+const STACK: usize = 256 * 1024;
+
+/// How to serve.
+#[derive(Clone)]
+pub struct ServeOptions {
+    /// How threads wait.
+    pub driver: DriverKind,
+    /// How many threads; None for one a core, or one a connection on the blocking driver.
+    pub threads: Option<usize>,
+    /// Connections held at once; further ones wait in the backlog.
+    pub max_connections: usize,
+    /// How long connections may go on after a stop.
+    pub grace: Duration,
+    /// Who looks on.
+    pub probe: Option<Arc<dyn ProbeSource>>,
+    /// Is told what a person who runs the server should know; called at most a few times a second.
+    pub notice: Arc<dyn Fn(Notice) + Send + Sync>,
+}
+
+/// Something that bites while serving.
+#[derive(Debug)]
+pub enum Notice {
+    /// As many connections as are allowed; others wait.
+    Full {
+        /// How many that is.
+        connections: usize,
+    },
+    /// Accepting failed (out of descriptors or memory); it is tried again.
+    Accept(io::Error),
+}
+
+/// Listening sockets, and nobody who accepts yet: connections are already queued.
+pub struct Bound {
+    addresses: Vec<SocketAddr>,
+    /// For each thread, its sockets.
+    sockets: Vec<Vec<OwnedFd>>,
+    options: ServeOptions,
+}
+
+impl Bound {
+    /// Listens on every endpoint.
+    ///
+    /// # Errors
+    ///
+    /// Names the endpoint, the call that failed and the way out.
+    pub fn listen(endpoints: &[Endpoint], options: ServeOptions) -> Result<Bound, ListenError> {
+        let threads = match (options.driver.multiplexes(), options.threads) {
+            (true, Some(threads)) => threads.max(1),
+            (true, None) => std::thread::available_parallelism().map_or(1, usize::from),
+            // These share one queue: a thread that is busy must not keep others' clients.
+            (false, _) => 1,
+        };
+        let mut addresses = Vec::new();
+        let mut sockets: Vec<Vec<OwnedFd>> = (0..threads).map(|_| Vec::new()).collect();
+        for endpoint in endpoints {
+            for (address, copies) in listener::bind(endpoint, threads)? {
+                addresses.push(address);
+                for (thread, socket) in sockets.iter_mut().zip(copies) {
+                    thread.push(socket);
+                }
+            }
+        }
+        Ok(Bound { addresses, sockets, options })
+    }
+
+    /// Where it listens, with the ports the system chose.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Somebody looks on from now on: the eye is opened when the ports are known.
+    pub fn set_probe(&mut self, probe: Arc<dyn ProbeSource>) {
+        self.options.probe = Some(probe);
+    }
+
+    /// Starts the threads; `serve` makes the future of each connection on the thread that runs it.
+    ///
+    /// # Errors
+    ///
+    /// The driver is not to be had here, or no thread can be started.
+    pub fn start<F, Fut>(self, serve: F) -> io::Result<Serving>
+    where
+        F: Fn(Stream) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + 'static,
+    {
+        let Bound { sockets, options, .. } = self;
+        let shared = Arc::new(Shared {
+            options,
+            connections: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+            threads: Mutex::new(Vec::new()),
+            ended: Condvar::new(),
+            told: Mutex::new(None),
+            serve,
+        });
+        let mut threads = Vec::new();
+        let mut start = |name: String, sockets: Vec<OwnedFd>, each: Each| {
+            let shared = Arc::clone(&shared);
+            let (ready, is_ready) = std::sync::mpsc::channel();
+            let work = move || shared.accept(sockets, each, &ready);
+            threads.push(std::thread::Builder::new().name(name).spawn(work)?);
+            // The thread ends without a word only if it panicked.
+            is_ready.recv().unwrap_or_else(|_| Err(io::Error::other("the thread panicked")))
+        };
+        let mut result = Ok(());
+        if shared.options.driver.multiplexes() {
+            for (number, sockets) in sockets.into_iter().enumerate() {
+                result =
+                    result.and_then(|()| start(format!("engine-{number}"), sockets, Each::Task));
+            }
+        } else {
+            let (turns, each) = match shared.options.threads {
+                Some(threads) => (threads.max(1), Each::InTurn),
+                None => (1, Each::Thread),
+            };
+            for socket in sockets.into_iter().flatten() {
+                for _ in 0..turns {
+                    let copy = socket.try_clone().map(|copy| vec![copy]);
+                    result = result.and_then(|()| start("accept".to_owned(), copy?, each));
+                }
+            }
+        }
+        let serving = Serving { control: Arc::new(Control { shared }), threads };
+        match result {
+            Ok(()) => Ok(serving),
+            Err(error) => {
+                serving.stop();
+                serving.join();
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A server that runs.
+pub struct Serving {
+    control: Arc<dyn Controlled + Send + Sync>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Serving {
+    /// Asks it to stop: no more is accepted, idle connections close, and those in the middle of
+    /// something have until the grace is over.
+    pub fn stop(&self) {
+        self.control.stop();
+    }
+
+    /// Connections that are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.control.connections()
+    }
+
+    /// Waits for its end; the number of connections that had to be cut off.
+    pub fn join(self) -> usize {
+        for thread in self.threads {
+            // A panic has been reported by the hook.
+            let _ = thread.join();
+        }
+        self.control.last_connections()
+    }
+}
+
+/// How connections are served once accepted.
+#[derive(Clone, Copy)]
+enum Each {
+    /// As a task of the thread that accepted it.
+    Task,
+    /// By a thread of its own.
+    Thread,
+    /// By the thread that accepted it, before it accepts another.
+    InTurn,
+}
+
+struct Shared<F> {
+    options: ServeOptions,
+    connections: AtomicUsize,
+    stopping: AtomicBool,
+    /// All threads that can be asked to stop.
+    threads: Mutex<Vec<(u64, Stopper)>>,
+    /// A connection's own thread ended.
+    ended: Condvar,
+    /// When the last notice was given.
+    told: Mutex<Option<Instant>>,
+    serve: F,
+}
+
+/// One connection that counts, until it is dropped.
+struct Counted<F> {
+    shared: Arc<Shared<F>>,
+}
+
+impl<F> Drop for Counted<F> {
+    fn drop(&mut self) {
+        self.shared.connections.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl<F, Fut> Shared<F>
+where
+    F: Fn(Stream) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    /// The body of an accepting thread.
+    fn accept(
+        self: Arc<Self>,
+        sockets: Vec<OwnedFd>,
+        each: Each,
+        ready: &std::sync::mpsc::Sender<io::Result<()>>,
+    ) {
+        let reactor = match Reactor::new(self.options.driver, self.options.probe.as_deref()) {
+            Ok(reactor) => reactor,
+            Err(error) => {
+                let _ = ready.send(Err(error));
+                return;
+            }
+        };
+        let _listed = self.list(&reactor);
+        reactor.block_on(async {
+            for socket in sockets {
+                let listener = match Listener::adopt(socket) {
+                    Ok(listener) => listener,
+                    Err(error) => {
+                        let _ = ready.send(Err(error));
+                        return;
+                    }
+                };
+                reactor.spawn(Arc::clone(&self).accept_from(listener, each));
+            }
+            let _ = ready.send(Ok(()));
+            until_drained(&reactor, self.options.grace).await;
+        });
+        reactor.drop_tasks();
+    }
+
+    async fn accept_from(self: Arc<Self>, listener: Listener, each: Each) {
+        loop {
+            let Some(counted) = self.count() else {
+                self.tell(|| Notice::Full { connections: self.options.max_connections });
+                if crate::stopping() {
+                    return;
+                }
+                sleep(PAUSE).await;
+                continue;
+            };
+            let fd = match listener.accept().await {
+                None => return,
+                Some(Ok(fd)) => fd,
+                Some(Err(error)) => {
+                    self.tell(|| Notice::Accept(error));
+                    sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            let started = match each {
+                Each::Task => listener.stream(fd).map(|stream| {
+                    let serve = (self.serve)(stream);
+                    Reactor::current().spawn(async move {
+                        serve.await;
+                        drop(counted);
+                    });
+                }),
+                Each::InTurn => match listener.stream(fd) {
+                    Ok(stream) => {
+                        (self.serve)(stream).await;
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                },
+                Each::Thread => Arc::clone(&self).own_thread(fd, counted),
+            };
+            if let Err(error) = started {
+                self.tell(|| Notice::Accept(error));
+                sleep(PAUSE).await;
+            }
+        }
+    }
+
+    fn own_thread(self: Arc<Self>, fd: OwnedFd, counted: Counted<F>) -> io::Result<()> {
+        let thread = std::thread::Builder::new().name("connection".to_owned()).stack_size(STACK);
+        thread.spawn(move || {
+            let served = Reactor::new(self.options.driver, self.options.probe.as_deref());
+            let served = served.and_then(|reactor| {
+                let _listed = self.list(&reactor);
+                let stream = Stream::new(Rc::clone(&reactor), fd, Role::Server)?;
+                reactor.block_on((self.serve)(stream));
+                reactor.drop_tasks();
+                Ok(())
+            });
+            if let Err(error) = served {
+                self.tell(|| Notice::Accept(error));
+            }
+            drop(counted);
+            let _listed = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+            self.ended.notify_all();
+        })?;
+        Ok(())
+    }
+
+    /// One more connection, if there may be one more.
+    fn count(self: &Arc<Self>) -> Option<Counted<F>> {
+        let one_more = |count| (count < self.options.max_connections).then_some(count + 1);
+        let (order, load) = (Ordering::SeqCst, Ordering::SeqCst);
+        self.connections.fetch_update(order, load, one_more).ok()?;
+        Some(Counted { shared: Arc::clone(self) })
+    }
+
+    /// Makes the thread known to those who stop the server, for as long as the guard lives.
+    fn list(&self, reactor: &Reactor) -> Listed<'_> {
+        let stopper = Stopper { inbox: Arc::clone(reactor.inbox()) };
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.stopping.load(Ordering::SeqCst) {
+            stopper.stop();
+        }
+        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        threads.push((number, stopper));
+        Listed { threads: &self.threads, number }
+    }
+
+    /// Once a second at most: a notice for each client that waits would drown the others.
+    fn tell(&self, notice: impl FnOnce() -> Notice) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| told.elapsed() >= Duration::from_secs(1)) {
+            *told = Some(Instant::now());
+            drop(told);
+            (self.options.notice)(notice());
+        }
+    }
+}
+
+struct Listed<'a> {
+    threads: &'a Mutex<Vec<(u64, Stopper)>>,
+    number: u64,
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.retain(|(number, _)| *number != self.number);
+    }
+}
+
+/// What a [`Serving`] needs of the shared part, whatever the service is.
+trait Controlled {
+    fn stop(&self);
+    fn connections(&self) -> usize;
+    /// Waits for connections that have threads of their own.
+    fn last_connections(&self) -> usize;
+}
+
+struct Control<F> {
+    shared: Arc<Shared<F>>,
+}
+
+impl<F: Send + Sync> Controlled for Control<F> {
+    fn stop(&self) {
+        let threads = self.shared.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        for (_, stopper) in threads.iter() {
+            stopper.stop();
+        }
+    }
+
+    fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    fn last_connections(&self) -> usize {
+        let threads = self.shared.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let grace = self.shared.options.grace;
+        let waited =
+            self.shared.ended.wait_timeout_while(threads, grace, |_| self.connections() > 0);
+        drop(waited);
+        self.connections()
+    }
+}
+
+/// Until the thread is asked to stop and its tasks have ended or their grace is over.
+async fn until_drained(reactor: &Rc<Reactor>, grace: Duration) {
+    std::future::poll_fn(|cx| {
+        if reactor.stopping() {
+            return Poll::Ready(());
+        }
+        reactor.watch(cx);
+        Poll::Pending
+    })
+    .await;
+    let mut over = std::pin::pin!(sleep(grace));
+    std::future::poll_fn(|cx| {
+        // The future that waits here is a task too.
+        if reactor.tasks() <= 1 || over.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        reactor.watch(cx);
+        Poll::Pending
+    })
+    .await;
+}

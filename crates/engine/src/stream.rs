@@ -1,0 +1,405 @@
+//! One connection, as its task sees it.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::buffer::{Chunk, Outgoing};
+use crate::driver::{Patience, Side, Socket};
+use crate::probe::{ConnId, Direction, Opened, Operation, Role, Stamp};
+use crate::reactor::Reactor;
+use crate::slab::Key;
+use crate::timer::Tick;
+
+/// Bytes one `sendfile(2)` is asked to move, so that a fast reader shares the thread.
+const SEND_FILE: u64 = 2 * 1024 * 1024;
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// A stream connection that belongs to the task which holds it; dropping it closes it.
+///
+/// Reads lease: [`Stream::recv`] hands out a buffer that goes back when the chunk is dropped.
+/// Writes give: [`Stream::write`] takes the bytes at once and [`Stream::flush`] waits until the
+/// kernel has them.
+///
+/// # Cancel safety
+///
+/// Every future here may be dropped at any time, on every driver. Received bytes stay for the
+/// next `recv`; written bytes leave exactly once, with the next `flush`. Dropping a
+/// [`Stream::send_file`] loses the count of what has left, so close the connection after it.
+pub struct Stream {
+    reactor: Rc<Reactor>,
+    key: Key,
+    conn: ConnId,
+    outgoing: Option<Box<Outgoing>>,
+    received: u64,
+    written: u64,
+    deadline: Tick,
+    timer: Option<Key>,
+}
+
+/// No deadline.
+const NEVER: Tick = Tick::MAX;
+
+impl Stream {
+    /// Takes over a connected stream socket on the calling thread's engine.
+    ///
+    /// # Errors
+    ///
+    /// What the driver says when it can't watch the descriptor, or the kernel when it is not a socket.
+    pub fn adopt(fd: impl Into<OwnedFd>, role: Role) -> io::Result<Stream> {
+        Stream::new(Reactor::current(), fd.into(), role)
+    }
+
+    pub(crate) fn new(reactor: Rc<Reactor>, fd: OwnedFd, role: Role) -> io::Result<Stream> {
+        let conn = ConnId(NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut told = None;
+        if let Some(probe) = &reactor.env.probe
+            && let (Ok(local), Ok(peer)) =
+                (address(rustix::net::getsockname(&fd)), peer_address(&fd))
+        {
+            probe.opened(fd.as_fd(), &Opened { conn, role, local, peer, at: Stamp::now() });
+            told = Some(conn);
+        }
+        let key = reactor.driver.attach(Socket::new(fd, told))?;
+        Ok(Stream {
+            reactor,
+            key,
+            conn,
+            outgoing: None,
+            received: 0,
+            written: 0,
+            deadline: NEVER,
+            timer: None,
+        })
+    }
+
+    /// The connection's name in records.
+    #[must_use]
+    pub fn id(&self) -> ConnId {
+        self.conn
+    }
+
+    /// The peer's address.
+    ///
+    /// # Errors
+    ///
+    /// `getpeername(2)`: the connection is gone already, or is not of the internet.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        let mut peer = Err(io::Error::from(io::ErrorKind::NotConnected));
+        self.with_fd(|fd| peer = peer_address(fd));
+        peer
+    }
+
+    /// Lends the descriptor, for socket options.
+    pub fn with_fd(&self, look: impl FnOnce(BorrowedFd<'_>)) {
+        let mut look = Some(look);
+        self.reactor.driver.with_fd(self.key, &mut |fd| {
+            if let Some(look) = look.take() {
+                look(fd);
+            }
+        });
+    }
+
+    /// Receives some bytes; the empty chunk when the peer will send no more (`recv(2)` = 0).
+    ///
+    /// # Errors
+    ///
+    /// [`TimedOut`](io::ErrorKind::TimedOut) once the deadline has passed; otherwise the
+    /// kernel's word, `ConnectionReset` above all.
+    pub fn recv(&mut self) -> impl Future<Output = io::Result<Chunk>> {
+        Operate::new(self, Side::Read, |stream, cx| stream.poll_recv(Patience::Busy, cx))
+    }
+
+    /// Like [`Stream::recv`], but None when the thread is asked to stop and nothing has come:
+    /// for the wait between two exchanges.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stream::recv`].
+    pub fn recv_idle(&mut self) -> impl Future<Output = io::Result<Option<Chunk>>> {
+        Operate::new(self, Side::Read, |stream, cx| {
+            let stopping = stream.reactor.stopping();
+            match stream.poll_recv(Patience::Idle, cx) {
+                Poll::Pending if stopping => {
+                    stream.reactor.driver.forget(stream.key, Side::Read);
+                    Poll::Ready(Ok(None))
+                }
+                result => result.map_ok(Some),
+            }
+        })
+    }
+
+    /// Bytes received so far: the offset in the stream of the next byte.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Takes `bytes` to be sent; they leave with the next flush.
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.written += bytes.len() as u64;
+        self.outgoing().push(bytes);
+    }
+
+    /// Takes shared bytes to be sent, without a copy where that pays.
+    pub fn write_shared(&mut self, bytes: Bytes) {
+        self.written += bytes.len() as u64;
+        self.outgoing().push_shared(bytes);
+    }
+
+    /// Lets `write` append what is to be sent to the pooled buffer itself.
+    pub fn write_with<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let outgoing = self.outgoing();
+        let before = outgoing.len();
+        let result = outgoing.push_with(write);
+        let count = outgoing.len() - before;
+        self.written += count as u64;
+        result
+    }
+
+    /// Bytes given to be sent so far: the offset in the stream of the next one.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Bytes written but not yet taken by a flush. A service that writes without end flushes
+    /// when this passes its high-water mark.
+    #[must_use]
+    pub fn unflushed(&self) -> usize {
+        self.outgoing.as_ref().map_or(0, |outgoing| outgoing.len())
+    }
+
+    /// Waits until the kernel has taken everything that was written.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` once the deadline has passed (what was taken until then is sent); `BrokenPipe`
+    /// or `ConnectionReset` when the peer is gone.
+    pub fn flush(&mut self) -> impl Future<Output = io::Result<()>> {
+        Operate::new(self, Side::Write, |stream, cx| stream.poll_flush(false, cx))
+    }
+
+    /// Like [`Stream::flush`], when more is sent at once: the last segment may wait for it (`MSG_MORE`).
+    ///
+    /// # Errors
+    ///
+    /// As [`Stream::flush`].
+    pub fn flush_more(&mut self) -> impl Future<Output = io::Result<()>> {
+        Operate::new(self, Side::Write, |stream, cx| stream.poll_flush(true, cx))
+    }
+
+    /// Flushes, and then sends `range` of a file without copying it through this process
+    /// (`sendfile(2)`). The file's own position stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stream::flush`]; `UnexpectedEof` when the file is shorter than the range's end.
+    pub async fn send_file(&mut self, file: &impl AsFd, range: Range<u64>) -> io::Result<()> {
+        if self.unflushed() > 0 {
+            self.flush_more().await?;
+        }
+        let mut offset = range.start;
+        while offset < range.end {
+            let len = usize::try_from((range.end - offset).min(SEND_FILE)).unwrap_or(usize::MAX);
+            let file = file.as_fd();
+            let count = Operate::new(self, Side::Write, |stream: &mut Stream, cx| {
+                stream.poll_send_file(file, offset, len, cx)
+            })
+            .await?;
+            if count == 0 {
+                let short = format!("the file ends at {offset}, before {}", range.end);
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, short));
+            }
+            offset += count as u64;
+            self.written += count as u64;
+        }
+        Ok(())
+    }
+
+    /// Says that nothing more will be sent (FIN); receiving goes on. Flush first.
+    ///
+    /// # Errors
+    ///
+    /// `shutdown(2)`: the connection is gone already.
+    pub fn shutdown_write(&mut self) -> io::Result<()> {
+        let start = self.reactor.env.started();
+        let mut result = Ok(());
+        self.with_fd(|fd| result = rustix::net::shutdown(fd, rustix::net::Shutdown::Write));
+        let told = result.map(|()| 0);
+        let operation = Operation::ShutdownWrite;
+        self.reactor.env.ended(Some(self.conn), operation, self.written, start, 0, told);
+        Ok(result?)
+    }
+
+    /// Closes so that the peer still gets everything: flushes, ends our side, and reads on until
+    /// the peer closes, `limit` bytes have come or the deadline passes. A plain close with unread
+    /// bytes would answer with RST, and the peer might lose what we sent (RFC 9112 §9.6).
+    pub async fn close_lingering(mut self, limit: u64) {
+        if self.flush().await.is_err() || self.shutdown_write().is_err() {
+            return;
+        }
+        let end = self.received.saturating_add(limit);
+        while self.received < end {
+            match self.recv_idle().await {
+                Ok(Some(chunk)) if !chunk.is_empty() => {}
+                _ => return,
+            }
+        }
+    }
+
+    /// From `patience` from now on, every wait on this connection ends with `TimedOut`; None for
+    /// never. Accurate to a few milliseconds, never early.
+    pub fn set_deadline(&mut self, patience: Option<Duration>) {
+        self.deadline = patience.map_or(NEVER, |patience| self.reactor.after(patience));
+    }
+
+    /// Tells whoever looks on that `range` of a direction's stream is one message.
+    pub fn mark(&self, direction: Direction, range: Range<u64>, label: fmt::Arguments<'_>) {
+        if let Some(probe) = &self.reactor.env.probe {
+            probe.message(self.conn, direction, range, label);
+        }
+    }
+
+    fn outgoing(&mut self) -> &mut Outgoing {
+        self.outgoing.get_or_insert_with(|| self.reactor.env.pool.outgoing())
+    }
+
+    fn poll_recv(&mut self, patience: Patience, cx: &mut Context<'_>) -> Poll<io::Result<Chunk>> {
+        if self.reactor.poll_budget(cx).is_pending() {
+            return Poll::Pending;
+        }
+        match self.reactor.driver.poll_recv(self.key, patience, cx) {
+            Poll::Pending => self.poll_deadline(Side::Read, cx),
+            Poll::Ready(result) => {
+                let count = result.as_ref().map_or(0, |chunk| chunk.len());
+                self.received += count as u64;
+                Poll::Ready(result)
+            }
+        }
+    }
+
+    fn poll_flush(&mut self, more: bool, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.reactor.poll_budget(cx).is_pending() {
+            return Poll::Pending;
+        }
+        match self.reactor.driver.poll_flush(self.key, &mut self.outgoing, more, cx) {
+            Poll::Pending => self.poll_deadline(Side::Write, cx),
+            ready => ready,
+        }
+    }
+
+    fn poll_send_file(
+        &mut self,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        len: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if self.reactor.poll_budget(cx).is_pending() {
+            return Poll::Pending;
+        }
+        match self.reactor.driver.poll_send_file(self.key, file, offset, len, cx) {
+            Poll::Pending => self.poll_deadline(Side::Write, cx),
+            ready => ready,
+        }
+    }
+
+    /// The wait goes on until the deadline. One timer serves the connection for life: it is
+    /// only moved when the deadline has come closer, and found again when it fired too early.
+    fn poll_deadline<T>(&mut self, side: Side, cx: &Context<'_>) -> Poll<io::Result<T>> {
+        if self.deadline == NEVER {
+            return Poll::Pending;
+        }
+        if self.reactor.now() >= self.deadline {
+            self.reactor.driver.forget(self.key, side);
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let mut timers = self.reactor.timers.borrow_mut();
+        let standing =
+            self.timer.is_some_and(|timer| timers.at_latest(timer, self.deadline, cx.waker()));
+        if !standing {
+            self.timer = Some(timers.insert(self.deadline, cx.waker().clone()));
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Some(timer) = self.timer {
+            self.reactor.timers.borrow_mut().remove(timer);
+        }
+        if let Some(outgoing) = self.outgoing.take() {
+            self.reactor.env.pool.give_back(outgoing);
+        }
+        self.reactor.driver.detach(self.key);
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("conn", &self.conn).finish_non_exhaustive()
+    }
+}
+
+/// One operation of a stream; dropping it half-way leaves no waker behind.
+struct Operate<'a, F> {
+    stream: &'a mut Stream,
+    side: Side,
+    poll: F,
+    waits: bool,
+}
+
+impl<'a, F> Operate<'a, F> {
+    fn new<T>(stream: &'a mut Stream, side: Side, poll: F) -> Operate<'a, F>
+    where
+        F: FnMut(&mut Stream, &mut Context<'_>) -> Poll<T> + Unpin,
+    {
+        Operate { stream, side, poll, waits: false }
+    }
+}
+
+impl<T, F> Future for Operate<'_, F>
+where
+    F: FnMut(&mut Stream, &mut Context<'_>) -> Poll<T> + Unpin,
+{
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let this = self.get_mut();
+        let result = (this.poll)(this.stream, cx);
+        this.waits = result.is_pending();
+        result
+    }
+}
+
+impl<F> Drop for Operate<'_, F> {
+    fn drop(&mut self) {
+        if self.waits {
+            self.stream.reactor.driver.forget(self.stream.key, self.side);
+        }
+    }
+}
+
+pub(crate) fn address(
+    address: rustix::io::Result<rustix::net::SocketAddrAny>,
+) -> io::Result<SocketAddr> {
+    Ok(SocketAddr::try_from(address?)?)
+}
+
+fn peer_address(fd: impl AsFd) -> io::Result<SocketAddr> {
+    let peer = rustix::net::getpeername(fd)?;
+    Ok(SocketAddr::try_from(peer.ok_or(io::ErrorKind::NotConnected)?)?)
+}

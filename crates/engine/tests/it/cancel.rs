@@ -1,0 +1,217 @@
+//! Dropping a future half-way loses nothing, repeats nothing and leaks nothing.
+
+use std::cell::Cell;
+use std::io::{Read as _, Write as _};
+use std::process::Command;
+use std::rc::Rc;
+use std::time::Duration;
+
+use sockeye_engine::{DriverKind, Usage, sleep, spawn};
+
+use crate::{Either, adopt, connection, either, engine, on_every_driver};
+
+/// A small generator with a seed, so that a failure comes again.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        // Xorshift (Marsaglia 2003).
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("/proc is there").count()
+}
+
+/// Yields to the run loop a few times.
+async fn turns(count: u64) {
+    for _ in 0..count {
+        let mut yielded = false;
+        std::future::poll_fn(|cx| {
+            if yielded {
+                return std::task::Poll::Ready(());
+            }
+            yielded = true;
+            cx.waker().wake_by_ref();
+            std::task::Poll::Pending
+        })
+        .await;
+    }
+}
+
+/// Both directions of one connection carry a numbered stream while the futures that receive and
+/// send are dropped at random; every byte must arrive once and in order.
+fn drops(kind: DriverKind, seed: u64, count: u32) {
+    let engine = engine(kind);
+    let (ours, theirs) = connection();
+    let mut reader = theirs.try_clone().expect("a descriptor");
+    let mut writer = theirs;
+    let writing = std::thread::spawn(move || {
+        let bytes: Vec<u8> = (0..251).collect();
+        for _ in 0..4000 {
+            if writer.write_all(&bytes).is_err() {
+                break;
+            }
+        }
+        let _ = writer.shutdown(std::net::Shutdown::Write);
+    });
+    let reading = std::thread::spawn(move || {
+        let (mut all, mut buffer) = (0u64, vec![0; 5000]);
+        while let Ok(count) = reader.read(&mut buffer) {
+            if count == 0 {
+                break;
+            }
+            for byte in &buffer[..count] {
+                assert_eq!(u64::from(*byte), all % 241, "byte {all} of what was sent to the peer");
+                all += 1;
+            }
+        }
+        all
+    });
+    let (dropped, written) = engine.block_on(async {
+        let mut stream = adopt(ours);
+        let mut random = Random(seed);
+        let (mut dropped, mut received, mut written) = (0, 0u64, 0u64);
+        let mut ended = false;
+        while dropped < count {
+            if random.below(2) == 0 && !ended {
+                let patience = random.below(3);
+                match either(stream.recv(), turns(patience)).await {
+                    Either::One(chunk) => {
+                        let chunk = chunk.expect("connected");
+                        ended = chunk.is_empty();
+                        for byte in &chunk[..] {
+                            assert_eq!(u64::from(*byte), received % 251, "byte {received}");
+                            received += 1;
+                        }
+                    }
+                    Either::Other(()) => dropped += 1,
+                }
+            } else {
+                let len = random.below(60_000);
+                let bytes: Vec<u8> = (written..written + len).map(|n| (n % 241) as u8).collect();
+                written += len;
+                if random.below(2) == 0 {
+                    stream.write(&bytes);
+                } else {
+                    stream.write_shared(bytes.into());
+                }
+                // Bounded, so that dropped flushes don't pile up.
+                let patience =
+                    if stream.unflushed() > 1 << 20 { u64::MAX } else { random.below(3) };
+                match either(stream.flush(), turns(patience)).await {
+                    Either::One(flushed) => flushed.expect("connected"),
+                    Either::Other(()) => dropped += 1,
+                }
+            }
+        }
+        stream.flush().await.expect("connected");
+        while !ended {
+            let chunk = stream.recv().await.expect("connected");
+            ended = chunk.is_empty();
+            for byte in &chunk[..] {
+                assert_eq!(u64::from(*byte), received % 251, "byte {received}");
+                received += 1;
+            }
+        }
+        assert_eq!(received, 4000 * 251);
+        stream.shutdown_write().expect("connected");
+        (dropped, written)
+    });
+    writing.join().expect("the writer ends");
+    assert_eq!(reading.join().expect("the reader ends"), written, "{kind}, seed {seed}");
+    assert_eq!(dropped, count);
+    engine.block_on(until_closed(&engine));
+    assert_eq!(engine.usage(), Usage::default(), "{kind}, seed {seed}");
+}
+
+/// The last operations of closed sockets end in the kernel's own time.
+async fn until_closed(engine: &sockeye_engine::Engine) {
+    while engine.usage().sockets > 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[test]
+fn ten_thousand_random_drops_lose_repeat_and_leak_nothing() {
+    // Descriptors are counted, so the test has a process of its own.
+    const ALONE: &str = "SOCKEYE_TEST_ALONE";
+    if std::env::var_os(ALONE).is_none() {
+        let mut alone = Command::new(std::env::current_exe().expect("this program"));
+        let name = "cancel::ten_thousand_random_drops_lose_repeat_and_leak_nothing";
+        let output = alone.args([name, "--exact", "--nocapture"]).env(ALONE, "1").output();
+        let output = output.expect("it starts");
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        return;
+    }
+    on_every_driver(|kind| {
+        let before = descriptors();
+        for seed in 1..=4 {
+            drops(kind, seed * 0x9e37_79b9_7f4a, 2_500);
+        }
+        assert_eq!(descriptors(), before, "{kind}");
+    });
+}
+
+#[test]
+fn closing_with_receives_and_sends_in_flight_leaks_no_descriptor_and_no_buffer() {
+    on_every_driver(|kind| {
+        let engine = engine(kind);
+        let mut random = Random(0x5851_f42d_4c95_7f2d);
+        for _ in 0..300 {
+            let (ours, theirs) = connection();
+            let patience = random.below(4);
+            let unread = random.below(2) == 0;
+            engine.block_on(async {
+                let mut stream = adopt(ours);
+                stream.write(&vec![7; 9_000_000]);
+                let flushed = either(stream.flush(), turns(patience)).await;
+                assert!(matches!(flushed, Either::Other(())), "nobody reads nine megabytes");
+                if unread {
+                    (&theirs).write_all(b"never read").expect("connected");
+                }
+                let received = either(stream.recv(), turns(patience)).await;
+                drop(received);
+            });
+        }
+        engine.block_on(until_closed(&engine));
+        assert_eq!(engine.usage(), Usage::default(), "{kind}");
+    });
+}
+
+#[test]
+fn an_engine_that_is_dropped_closes_what_its_tasks_held() {
+    on_every_driver(|kind| {
+        let engine = engine(kind);
+        let mut ends = Vec::new();
+        let started = Rc::new(Cell::new(0));
+        engine.block_on(async {
+            for _ in 0..50 {
+                let (ours, theirs) = connection();
+                ends.push(theirs);
+                let started = Rc::clone(&started);
+                spawn(async move {
+                    let mut stream = adopt(ours);
+                    stream.write(&vec![1; 5_000_000]);
+                    started.set(started.get() + 1);
+                    let _ = either(stream.recv(), std::future::pending::<()>()).await;
+                });
+            }
+            while started.get() < 50 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        });
+        drop(engine);
+        for mut end in ends {
+            end.set_read_timeout(Some(Duration::from_secs(20))).expect("an option");
+            let mut rest = Vec::new();
+            end.read_to_end(&mut rest).expect("closed, and nothing of it hangs");
+        }
+    });
+}
