@@ -3,3 +3,6 @@
 pub mod capture;
 pub mod kernel;
 pub mod record;
+pub mod timeline;
+pub mod verdict;
+pub mod view;

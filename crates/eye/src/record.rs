@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use sockeye_engine::probe::{Call, ConnId, Direction, Opened, Role, Stamp};
+use sockeye_engine::probe::{Call, ConnId, Direction, Operation, Role, Stamp};
 use sockeye_wire::tcp::{Flags, State};
 
 /// One message of the program, as the service named it.
@@ -20,7 +20,7 @@ pub struct Message {
     /// Its place in that direction's stream.
     pub range: Range<u64>,
     /// What to call it; bytes of a peer, not yet fit for a terminal.
-    pub label: Box<str>,
+    pub label: String,
 }
 
 /// One TCP segment that crossed the wire, already placed on the byte axis.
@@ -51,6 +51,8 @@ pub struct Ack {
     pub offset: u64,
     /// The peer's FIN has arrived too.
     pub fin: bool,
+    /// No segment before it said as much.
+    pub advances: bool,
 }
 
 /// What sets a segment apart from fresh data in order.
@@ -63,6 +65,8 @@ pub enum Mark {
     Retransmission,
     /// One byte below what was acknowledged, to ask whether the other end still lives.
     KeepAlive,
+    /// Sent into a closed window, to ask whether it has opened.
+    WindowProbe,
     /// A segment before it is missing from what was captured.
     Gap,
 }
@@ -162,10 +166,20 @@ pub struct History {
     pub opened: Option<Stamp>,
     /// When our close returned.
     pub closed: Option<Stamp>,
-    /// Calls, segments and state changes by time.
+    /// Calls, segments and state changes in the order in which they were told. Calls and
+    /// packets come from different queues, so that is not strictly the order of time.
     pub events: Kept<Event>,
-    /// Messages by time.
+    /// Messages in the order in which they were told.
     pub messages: Kept<Message>,
+    /// What became of the events and messages there was no room for.
+    pub left_out: LeftOut,
+    /// States of our end concluded from its calls, for want of packets; at most
+    /// [`INFERRED_MAX`] of them.
+    pub inferred: Vec<StateChange>,
+    /// How it began and how it ended.
+    pub course: Course,
+    /// Where the time went.
+    pub spent: Spent,
     /// Initial sequence numbers, received direction and sent direction.
     pub isn: [Option<(u32, IsnSource)>; 2],
     /// The kernel's last word before close.
@@ -204,6 +218,81 @@ pub struct Totals {
     pub retransmissions: [u64; 2],
 }
 
+/// More steps than this no end can take.
+pub const INFERRED_MAX: usize = 8;
+
+/// The turning points of a connection, kept whatever else had to be left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Course {
+    /// When the first and the last thing happened that is known of.
+    pub span: Option<(Stamp, Stamp)>,
+    /// When the first SYN was captured.
+    pub syn: Option<Stamp>,
+    /// When the handshake's last ACK was captured.
+    pub established: Option<Stamp>,
+    /// Offset and time of the FIN, received and sent.
+    pub fin: [Option<(u64, Stamp)>; 2],
+    /// Which way the first RST went, and when.
+    pub reset: Option<(Direction, Stamp)>,
+    /// When `recv` first returned 0.
+    pub end_of_stream: Option<Stamp>,
+    /// When our program asked for the end, by `shutdown` or `close`.
+    pub ended_by_us: Option<Stamp>,
+    /// The first call that failed for good.
+    pub failed: Option<(Operation, i32)>,
+    /// When the last byte was moved by a call, received and sent.
+    pub last_moved: [Option<Stamp>; 2],
+}
+
+/// What the time between accept (or connect) and close was spent on, in nanoseconds; the three
+/// add up to all of it that calls cover.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Nothing to read: the peer's turn.
+    pub peer: u64,
+    /// Something to send and no room in the socket's buffer: the peer has not taken what it has.
+    pub window: u64,
+    /// Everything else: calls, computing, waiting for the processor.
+    pub program: u64,
+}
+
+/// Sums of what `events` and `messages` left out; index 0 received, 1 sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Calls that moved bytes.
+    pub calls: [Fold; 2],
+    /// Segments with payload.
+    pub data: [Fold; 2],
+    /// Segments without payload that acknowledge; the range is in the opposite stream.
+    pub acks: [Fold; 2],
+    /// Messages.
+    pub messages: [Fold; 2],
+    /// Everything else.
+    pub others: u64,
+    /// When the first and the last of them happened.
+    pub span: Option<(Stamp, Stamp)>,
+}
+
+/// A number of intervals of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fold {
+    /// How many.
+    pub count: u64,
+    /// From the lowest offset to the highest.
+    pub range: Range<u64>,
+}
+
+impl Fold {
+    /// Adds one more.
+    pub fn add(&mut self, range: &Range<u64>) {
+        self.range = match self.count {
+            0 => range.clone(),
+            _ => self.range.start.min(range.start)..self.range.end.max(range.end),
+        };
+        self.count += 1;
+    }
+}
+
 /// The first and the last of a sequence that may be longer than memory allows.
 #[derive(Debug)]
 pub struct Kept<T> {
@@ -221,17 +310,16 @@ impl<T> Kept<T> {
         Kept { head: Vec::new(), tail: VecDeque::new(), keep, left_out: 0 }
     }
 
-    /// Adds one at the end.
-    pub fn push(&mut self, item: T) {
+    /// Adds one at the end; returns the one that had to give way.
+    pub fn push(&mut self, item: T) -> Option<T> {
         if self.head.len() < self.keep {
             self.head.push(item);
-            return;
+            return None;
         }
-        if self.tail.len() == self.keep {
-            self.tail.pop_front();
-            self.left_out += 1;
-        }
+        let gone = if self.tail.len() >= self.keep { self.tail.pop_front() } else { None };
+        self.left_out += u64::from(gone.is_some());
         self.tail.push_back(item);
+        gone
     }
 
     /// The first ones kept.

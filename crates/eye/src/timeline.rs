@@ -1,0 +1,330 @@
+//! The join: calls, messages, segments and the kernel's answers become one [`History`].
+//!
+//! A pure function of what it is told. What it keeps is bounded, and once that bound is reached
+//! nothing more is allocated.
+
+mod infer;
+mod spent;
+
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use sockeye_engine::probe::{Call, Direction, Opened, Operation, Role, Stamp};
+use sockeye_wire::packet;
+use sockeye_wire::tcp::{self, End, Seq, State, Tracker};
+
+use crate::record::{
+    Ack, Aftermath, Certainty, Course, Event, History, IsnSource, Kept, KernelFacts, LeftOut, Loss,
+    Mark, Message, Segment, Spent, StateChange, Totals,
+};
+use infer::OwnEnd;
+use spent::Clock;
+
+/// Grows the history of one connection.
+///
+/// Each source (calls and messages of the program; packets) tells in its own order of time; the
+/// sources need not be merged. Every method may be called any number of times.
+///
+/// ```
+/// use sockeye_engine::probe::{Direction, Role, Stamp};
+/// use sockeye_eye::timeline::Timeline;
+///
+/// let local = "127.0.0.1:8080".parse().unwrap();
+/// let peer = "127.0.0.1:40312".parse().unwrap();
+/// let mut timeline = Timeline::new(Role::Server, local, peer, 1024);
+/// timeline.message(Stamp(1_000), Direction::Received, 0..78, "GET /");
+/// assert_eq!(timeline.history().totals.messages, [1, 0]);
+/// ```
+#[derive(Debug)]
+pub struct Timeline {
+    history: History,
+    tracker: Tracker,
+    own_end: OwnEnd,
+    clock: Clock,
+    /// The label of a message that was left out, to be used again.
+    spare_label: String,
+}
+
+impl Timeline {
+    /// Begins a history that keeps the first `keep` and the last `keep` events, and as many
+    /// messages. `role` is that of `local`.
+    #[must_use]
+    pub fn new(role: Role, local: SocketAddr, peer: SocketAddr, keep: usize) -> Timeline {
+        let history = History {
+            conn: None,
+            role,
+            local,
+            peer,
+            opened: None,
+            closed: None,
+            events: Kept::new(keep),
+            messages: Kept::new(keep),
+            left_out: LeftOut::default(),
+            inferred: Vec::new(),
+            course: Course::default(),
+            spent: Spent::default(),
+            isn: [None; 2],
+            kernel: None,
+            aftermath: None,
+            captured: false,
+            lost: Loss::default(),
+            totals: Totals::default(),
+        };
+        Timeline {
+            history,
+            tracker: Tracker::new(),
+            own_end: OwnEnd::new(role),
+            clock: Clock::default(),
+            spare_label: String::new(),
+        }
+    }
+
+    /// Accept or connect returned; packets may have come before.
+    pub fn opened(&mut self, opened: &Opened) {
+        self.history.conn = Some(opened.conn);
+        self.history.opened = Some(opened.at);
+        self.reach(opened.at);
+        self.clock.start(opened.at);
+        if let Some(change) = self.own_end.opened(opened.at) {
+            self.history.inferred.push(change);
+        }
+    }
+
+    /// The peer's initial sequence number, from `TCP_SAVED_SYN`.
+    pub fn saved_syn(&mut self, isn: u32) {
+        self.tracker.set_isn(End::Remote, Seq(isn));
+        self.history.isn[0].get_or_insert((isn, IsnSource::SavedSyn));
+    }
+
+    /// A call of our program ended.
+    pub fn call(&mut self, call: Call) {
+        self.reach(call.start);
+        self.reach(call.end);
+        self.clock.call(&call, &mut self.history.spent);
+        if let Some(change) = self.own_end.call(&call) {
+            self.history.inferred.push(change);
+        }
+        let course = &mut self.history.course;
+        match (call.operation, call.result) {
+            (Operation::Recv, Ok(0)) if call.asked > 0 => {
+                course.end_of_stream.get_or_insert(call.end);
+            }
+            (Operation::ShutdownWrite | Operation::Close, _) => {
+                course.ended_by_us.get_or_insert(call.start);
+            }
+            (operation, Err(errno)) if !is_transient(errno) => {
+                course.failed.get_or_insert((operation, errno));
+            }
+            _ => {}
+        }
+        if let Some((direction, range)) = moved(&call) {
+            let index = index(direction);
+            self.history.totals.bytes[index] += range.end - range.start;
+            self.history.totals.calls[index] += 1;
+            self.history.course.last_moved[index] = Some(call.end);
+        }
+        self.push(Event::Call(call));
+    }
+
+    /// Our program meant these bytes as one message.
+    pub fn message(&mut self, at: Stamp, direction: Direction, range: Range<u64>, label: &str) {
+        self.reach(at);
+        self.history.totals.messages[index(direction)] += 1;
+        let mut kept = std::mem::take(&mut self.spare_label);
+        kept.clear();
+        kept.push_str(label);
+        let message = Message { at, direction, range, label: kept };
+        if let Some(gone) = self.history.messages.push(message) {
+            self.history.left_out.messages[index(gone.direction)].add(&gone.range);
+            self.spare_label = gone.label;
+        }
+    }
+
+    /// A segment crossed the wire.
+    ///
+    /// Segments of an end's next connection between the same ports are passed over.
+    pub fn segment(&mut self, at: Stamp, direction: Direction, segment: &packet::Segment) {
+        let from = match direction {
+            Direction::Received => End::Remote,
+            Direction::Sent => End::Local,
+        };
+        let Some(placed) = self.tracker.segment(from, segment) else { return };
+        self.history.captured = true;
+        self.reach(at);
+        let index = index(direction);
+        if segment.flags.syn() {
+            self.history.isn[index] = Some((segment.seq.0, IsnSource::Packet));
+            self.history.course.syn.get_or_insert(at);
+        }
+        let course = &mut self.history.course;
+        if segment.flags.rst() {
+            course.reset.get_or_insert((direction, at));
+        } else if segment.flags.fin() {
+            course.fin[index].get_or_insert((placed.end, at));
+        }
+        let mark = match placed.mark {
+            tcp::Mark::None => Mark::None,
+            tcp::Mark::Retransmission => Mark::Retransmission,
+            tcp::Mark::KeepAlive => Mark::KeepAlive,
+            tcp::Mark::WindowProbe => Mark::WindowProbe,
+            tcp::Mark::Gap => Mark::Gap,
+        };
+        let totals = &mut self.history.totals;
+        totals.segments[index] += 1;
+        totals.retransmissions[index] += u64::from(mark == Mark::Retransmission);
+        if direction == Direction::Received && placed.end > placed.start {
+            self.clock.arrived(placed.end, at);
+        }
+        self.push(Event::Segment(Segment {
+            at,
+            direction,
+            seq: segment.seq.0,
+            range: placed.start..placed.end,
+            flags: segment.flags,
+            ack: placed.ack.map(|ack| Ack {
+                offset: ack.offset,
+                fin: ack.fin,
+                advances: ack.advances,
+            }),
+            window: placed.window,
+            mark,
+        }));
+        for change in placed.changes.iter() {
+            if change.to == State::Established && !change.inferred {
+                self.history.course.established = Some(at);
+            }
+            let certainty = if change.inferred { Certainty::Inferred } else { Certainty::Exact };
+            let end = self.role_of(change.end);
+            self.push(Event::State(StateChange {
+                at,
+                end,
+                from: change.from,
+                to: change.to,
+                certainty,
+            }));
+        }
+    }
+
+    /// What the kernel said when the connection was about to be closed.
+    pub fn kernel(&mut self, facts: KernelFacts) {
+        if let Some(state) = facts.state {
+            let at = self.clock.latest().or(self.history.opened);
+            let change = at.and_then(|at| self.own_end.told(state, at));
+            self.history.inferred.extend(change);
+        }
+        self.own_end.unread(facts.unread.unwrap_or(0));
+        self.history.kernel = Some(facts);
+    }
+
+    /// What became of our end after its close.
+    pub fn aftermath(&mut self, aftermath: Aftermath) {
+        self.history.aftermath = Some(aftermath);
+    }
+
+    /// Our descriptor is closed.
+    pub fn closed(&mut self, at: Stamp) {
+        self.history.closed = Some(at);
+        self.reach(at);
+    }
+
+    /// Records that never came: adds to those known to be missing.
+    pub fn lost(&mut self, lost: Loss) {
+        self.history.lost.calls += lost.calls;
+        self.history.lost.packets += lost.packets;
+    }
+
+    /// Whether the wire has nothing more to say: a reset was seen, or both FINs acknowledged.
+    #[must_use]
+    pub fn finished_on_the_wire(&self) -> bool {
+        self.tracker.is_over()
+    }
+
+    /// The peer's address.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        self.history.peer
+    }
+
+    /// What is known so far.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// What is known at the end.
+    #[must_use]
+    pub fn into_history(self) -> History {
+        self.history
+    }
+
+    fn role_of(&self, end: End) -> Role {
+        match end {
+            End::Local => self.history.role,
+            End::Remote => other(self.history.role),
+        }
+    }
+
+    fn reach(&mut self, at: Stamp) {
+        let span = &mut self.history.course.span;
+        *span = Some(span.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
+    }
+
+    fn push(&mut self, event: Event) {
+        let Some(gone) = self.history.events.push(event) else { return };
+        let left_out = &mut self.history.left_out;
+        let at = match &gone {
+            Event::Call(call) => call.end,
+            Event::Segment(segment) => segment.at,
+            Event::State(change) => change.at,
+        };
+        left_out.span =
+            Some(left_out.span.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
+        match gone {
+            Event::Call(call) => match moved(&call) {
+                Some((direction, range)) => left_out.calls[index(direction)].add(&range),
+                None => left_out.others += 1,
+            },
+            Event::Segment(segment) if segment.mark == Mark::None && !segment.range.is_empty() => {
+                left_out.data[index(segment.direction)].add(&segment.range);
+            }
+            Event::Segment(Segment { direction, ack: Some(ack), mark: Mark::None, .. }) => {
+                left_out.acks[index(direction)].add(&(ack.offset..ack.offset));
+            }
+            _ => left_out.others += 1,
+        }
+    }
+}
+
+/// The direction a call moved bytes in, and which.
+pub(crate) fn moved(call: &Call) -> Option<(Direction, Range<u64>)> {
+    let direction = match call.operation {
+        Operation::Recv => Direction::Received,
+        Operation::Send | Operation::SendFile => Direction::Sent,
+        _ => return None,
+    };
+    match call.result {
+        Ok(count) if count > 0 => Some((direction, call.offset..call.offset.saturating_add(count))),
+        _ => None,
+    }
+}
+
+/// Received is 0, sent is 1, wherever a history has one of each.
+pub(crate) const fn index(direction: Direction) -> usize {
+    match direction {
+        Direction::Received => 0,
+        Direction::Sent => 1,
+    }
+}
+
+/// The role of the other end.
+pub(crate) const fn other(role: Role) -> Role {
+    match role {
+        Role::Server => Role::Client,
+        Role::Client => Role::Server,
+    }
+}
+
+/// Whether the call is simply to be made again later: EAGAIN, EINTR, EINPROGRESS.
+pub(crate) fn is_transient(errno: i32) -> bool {
+    [libc::EAGAIN, libc::EINTR, libc::EINPROGRESS].contains(&errno)
+}

@@ -1,0 +1,106 @@
+//! Where the time of a connection went, from its calls and the gaps between them.
+
+use std::time::Duration;
+
+use sockeye_engine::probe::{Call, Operation, Stamp};
+
+use super::is_transient;
+use crate::record::Spent;
+
+/// Sorts every stretch of time by whose turn it was.
+///
+/// Until a `recv` returns it is the peer's turn, but once the byte it returned has arrived, our
+/// program's. Before a `send` it is the window's turn if the send before could not place all it
+/// had, else our program's. Before a close that the peer did not ask for, we had waited for it.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    /// Up to here all time is sorted.
+    latest: Option<Stamp>,
+    /// The last send left something over.
+    blocked: bool,
+    /// The peer has ended its stream, or the connection broke.
+    over: bool,
+    /// End offset and time of the latest segments with data, a ring.
+    arrivals: [Option<(u64, Stamp)>; ARRIVALS],
+    next: usize,
+}
+
+/// Arrivals remembered. If a program lets more pile up unread, its delay is taken for the
+/// peer's: wrong in its favour, but bounded in memory.
+const ARRIVALS: usize = 32;
+
+/// Copying into a socket takes microseconds; a send that took longer slept for room.
+const SEND_SLEPT: Duration = Duration::from_millis(1);
+
+impl Clock {
+    pub(super) fn start(&mut self, at: Stamp) {
+        self.latest.get_or_insert(at);
+    }
+
+    /// The end of the latest call.
+    pub(super) fn latest(&self) -> Option<Stamp> {
+        self.latest
+    }
+
+    /// Received bytes below `end` have arrived.
+    pub(super) fn arrived(&mut self, end: u64, at: Stamp) {
+        self.arrivals[self.next] = Some((end, at));
+        self.next = (self.next + 1) % ARRIVALS;
+    }
+
+    pub(super) fn call(&mut self, call: &Call, spent: &mut Spent) {
+        let Some(latest) = self.latest.replace(self.latest.map_or(call.end, |l| l.max(call.end)))
+        else {
+            return;
+        };
+        let start = call.start.max(latest);
+        let end = call.end.max(latest);
+        match call.operation {
+            Operation::Recv => {
+                let arrived = match call.result {
+                    Ok(1..) => self.arrival_of(call.offset).map_or(end, |at| at.clamp(latest, end)),
+                    _ => end,
+                };
+                spent.peer += nanos(latest, arrived);
+                spent.program += nanos(arrived, end);
+                self.over |= match call.result {
+                    Ok(count) => count == 0 && call.asked > 0,
+                    Err(errno) => !is_transient(errno),
+                };
+            }
+            Operation::Send | Operation::SendFile => {
+                *self.turn(spent) += nanos(latest, start);
+                self.blocked = match call.result {
+                    Ok(count) => count < call.asked,
+                    Err(errno) => is_transient(errno),
+                };
+                if end.since(start) >= SEND_SLEPT {
+                    spent.window += nanos(start, end);
+                } else {
+                    spent.program += nanos(start, end);
+                }
+            }
+            Operation::Accept | Operation::Connect => spent.peer += nanos(latest, end),
+            Operation::ShutdownWrite | Operation::Close => {
+                let waited = if self.over { &mut spent.program } else { &mut spent.peer };
+                *waited += nanos(latest, start);
+                spent.program += nanos(start, end);
+                self.over = true;
+            }
+        }
+    }
+
+    fn turn<'a>(&self, spent: &'a mut Spent) -> &'a mut u64 {
+        if self.blocked { &mut spent.window } else { &mut spent.program }
+    }
+
+    /// When the byte at `offset` arrived.
+    fn arrival_of(&self, offset: u64) -> Option<Stamp> {
+        let known = self.arrivals.iter().flatten();
+        known.filter(|(end, _)| *end > offset).map(|(_, at)| *at).min()
+    }
+}
+
+fn nanos(from: Stamp, to: Stamp) -> u64 {
+    to.0.saturating_sub(from.0)
+}
