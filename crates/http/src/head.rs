@@ -354,3 +354,90 @@ impl<'h, 'b> Request<'h, 'b> {
         self.fields.expect_continue
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SEEDS: [&[u8]; 6] = [
+        b"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"\r\nPOST /a?b HTTP/1.0\r\nA:\r\nB: \t c \r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost:h\r\nX-1: \xff\r\n\r\n",
+        b"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n",
+        b"GET http://h/\xc3\xa9?q HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"GET / HTTP/1.3\r\nHost: h\r\n\r\n",
+    ];
+
+    /// Total bytes read as a whole while a head arrives byte by byte.
+    fn work(head: &[u8]) -> usize {
+        let mut parser = RequestParser::new();
+        let mut work = 0;
+        for end in 1..head.len() {
+            let mut storage = HeaderStorage::new();
+            let before = parser.read;
+            let progress = parser.parse(&head[..end], &Limits::default(), &mut storage);
+            assert!(matches!(progress, Ok(Progress::Incomplete)), "{progress:?}");
+            if parser.read != before {
+                work += end;
+            }
+        }
+        work
+    }
+
+    #[test]
+    fn a_slow_sender_costs_linear_work() {
+        let line = format!("A: {}\r\n", "b".repeat(500));
+        let head = format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", line.repeat(120));
+        let ratio = work(head.as_bytes()) / head.len();
+        assert!(ratio <= 4, "every byte was read {ratio} times");
+    }
+
+    #[test]
+    fn a_slow_sender_of_a_long_target_costs_little_more() {
+        let head = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(8191));
+        let ratio = work(head.as_bytes()) / head.len();
+        assert!(ratio <= 50, "every byte was read {ratio} times");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn the_fast_path_accepts_what_the_strict_walk_accepts(
+            seed in prop::sample::select(&SEEDS[..]),
+            changes in vec((
+                any::<prop::sample::Index>(),
+                prop_oneof![
+                    prop::sample::select(&b"\r\n \t:/*H0123.?#\0\x7f"[..]),
+                    any::<u8>(),
+                ],
+                0..3u8,
+            ), 0..3),
+        ) {
+            let mut head = seed.to_vec();
+            for (at, byte, how) in changes {
+                let at = at.index(head.len());
+                match how {
+                    0 => head[at] = byte,
+                    1 => head.insert(at, byte),
+                    _ => drop(head.remove(at)),
+                }
+            }
+            let limits = Limits::default();
+            let mut slots = [const { MaybeUninit::uninit() }; 8];
+            let accepted = accept(&head, &limits, &mut slots);
+            match strict::walk(&head, &limits, 8) {
+                Ok(Walked::Complete { method, target, minor, len, .. }) if minor <= 1 => {
+                    let accepted = accepted.expect("the walk accepts it");
+                    prop_assert_eq!(accepted.method, method);
+                    prop_assert_eq!(accepted.target, target);
+                    prop_assert_eq!((accepted.minor, accepted.len), (minor, len));
+                }
+                other => prop_assert!(accepted.is_none(), "{:?}", other),
+            }
+        }
+    }
+}

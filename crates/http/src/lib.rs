@@ -67,3 +67,8 @@ pub use response::{ErrorResponse, InvalidValue, Persistence, ResponseHead};
 pub use target::{Target, TargetError};
 
 pub use http::{Method, StatusCode, Version, header};
+
+/// The example in the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

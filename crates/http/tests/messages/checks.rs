@@ -1,0 +1,156 @@
+//! Properties that hold for any bytes; the fuzz targets and the replay of their corpora share them.
+
+use sockeye_http::{
+    BodyDecoder, BodyError, BodyLimits, Framing, HeaderStorage, Limits, Method, Progress,
+    RequestParser, Target, decode_path, encode_segment, parse_request,
+};
+
+/// Small enough that a fuzzer reaches them.
+const LIMITS: Limits = Limits { head_bytes: 512, headers: 8, target_bytes: 64 };
+
+/// The answer does not depend on how the bytes arrive, and a prefix of a valid head is incomplete.
+pub(crate) fn head(data: &[u8]) {
+    for limits in [LIMITS, Limits::default()] {
+        let mut storage = HeaderStorage::new();
+        let whole = parse_request(data, &limits, &mut storage);
+        let mut parser = RequestParser::new();
+        for end in 0..=data.len() {
+            let mut storage = HeaderStorage::new();
+            let so_far = parser.parse(&data[..end], &limits, &mut storage);
+            match (&whole, so_far) {
+                (_, Ok(Progress::Incomplete)) if end < data.len() => continue,
+                (Ok(Progress::Incomplete), Ok(Progress::Incomplete)) => {}
+                (Err(whole), Err(so_far)) => assert_eq!(*whole, so_far),
+                // Not every error is looked for at every byte, but once the buffer has doubled it is.
+                (Err(whole), Ok(Progress::Incomplete)) => {
+                    let padded = [data, &vec![b'a'; data.len()]].concat();
+                    let mut storage = HeaderStorage::new();
+                    let later = parser.parse(&padded, &limits, &mut storage);
+                    assert_eq!(*whole, later.expect_err("an error does not go away"));
+                }
+                (
+                    Ok(Progress::Complete { request, consumed }),
+                    Ok(Progress::Complete { request: again, consumed: end_of_head }),
+                ) => {
+                    assert_eq!((*consumed, end_of_head), (end, end));
+                    assert_eq!(request.target(), again.target());
+                    assert_eq!(request.body(), again.body());
+                    assert!(request.headers().eq(again.headers()));
+                    valid(data, *consumed, &limits);
+                }
+                (whole, so_far) => panic!("{whole:?} as a whole, {so_far:?} at {end}"),
+            }
+            break;
+        }
+    }
+}
+
+/// What a head that was accepted never holds.
+fn valid(data: &[u8], consumed: usize, limits: &Limits) {
+    let head = &data[..consumed];
+    assert!(consumed <= limits.head_bytes);
+    assert!(head.ends_with(b"\r\n\r\n"));
+    assert_eq!(
+        head.iter().filter(|&&b| b == b'\n').count(),
+        head.iter().filter(|&&b| b == b'\r').count()
+    );
+    assert!(head.windows(2).all(|pair| (pair[0] == b'\r') == (pair[1] == b'\n')));
+    assert!(!head.contains(&0));
+    for end in 0..consumed {
+        let mut storage = HeaderStorage::new();
+        let prefix = parse_request(&head[..end], limits, &mut storage);
+        assert!(matches!(prefix, Ok(Progress::Incomplete)), "{prefix:?} at {end}");
+    }
+}
+
+/// A target is split without loss; a decoded path stays beneath the root and finds its way back.
+pub(crate) fn target(data: &[u8]) {
+    if let Ok(text) = str::from_utf8(data) {
+        for method in [Method::GET, Method::OPTIONS, Method::CONNECT] {
+            let Ok(target) = Target::parse(&method, text) else { continue };
+            let query = target.query().map_or(String::new(), |query| format!("?{query}"));
+            if let Target::Origin { path, .. } = target {
+                assert_eq!(format!("{path}{query}"), text);
+            }
+            if let Some(path) = target.path() {
+                assert!(path.starts_with('/') && !path.contains(['?', '#']));
+            }
+        }
+    }
+    if let Ok(path) = decode_path(data) {
+        for segment in path.segments() {
+            assert!(!matches!(segment, b"" | b"." | b".."));
+            assert!(!segment.contains(&0) && !segment.contains(&b'/'));
+        }
+        let joined: Vec<&[u8]> = path.segments().collect();
+        assert_eq!(joined.join(&b'/'), path.as_bytes());
+        let location = path.location(path.has_trailing_slash()).to_string();
+        assert!(location.starts_with('/') && !location.starts_with("//"));
+        assert!(location.bytes().all(|b| b.is_ascii_graphic() && b != b'\\'));
+        let again = decode_path(&location).expect("encoded here");
+        assert_eq!(again.as_bytes(), path.as_bytes());
+        assert_eq!(again.has_trailing_slash(), path.has_trailing_slash());
+    }
+    let encoded = format!("/{}", encode_segment(data));
+    if let Ok(path) = decode_path(&encoded) {
+        assert_eq!(path.as_bytes(), if data == b"." { b"" } else { data });
+    }
+}
+
+/// A body is the same in one piece, byte by byte, and cut in two; the first byte chooses its framing.
+pub(crate) fn body(data: &[u8]) {
+    let [first, input @ ..] = data else { return };
+    let framing =
+        if *first < 128 { Framing::Chunked } else { Framing::Length(u64::from(first - 128)) };
+    let limits = BodyLimits {
+        content_bytes: 1 << 16,
+        chunk_line_bytes: 32,
+        extension_bytes: 64,
+        trailer_bytes: 64,
+    };
+    let decode = |cuts: &[usize]| decode_in_pieces(framing, limits, input, cuts);
+    let whole = decode(&[usize::MAX / 2]);
+    assert_eq!(decode(&[1]), whole);
+    assert_eq!(decode(&[usize::from(*first), usize::MAX / 2]), whole);
+    let skipped = BodyDecoder::new(framing, limits).skip(input);
+    match (whole, skipped) {
+        (Ok((content, consumed, done)), Ok(skipped)) => {
+            assert_eq!((consumed, done), (skipped.consumed, skipped.done));
+            assert_eq!(u64::try_from(content.len()), Ok(skipped.content));
+        }
+        (Err(whole), Err(skipped)) => assert_eq!(whole, skipped),
+        (whole, skipped) => panic!("{whole:?} decoded, {skipped:?} skipped"),
+    }
+}
+
+/// A body decoded from pieces of the given sizes, over and over: what is left over, whether it ended,
+/// and its content; or the error.
+pub(crate) fn decode_in_pieces(
+    framing: Framing,
+    limits: BodyLimits,
+    input: &[u8],
+    cuts: &[usize],
+) -> Result<(Vec<u8>, usize, bool), BodyError> {
+    let mut decoder = BodyDecoder::new(framing, limits);
+    let (mut content, mut at, mut end) = (Vec::new(), 0, 0);
+    for &cut in cuts.iter().cycle() {
+        end = input.len().min(end + cut.max(1));
+        loop {
+            let step = decoder.decode(&input[at..end])?;
+            content.extend_from_slice(step.content);
+            at += step.consumed;
+            assert!(at <= end, "consumed more than there was");
+            assert!(step.done || !step.content.is_empty() || at == end, "stopped for no reason");
+            if step.done {
+                return Ok((content, at, true));
+            }
+            if at == end {
+                break;
+            }
+        }
+        if end == input.len() {
+            break;
+        }
+    }
+    Ok((content, at, false))
+}

@@ -1,0 +1,8 @@
+//! A request-target is split without loss, and no path leads out of the root.
+#![no_main]
+
+#[expect(dead_code, reason = "each target uses one check")]
+#[path = "../../crates/http/tests/messages/checks.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| checks::target(data));
