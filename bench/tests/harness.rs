@@ -1,0 +1,70 @@
+//! The harness from end to end, on as little work as it takes to see that it measures.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output};
+
+#[test]
+fn idle_connections_of_nginx_and_the_loop_are_weighed_and_what_is_missing_is_said() {
+    if !can_run(&["nginx"]) {
+        return;
+    }
+    let output = bench(&["idle", "--connections", "50", "--sockeye", "/nonexistent/sockeye"]);
+    let text = stdout_of(&output);
+    assert_eq!(text.matches("50 of 50").count(), 2, "{text}");
+    assert!(text.contains("| sockeye uring      |       not measured |"), "{text}");
+    assert!(text.contains("- sockeye uring: /nonexistent/sockeye: not built"), "{text}");
+}
+
+#[test]
+fn a_round_gives_every_running_server_its_figures() {
+    if !can_run(&["nginx", "wrk"]) {
+        return;
+    }
+    let settings = ["--rounds", "1", "--seconds", "1", "--verbose"];
+    let output = bench(&[&["small", "--sockeye", "/nonexistent/sockeye"], &settings[..]].concat());
+    let text = stdout_of(&output);
+    // In the table and in its one round, at 64 connections and at 512.
+    for server in ["nginx sendfile ", "nginx return ", "raw epoll loop ", "raw epoll loop, again "]
+    {
+        assert_eq!(text.matches(&format!("| {server}")).count(), 4, "{server}: {text}");
+    }
+    assert!(!text.contains("requests failed"), "{text}");
+}
+
+#[test]
+fn servers_and_load_on_one_core_are_refused() {
+    let output = bench(&["small", "--server-core", "0", "--load-core", "0"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("share core 0"), "{text}");
+}
+
+fn bench(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sockeye-bench"))
+        .args(arguments)
+        .output()
+        .expect("sockeye-bench")
+}
+
+fn stdout_of(output: &Output) -> String {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8(output.stdout.clone()).expect("text")
+}
+
+/// Whether the machine has the programs and two cores; with SOCKEYE_NO_SKIP it must.
+fn can_run(programs: &[&str]) -> bool {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let directories: Vec<&str> = path.split(':').chain(["/usr/sbin", "/usr/local/sbin"]).collect();
+    let missing = programs.iter().copied().find(|name| {
+        !directories.iter().any(|directory| Path::new(directory).join(name).is_file())
+    });
+    let one_core = std::thread::available_parallelism().is_ok_and(|cores| cores.get() < 2);
+    let reason = missing.or(one_core.then_some("a second core"));
+    let Some(reason) = reason else { return true };
+    assert!(std::env::var_os("SOCKEYE_NO_SKIP").is_none(), "this test needs {reason}");
+    // Past the test runner's capture, so that it is seen.
+    writeln!(std::io::stderr(), "skipped: this test needs {reason}").expect("standard error");
+    false
+}
