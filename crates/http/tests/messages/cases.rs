@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sockeye_http::{
-    BodyLimits, Framing, HeaderStorage, Limits, Progress, RequestError, RequestParser,
+    BodyError, BodyLimits, Framing, HeaderStorage, Limits, Progress, RequestError, RequestParser,
     parse_request,
 };
 
@@ -83,6 +83,52 @@ fn limits_can_be_set() {
         assert_eq!(outcome(&unescape(input), &limits), expected, "{input}");
         assert_eq!(outcome_in_pieces(&unescape(input), &[1], &limits), expected, "{input}");
     }
+}
+
+#[test]
+fn what_a_hostile_sender_does_is_reported_at_the_byte_that_shows_it() {
+    let limits = Limits::default();
+    for (input, expected) in [
+        ("GET /{a*8192}", "414 TargetTooLong"),
+        ("GET / HTTP/1.1\\r\\nA: {b*65517}", "431 HeadTooLarge"),
+        ("GET /\\r\\n", "400 MissingVersion"),
+        ("GET / HTTP/2.0\\r\\n", "505 UnsupportedVersion"),
+        ("GET / HTTP/1.1\\n", "400 BareLf"),
+        ("GET / HTTP/1.1\\r\\nA: b\\n", "400 BareLf"),
+        ("GET / HTTP/1.1\\r\\nA: b\\rc", "400 BareCr"),
+        ("GET / HTTP/1.1\\r\\nA: b\\0", "400 InvalidHeaderValue"),
+        ("GET / HTTP/1.1\\r\\nA: b\\x7f", "400 InvalidHeaderValue"),
+        ("GET / HTTP/1.1\\r\\nA: b\\r\\n\\r\\n", "400 MissingHost"),
+    ] {
+        let input = unescape(input);
+        let mut parser = RequestParser::new();
+        for end in 1..=input.len() {
+            let mut storage = HeaderStorage::new();
+            let result = parser.parse(&input[..end], &limits, &mut storage);
+            if end == input.len() || result.is_err() {
+                let outcome = describe(end, result);
+                assert_eq!((end, &outcome[..]), (input.len(), expected));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_body_above_its_bound_is_refused_before_it_comes() {
+    let limits = BodyLimits { content_bytes: 10, ..BodyLimits::default() };
+    for (framing, input, expected) in [
+        (Framing::Length(10), "0123456789", Ok(10)),
+        (Framing::Length(11), "", Err(BodyError::TooLarge)),
+        (Framing::Chunked, "5\r\nhello\r\n5\r\nhello\r\n0\r\n\r\n", Ok(10)),
+        (Framing::Chunked, "5\r\nhello\r\n6\r\n", Err(BodyError::TooLarge)),
+        (Framing::Chunked, "b\r\n", Err(BodyError::TooLarge)),
+    ] {
+        for cuts in [&[1][..], &[usize::MAX / 2]] {
+            let decoded = decode_in_pieces(framing, limits, input.as_bytes(), cuts);
+            assert_eq!(decoded.map(|(content, ..)| content.len()), expected, "{input}");
+        }
+    }
+    assert_eq!(BodyError::TooLarge.status().as_u16(), 413);
 }
 
 #[test]
