@@ -91,20 +91,12 @@ impl Capture {
             rustix::io::Errno::PERM | rustix::io::Errno::ACCESS => CaptureError::NotPermitted {
                 program: env::current_exe().unwrap_or_else(|_| PathBuf::from("sockeye")),
             },
-            errno => CaptureError::System {
-                operation: "socket",
-                source: errno.into(),
-            },
+            errno => CaptureError::System { operation: "socket", source: errno.into() },
         })?;
         attach(socket.as_fd(), listeners)?;
         let version = libc::tpacket_versions::TPACKET_V3 as libc::c_int;
-        set_option(
-            socket.as_fd(),
-            libc::SOL_PACKET,
-            libc::PACKET_VERSION,
-            &version,
-        )
-        .map_err(system("PACKET_VERSION"))?;
+        set_option(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_VERSION, &version)
+            .map_err(system("PACKET_VERSION"))?;
         let ring = Ring::map(socket.as_fd(), size).map_err(system("PACKET_RX_RING"))?;
         bind(socket.as_fd(), listeners)?;
         Ok(Capture { socket, ring })
@@ -135,12 +127,22 @@ impl Capture {
             &mut statistics,
         );
         // tp_packets, tp_drops, tp_freeze_q_cnt
-        match (
-            read,
-            statistics.get(4..8).and_then(|drops| drops.try_into().ok()),
-        ) {
+        match (read, statistics.get(4..8).and_then(|drops| drops.try_into().ok())) {
             (Ok(8..), Some(drops)) => u64::from(u32::from_ne_bytes(drops)),
             _ => 0,
+        }
+    }
+}
+
+impl Capture {
+    /// The error the socket holds, after which it is readable again only for packets.
+    ///
+    /// `ENETDOWN` when the interface goes down.
+    #[must_use]
+    pub fn take_error(&self) -> io::Error {
+        match rustix::net::sockopt::socket_error(&self.socket) {
+            Ok(Err(errno)) | Err(errno) => errno.into(),
+            Ok(Ok(())) => io::ErrorKind::Other.into(),
         }
     }
 }

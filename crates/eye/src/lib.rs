@@ -3,6 +3,7 @@
 pub mod capture;
 pub mod kernel;
 pub mod record;
+pub mod recorder;
 pub mod timeline;
 pub mod verdict;
 pub mod view;

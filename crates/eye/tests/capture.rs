@@ -33,11 +33,7 @@ fn read(bytes: &[u8], length: u32, outgoing: bool) -> Seen {
         (40, address(8).into(), address(24).into())
     } else {
         let address = |at: usize| <[u8; 4]>::try_from(&bytes[at..at + 4]).unwrap();
-        (
-            usize::from(bytes[0] & 15) * 4,
-            address(12).into(),
-            address(16).into(),
-        )
+        (usize::from(bytes[0] & 15) * 4, address(12).into(), address(16).into())
     };
     let port = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
     Seen {
@@ -54,9 +50,7 @@ fn read(bytes: &[u8], length: u32, outgoing: bool) -> Seen {
 fn until_both_fins(capture: &mut Capture, client: SocketAddr) -> Vec<Seen> {
     let mut seen = Vec::new();
     let fins = |seen: &[Seen]| {
-        let ours = seen
-            .iter()
-            .filter(|s| s.source == client || s.destination == client);
+        let ours = seen.iter().filter(|s| s.source == client || s.destination == client);
         ours.filter(|s| s.flags & FIN != 0).count()
     };
     while fins(&seen) < 2 {
@@ -95,26 +89,13 @@ fn sees_each_segment_of_a_loopback_connection_once_and_nothing_foreign() {
         drop(server);
         let seen = until_both_fins(&mut capture, peer);
 
-        assert!(
-            seen.iter()
-                .all(|s| s.source == address || s.destination == address),
-            "{seen:?}"
-        );
-        assert!(
-            seen.iter().all(|s| !s.outgoing),
-            "the copy that leaves is dropped"
-        );
+        assert!(seen.iter().all(|s| s.source == address || s.destination == address), "{seen:?}");
+        assert!(seen.iter().all(|s| !s.outgoing), "the copy that leaves is dropped");
         let syns: Vec<&Seen> = seen.iter().filter(|s| s.flags & SYN != 0).collect();
         assert_eq!(syns.len(), 2, "{syns:?}");
-        assert_eq!(
-            Some(syns[0].sequence),
-            isn,
-            "the saved SYN is the captured one"
-        );
-        let data: Vec<&Seen> = seen
-            .iter()
-            .filter(|s| s.source == peer && s.flags & (SYN | FIN | 8) == 8)
-            .collect();
+        assert_eq!(Some(syns[0].sequence), isn, "the saved SYN is the captured one");
+        let data: Vec<&Seen> =
+            seen.iter().filter(|s| s.source == peer && s.flags & (SYN | FIN | 8) == 8).collect();
         assert_eq!(data.len(), 1, "{seen:?}");
         assert_eq!(capture.take_dropped(), 0);
     }
@@ -125,11 +106,7 @@ fn a_listener_on_every_address_is_seen_on_all_interfaces() {
     if !may_capture("a_listener_on_every_address_is_seen_on_all_interfaces") {
         return;
     }
-    for (host, target) in [
-        ("0.0.0.0:0", "127.0.0.1"),
-        ("[::]:0", "127.0.0.1"),
-        ("[::]:0", "::1"),
-    ] {
+    for (host, target) in [("0.0.0.0:0", "127.0.0.1"), ("[::]:0", "127.0.0.1"), ("[::]:0", "::1")] {
         let listener = TcpListener::bind(host).unwrap();
         let address = listener.local_addr().unwrap();
         let mut capture = Capture::open(&[address], RingSize::default()).unwrap();
@@ -177,11 +154,7 @@ fn a_ring_that_is_full_counts_what_it_could_not_take() {
     }
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let size = RingSize {
-        block_bytes: 4096,
-        blocks: 2,
-        retire_ms: 32,
-    };
+    let size = RingSize { block_bytes: 4096, blocks: 2, retire_ms: 32 };
     let mut capture = Capture::open(&[address], size).unwrap();
     // Two blocks of a page hold some thirty headers; nobody takes them out.
     for _ in 0..20 {
@@ -218,16 +191,11 @@ fn without_the_capability_the_error_names_it_and_the_way_out() {
     let error = std::thread::spawn(|| {
         drop_net_raw();
         let address = SocketAddr::from(([127, 0, 0, 1], 8080));
-        Capture::open(&[address], RingSize::default())
-            .map(|_| ())
-            .unwrap_err()
+        Capture::open(&[address], RingSize::default()).map(|_| ()).unwrap_err()
     })
     .join()
     .unwrap();
-    assert!(
-        matches!(error, CaptureError::NotPermitted { .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, CaptureError::NotPermitted { .. }), "{error:?}");
     assert!(error.to_string().contains("CAP_NET_RAW"), "{error}");
     let remedy = error.remedy().unwrap();
     let program = std::env::current_exe().unwrap();
@@ -241,11 +209,6 @@ fn more_ports_than_a_filter_holds_are_refused() {
         return;
     }
     let listeners: Vec<SocketAddr> = (1..=65).map(|port| ([127, 0, 0, 1], port).into()).collect();
-    let error = Capture::open(&listeners, RingSize::default())
-        .map(|_| ())
-        .unwrap_err();
-    assert!(
-        matches!(error, CaptureError::TooManyPorts { ports: 65 }),
-        "{error:?}"
-    );
+    let error = Capture::open(&listeners, RingSize::default()).map(|_| ()).unwrap_err();
+    assert!(matches!(error, CaptureError::TooManyPorts { ports: 65 }), "{error:?}");
 }

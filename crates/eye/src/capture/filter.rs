@@ -35,9 +35,7 @@ impl Filter {
     /// A filter for these ports; `None` if they are more than [`MAX_PORTS`].
     #[must_use]
     pub fn for_ports(ports: &[u16]) -> Option<Filter> {
-        (ports.len() <= MAX_PORTS).then(|| Filter {
-            program: assemble(&source(ports)),
-        })
+        (ports.len() <= MAX_PORTS).then(|| Filter { program: assemble(&source(ports)) })
     }
 
     /// Puts the filter on a socket, in place of a former one.
@@ -66,9 +64,7 @@ impl Filter {
 
 impl std::fmt::Debug for Filter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Filter")
-            .field("instructions", &self.program.len())
-            .finish()
+        f.debug_struct("Filter").field("instructions", &self.program.len()).finish()
     }
 }
 
@@ -120,11 +116,7 @@ fn source(ports: &[u16]) -> Vec<Line> {
     let to_another_host = u32::from(libc::PACKET_OTHERHOST);
     let outgoing = u32::from(libc::PACKET_OUTGOING);
     let loopback = u32::from(libc::ARPHRD_LOOPBACK);
-    let one_of_ours = || {
-        ports
-            .iter()
-            .map(|&port| If(EQUAL, u32::from(port), Label::Accept))
-    };
+    let one_of_ours = || ports.iter().map(|&port| If(EQUAL, u32::from(port), Label::Accept));
 
     let mut lines = vec![
         Do(LOAD_WORD, about(libc::SKF_AD_PKTTYPE)),
@@ -173,12 +165,7 @@ fn source(ports: &[u16]) -> Vec<Line> {
         Do(LOAD_KEPT, SOURCE),
     ]);
     lines.extend(one_of_ours());
-    lines.extend([
-        At(Label::Drop),
-        Do(RETURN, 0),
-        At(Label::Accept),
-        Do(RETURN, SNAP_LENGTH),
-    ]);
+    lines.extend([At(Label::Drop), Do(RETURN, 0), At(Label::Accept), Do(RETURN, SNAP_LENGTH)]);
     lines
 }
 
@@ -186,9 +173,7 @@ fn source(ports: &[u16]) -> Vec<Line> {
 fn assemble(lines: &[Line]) -> Vec<sock_filter> {
     let takes_one = |line: &&Line| !matches!(line, Line::At(_));
     let place_of = |label: Label| {
-        let index = lines
-            .iter()
-            .position(|line| matches!(line, Line::At(at) if *at == label));
+        let index = lines.iter().position(|line| matches!(line, Line::At(at) if *at == label));
         let index = index.expect("every label that is jumped to stands in the program");
         lines.iter().take(index).filter(takes_one).count()
     };
@@ -215,12 +200,7 @@ fn assemble(lines: &[Line]) -> Vec<sock_filter> {
 
 fn instruction(code: u32, if_so: u8, operand: u32) -> sock_filter {
     let code = u16::try_from(code).expect("BPF codes are 16 bits wide");
-    sock_filter {
-        code,
-        jt: if_so,
-        jf: 0,
-        k: operand,
-    }
+    sock_filter { code, jt: if_so, jf: 0, k: operand }
 }
 
 #[cfg(test)]
@@ -242,10 +222,7 @@ mod tests {
         for count in [0, 1, 2, 63, 64] {
             let ports: Vec<u16> = (1..=count).collect();
             use std::os::fd::AsFd;
-            Filter::for_ports(&ports)
-                .unwrap()
-                .attach(socket.as_fd())
-                .unwrap();
+            Filter::for_ports(&ports).unwrap().attach(socket.as_fd()).unwrap();
         }
     }
 }

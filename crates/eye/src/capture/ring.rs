@@ -32,11 +32,7 @@ pub struct RingSize {
 impl Default for RingSize {
     /// 8 MiB, enough for some 37,000 headers; a picture waits at most 32 ms for its packets.
     fn default() -> RingSize {
-        RingSize {
-            block_bytes: 1 << 20,
-            blocks: 8,
-            retire_ms: 32,
-        }
+        RingSize { block_bytes: 1 << 20, blocks: 8, retire_ms: 32 }
     }
 }
 
@@ -94,11 +90,7 @@ impl Ring {
             )
         }?;
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Ring {
-            start,
-            size,
-            next: 0,
-        })
+        Ok(Ring { start, size, next: 0 })
     }
 
     /// Hands every packet of every block of ours to `each` and the blocks back to the kernel.
@@ -128,8 +120,7 @@ impl Ring {
 
     fn give_back(&mut self) {
         // Release: the kernel writes into the block only after all our reads of it.
-        self.status()
-            .store(libc::TP_STATUS_KERNEL, Ordering::Release);
+        self.status().store(libc::TP_STATUS_KERNEL, Ordering::Release);
         self.next = (self.next + 1) % self.size.blocks;
     }
 
@@ -274,12 +265,7 @@ mod tests {
     fn a_packet_that_reaches_beyond_the_block_is_not_read() {
         let mut block = block(&[b"one", b"two"]);
         block.truncate(block.len() - 6);
-        assert_eq!(
-            packets(&block)
-                .map(|packet| packet.bytes)
-                .collect::<Vec<_>>(),
-            [b"one"]
-        );
+        assert_eq!(packets(&block).map(|packet| packet.bytes).collect::<Vec<_>>(), [b"one"]);
     }
 
     proptest! {

@@ -56,14 +56,8 @@ impl SockDiag {
             SocketFlags::CLOEXEC,
             Some(netlink::SOCK_DIAG),
         )
-        .map_err(|errno| DiagError::Call {
-            operation: "socket",
-            source: errno.into(),
-        })?;
-        let mut diag = SockDiag {
-            socket,
-            sequence: 0,
-        };
+        .map_err(|errno| DiagError::Call { operation: "socket", source: errno.into() })?;
+        let mut diag = SockDiag { socket, sequence: 0 };
         let nobody = match witness {
             SocketAddr::V4(_) => SocketAddr::from(([0; 4], 0)),
             SocketAddr::V6(_) => SocketAddr::from(([0; 16], 0)),
@@ -95,20 +89,13 @@ impl SockDiag {
                 state,
                 remaining_ms: (state == State::TimeWait).then_some(expires_ms),
             },
-            None => Aftermath {
-                at,
-                state: State::Closed,
-                remaining_ms: None,
-            },
+            None => Aftermath { at, state: State::Closed, remaining_ms: None },
         })
     }
 
     fn ask(&mut self, local: SocketAddr, peer: SocketAddr) -> Result<Option<Found>, DiagError> {
         let failed = |operation| {
-            move |errno: rustix::io::Errno| DiagError::Call {
-                operation,
-                source: errno.into(),
-            }
+            move |errno: rustix::io::Errno| DiagError::Call { operation, source: errno.into() }
         };
         self.sequence = self.sequence.wrapping_add(1);
         let question = question(self.sequence, local, peer);
@@ -122,10 +109,7 @@ impl SockDiag {
                     .map_err(failed("recv"))?;
             let bytes = answer.get(..length).unwrap_or_default();
             if let Some(found) = read_answer(bytes, self.sequence) {
-                return found.map_err(|source| DiagError::Call {
-                    operation: "recv",
-                    source,
-                });
+                return found.map_err(|source| DiagError::Call { operation: "recv", source });
             }
         }
     }
@@ -216,10 +200,7 @@ mod tests {
             let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (server, peer) = listener.accept().unwrap();
             let local = server.local_addr().unwrap();
-            assert_eq!(
-                diag.aftermath(local, peer).unwrap().state,
-                State::Established
-            );
+            assert_eq!(diag.aftermath(local, peer).unwrap().state, State::Established);
 
             drop(server);
             assert_eq!(client.read(&mut [0]).unwrap(), 0);

@@ -20,9 +20,7 @@ pub fn kernel_facts(fd: BorrowedFd<'_>) -> KernelFacts {
     let length = get_option(fd, libc::IPPROTO_TCP, libc::TCP_INFO, &mut info).unwrap_or(0);
     let mut facts = parse_tcp_info(info.get(..length).unwrap_or_default());
     // A receive queue that holds only a FIN counts as empty (tcp_inq in the kernel).
-    facts.unread = rustix::io::ioctl_fionread(fd)
-        .ok()
-        .and_then(|bytes| bytes.try_into().ok());
+    facts.unread = rustix::io::ioctl_fionread(fd).ok().and_then(|bytes| bytes.try_into().ok());
     facts.unacked = send_queue(fd).map(|bytes| {
         let fin = u32::from(facts.state.is_some_and(our_fin_is_unacknowledged));
         bytes.saturating_sub(fin)
@@ -77,19 +75,13 @@ fn our_fin_is_unacknowledged(state: State) -> bool {
 }
 
 fn their_fin_has_arrived(state: State) -> bool {
-    matches!(
-        state,
-        State::CloseWait | State::LastAck | State::Closing | State::TimeWait
-    )
+    matches!(state, State::CloseWait | State::LastAck | State::Closing | State::TimeWait)
 }
 
 /// Bytes written that the peer has not acknowledged, a FIN among them (`SIOCOUTQ`, tcp(7)).
 fn send_queue(fd: BorrowedFd<'_>) -> Option<u32> {
     /// Has the number of TIOCOUTQ on every architecture but the value is a `c_ulong` there.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "ioctl numbers are 32 bits wide"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "ioctl numbers are 32 bits wide")]
     const SIOCOUTQ: Opcode = libc::TIOCOUTQ as Opcode;
     // SAFETY: SIOCOUTQ stores one int.
     let question = unsafe { Getter::<SIOCOUTQ, c_int>::new() };
@@ -176,10 +168,7 @@ mod tests {
         let old = parse_tcp_info(&info[..104]);
         assert_eq!(old.state, Some(State::Established));
         assert_eq!(old.retransmits, Some(0));
-        assert_eq!(
-            (old.bytes_acked, old.segments, old.limited_us),
-            (None, None, None)
-        );
+        assert_eq!((old.bytes_acked, old.segments, old.limited_us), (None, None, None));
         for cut in 0..length {
             let _ = parse_tcp_info(&info[..cut]);
         }

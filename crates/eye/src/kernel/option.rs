@@ -21,9 +21,7 @@ pub(crate) fn get_option(
     if result < 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(usize::try_from(length)
-        .unwrap_or(usize::MAX)
-        .min(value.len()))
+    Ok(usize::try_from(length).unwrap_or(usize::MAX).min(value.len()))
 }
 
 /// Sets an option to an integer or one of the kernel's plain C structures.

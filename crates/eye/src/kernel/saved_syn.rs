@@ -22,13 +22,7 @@ pub fn save_syn(listener: BorrowedFd<'_>) -> io::Result<()> {
 pub fn saved_isn(accepted: BorrowedFd<'_>) -> Option<u32> {
     // An IPv6 header with extensions may be longer than this; then the kernel refuses (EINVAL).
     let mut headers = [0; 512];
-    let length = get_option(
-        accepted,
-        libc::IPPROTO_TCP,
-        libc::TCP_SAVED_SYN,
-        &mut headers,
-    )
-    .ok()?;
+    let length = get_option(accepted, libc::IPPROTO_TCP, libc::TCP_SAVED_SYN, &mut headers).ok()?;
     isn_in(headers.get(..length)?)
 }
 
@@ -60,11 +54,7 @@ mod tests {
             let listener = TcpListener::bind(address).unwrap();
             save_syn(listener.as_fd()).unwrap();
             let port = listener.local_addr().unwrap().port();
-            let target = if address.starts_with("[::1") {
-                "::1"
-            } else {
-                "127.0.0.1"
-            };
+            let target = if address.starts_with("[::1") { "::1" } else { "127.0.0.1" };
             let _client = TcpStream::connect((target, port)).unwrap();
             let (accepted, _) = listener.accept().unwrap();
             assert!(saved_isn(accepted.as_fd()).is_some(), "{address}");

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod served;
+
 use std::env;
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -10,17 +12,14 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::thread::{CapabilitySet, capabilities};
 
 /// Says that a test was not run, past the test harness, or fails if that is not allowed.
-pub fn skip(test: &str, reason: &str) {
-    assert!(
-        env::var_os("SOCKEYE_NO_SKIP").is_none(),
-        "{test} may not be skipped: {reason}"
-    );
+pub(crate) fn skip(test: &str, reason: &str) {
+    assert!(env::var_os("SOCKEYE_NO_SKIP").is_none(), "{test} may not be skipped: {reason}");
     // Written directly: the harness would swallow what print macros write.
     let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
 }
 
 /// Whether this thread may capture; says so if not.
-pub fn may_capture(test: &str) -> bool {
+pub(crate) fn may_capture(test: &str) -> bool {
     let may = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::NET_RAW));
     if !may {
         skip(test, "CAP_NET_RAW is missing");
@@ -29,7 +28,7 @@ pub fn may_capture(test: &str) -> bool {
 }
 
 /// Takes `CAP_NET_RAW` from the calling thread; threads it starts afterwards lack it too.
-pub fn drop_net_raw() {
+pub(crate) fn drop_net_raw() {
     let mut sets = capabilities(None).unwrap();
     sets.effective.remove(CapabilitySet::NET_RAW);
     sets.permitted.remove(CapabilitySet::NET_RAW);
@@ -38,6 +37,6 @@ pub fn drop_net_raw() {
 }
 
 /// Waits until the descriptor is readable.
-pub fn wait_readable(fd: impl AsFd) {
+pub(crate) fn wait_readable(fd: impl AsFd) {
     poll(&mut [PollFd::new(&fd, PollFlags::IN)], None).unwrap();
 }

@@ -1,0 +1,142 @@
+//! The eye, opened: takes in what the engine reports, joins it with packets, has it drawn.
+//!
+//! ```text
+//!  serving threads            the eye's thread                    the drawing thread
+//!  probe -> batch -> handover -> watch -> tracks -> gate -> draw -> out
+//!                                  ^
+//!                       capture (packets), kernel (sock_diag)
+//! ```
+//!
+//! Nothing on the left waits for anything on its right: where a stage is too slow, what comes in
+//! is dropped, counted and said.
+
+mod batch;
+mod draw;
+mod gate;
+mod handover;
+mod label;
+mod probe;
+mod slab;
+mod tracks;
+mod watch;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use sockeye_engine::probe::ProbeSource;
+
+use crate::capture::{Capture, RingSize};
+use crate::kernel::SockDiag;
+use crate::view::Style;
+pub use draw::Sink;
+use draw::{Drawer, Text};
+use handover::{BATCHES, Sender, channel};
+use probe::Source;
+use watch::Watch;
+
+/// How the eye is to look and where to draw.
+pub struct Options {
+    /// How pictures look.
+    pub style: Style,
+    /// Where they are written, each in one call.
+    pub out: Box<dyn Write + Send>,
+    /// Whether packets are captured if that is permitted.
+    pub capture: bool,
+}
+
+/// An open eye: a thread that looks on, and one that draws.
+///
+/// Dropped without [`Eye::close`], it closes as well but does not wait until all is drawn.
+#[derive(Debug)]
+pub struct Eye {
+    sender: Sender,
+    thread: Option<JoinHandle<()>>,
+    missing: Option<String>,
+}
+
+impl Eye {
+    /// Opens the eye for these listeners, which are bound already; those the probes report later
+    /// join them.
+    ///
+    /// Never fails for lack of privilege: [`Eye::missing`] says what can't be seen then.
+    ///
+    /// # Errors
+    /// If the system has no descriptor or no thread to spare.
+    pub fn open(listeners: &[SocketAddr], options: Options) -> io::Result<Eye> {
+        let text = Text::new(options.style, options.out);
+        Eye::open_with(listeners, options.capture, Box::new(text))
+    }
+
+    /// The same, with histories going to `sink` in place of text.
+    ///
+    /// # Errors
+    /// As [`Eye::open`].
+    pub fn open_with(
+        listeners: &[SocketAddr],
+        capture: bool,
+        sink: Box<dyn Sink>,
+    ) -> io::Result<Eye> {
+        let (sender, inbox) = channel(BATCHES)?;
+        let capture = capture.then(|| Capture::open(listeners, RingSize::default()));
+        let (capture, missing) = match capture {
+            Some(Ok(capture)) => (Some(capture), None),
+            Some(Err(error)) => {
+                let rows = "the segment and ack rows and the exact states are not shown";
+                let remedy = error.remedy().map(|way| format!("; to see them: {way}"));
+                (None, Some(format!("eye: {error}: {rows}{}", remedy.unwrap_or_default())))
+            }
+            None => (None, None),
+        };
+        // Without it pictures lack the aftermath; nothing the user could do about it.
+        let diag = listeners.first().and_then(|&listener| SockDiag::open(listener).ok());
+        let drawer = Drawer::start(sink)?;
+        let watch = Watch::new(listeners, inbox, capture, diag, drawer);
+        let thread = thread::Builder::new().name("eye".to_owned()).spawn(|| watch.run())?;
+        Ok(Eye { sender, thread: Some(thread), missing })
+    }
+
+    /// What can't be seen for lack of privilege and how to get it, in one line; `None` if nothing
+    /// that was asked for is missing.
+    #[must_use]
+    pub fn missing(&self) -> Option<String> {
+        self.missing.clone()
+    }
+
+    /// Where threads that serve get their probes.
+    ///
+    /// It may outlive the eye; what is reported then goes nowhere.
+    #[must_use]
+    pub fn source(&self) -> Arc<dyn ProbeSource> {
+        Arc::new(Source::new(self.sender.clone()))
+    }
+
+    /// Draws what has ended, says what is still open, and waits until that is written.
+    ///
+    /// Connections just closed are given a fifth of a second for their last packets. Let go of
+    /// the probes first: what one of them has not handed over yet is not drawn.
+    pub fn close(mut self) {
+        self.sender.close();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the eye is no reason to take the server with it.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Eye {
+    fn drop(&mut self) {
+        self.sender.close();
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("style", &self.style)
+            .field("capture", &self.capture)
+            .finish_non_exhaustive()
+    }
+}

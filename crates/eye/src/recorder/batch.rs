@@ -1,0 +1,241 @@
+//! What one thread has gathered for the eye and not handed over yet.
+//!
+//! If the eye is too slow, calls and messages are dropped and counted for their connection; the
+//! beginnings and ends of connections are held back as long as that is bounded, because without
+//! its end a connection would be watched for ever.
+
+use std::mem;
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use sockeye_engine::probe::{Call, ConnId, Direction, Opened, Stamp};
+
+use super::handover::Sender;
+use super::label::Label;
+use crate::record::KernelFacts;
+
+/// One record on its way.
+#[derive(Debug)]
+pub(super) enum Item {
+    Listening(SocketAddr),
+    Opened {
+        opened: Opened,
+        peer_isn: Option<u32>,
+    },
+    Call {
+        conn: ConnId,
+        call: Call,
+    },
+    Message {
+        conn: ConnId,
+        direction: Direction,
+        range: Range<u64>,
+        at: Stamp,
+        label: Label,
+    },
+    Closing {
+        conn: ConnId,
+        facts: Box<KernelFacts>,
+    },
+    Closed {
+        conn: ConnId,
+        at: Stamp,
+    },
+    /// So many calls and messages of this connection found no room.
+    Lost {
+        conn: ConnId,
+        records: u64,
+    },
+}
+
+/// So many records a batch gathers before it is handed over unasked.
+pub(super) const BATCH: usize = 256;
+
+/// At most so many beginnings and ends of connections, and tallies, are held back.
+const HELD_BACK: usize = 16 * BATCH;
+
+/// Records in the order in which they happened.
+#[derive(Debug)]
+pub(super) struct Batch {
+    items: Vec<Item>,
+    /// How many it may hold before the next try to hand it over.
+    limit: usize,
+    /// The eye shall be woken for it.
+    urgent: bool,
+}
+
+impl Batch {
+    pub(super) fn new() -> Batch {
+        Batch { items: Vec::with_capacity(BATCH), limit: BATCH, urgent: false }
+    }
+
+    /// Adds one record.
+    pub(super) fn push(&mut self, item: Item, sender: &Sender) {
+        self.items.push(item);
+        if self.items.len() >= self.limit {
+            self.hand_over(sender);
+        }
+    }
+
+    /// Adds the end of a connection, for which the eye is woken.
+    pub(super) fn push_urgent(&mut self, item: Item, sender: &Sender) {
+        self.urgent = true;
+        self.items.push(item);
+        self.hand_over(sender);
+    }
+
+    /// Hands over whatever there is.
+    pub(super) fn hand_over(&mut self, sender: &Sender) {
+        if self.items.is_empty() {
+            return;
+        }
+        if sender.hand_over(&mut self.items, self.urgent) {
+            self.limit = BATCH;
+            self.urgent = false;
+        } else if self.items.len() >= self.limit {
+            sender.lose(thin_out(&mut self.items));
+            self.limit = self.items.len() + BATCH;
+        }
+    }
+}
+
+impl Batch {
+    /// Hands over what is left when its thread ends, come what may.
+    pub(super) fn finish(&mut self, sender: &Sender) {
+        self.urgent = true;
+        self.hand_over(sender);
+        if !self.items.is_empty() {
+            sender.lose(thin_out(&mut self.items));
+            sender.leave_behind(mem::take(&mut self.items));
+        }
+    }
+}
+
+/// Leaves what must not be lost and a tally of the rest for each connection.
+///
+/// Returns how many records are lost without a name.
+fn thin_out(items: &mut Vec<Item>) -> u64 {
+    let mut unnamed = 0;
+    let mut kept: Vec<Item> = Vec::with_capacity(2 * BATCH);
+    for item in items.drain(..) {
+        let (conn, records) = match item {
+            Item::Call { conn, .. } | Item::Message { conn, .. } => (conn, 1),
+            Item::Lost { conn, records } => (conn, records),
+            item if kept.len() < HELD_BACK => {
+                kept.push(item);
+                continue;
+            }
+            _ => {
+                unnamed += 1;
+                continue;
+            }
+        };
+        let room = kept.len() < HELD_BACK;
+        // An older tally is not looked for: this runs when time is short.
+        let recent = kept.iter_mut().rev().take(BATCH).find_map(|item| match item {
+            Item::Lost { conn: other, records } if *other == conn => Some(records),
+            _ => None,
+        });
+        match recent {
+            Some(tally) => *tally += records,
+            None if room => kept.push(Item::Lost { conn, records }),
+            None => unnamed += records,
+        }
+    }
+    *items = kept;
+    unnamed
+}
+
+#[cfg(test)]
+mod tests {
+    use sockeye_engine::probe::Operation;
+
+    use super::super::handover::channel;
+    use super::*;
+
+    fn call(conn: u64) -> Item {
+        let call = Call {
+            operation: Operation::Recv,
+            start: Stamp(1),
+            end: Stamp(2),
+            asked: 10,
+            result: Ok(10),
+            offset: 0,
+        };
+        Item::Call { conn: ConnId(conn), call }
+    }
+
+    fn closed(conn: u64) -> Item {
+        Item::Closed { conn: ConnId(conn), at: Stamp(3) }
+    }
+
+    #[test]
+    fn a_full_channel_costs_calls_but_not_the_ends_of_connections() {
+        let (sender, mut inbox) = channel(1).unwrap();
+        let mut batch = Batch::new();
+        batch.push_urgent(closed(1), &sender);
+        // Nobody takes the first batch, yet each of these returns.
+        for round in 0..1000 {
+            batch.push(call(7 + round % 2), &sender);
+        }
+        batch.push_urgent(closed(7), &sender);
+        for _ in 0..BATCH {
+            batch.push(call(8), &sender);
+        }
+
+        assert_eq!(inbox.next().map(|items| items.len()), Some(1));
+        batch.hand_over(&sender);
+        let (mut seven, mut eight, mut ends) = (0, 0, 0);
+        for item in inbox.next().unwrap() {
+            match item {
+                Item::Lost { conn: ConnId(7), records } => seven += records,
+                Item::Lost { conn: ConnId(8), records } => eight += records,
+                Item::Call { conn: ConnId(7), .. } => seven += 1,
+                Item::Call { conn: ConnId(8), .. } => eight += 1,
+                Item::Closed { conn: ConnId(7), .. } => ends += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((seven, eight, ends), (500, 500 + BATCH as u64, 1));
+        assert_eq!(inbox.lost(), 0);
+    }
+
+    #[test]
+    fn what_a_thread_leaves_behind_is_taken_in_after_what_it_sent() {
+        let (sender, mut inbox) = channel(1).unwrap();
+        let mut batch = Batch::new();
+        batch.push_urgent(closed(1), &sender);
+        batch.push(call(2), &sender);
+        batch.push_urgent(closed(2), &sender);
+        batch.finish(&sender);
+        let taken: Vec<_> = std::iter::from_fn(|| inbox.next()).flatten().collect();
+        assert_eq!(
+            format!("{taken:?}"),
+            "[Closed { conn: ConnId(1), at: Stamp(3) }, Lost { conn: ConnId(2), records: 1 }, \
+             Closed { conn: ConnId(2), at: Stamp(3) }]"
+        );
+    }
+
+    #[test]
+    fn a_tally_stands_before_the_end_of_its_connection() {
+        let mut items = vec![call(7), call(8), call(7), closed(7), call(8)];
+        assert_eq!(thin_out(&mut items), 0);
+        assert_eq!(
+            format!("{items:?}"),
+            "[Lost { conn: ConnId(7), records: 2 }, Lost { conn: ConnId(8), records: 2 }, \
+             Closed { conn: ConnId(7), at: Stamp(3) }]"
+        );
+    }
+
+    #[test]
+    fn what_is_held_back_is_bounded_and_what_goes_beyond_is_counted() {
+        let (sender, inbox) = channel(1).unwrap();
+        let mut batch = Batch::new();
+        for conn in 0..=10_000 {
+            batch.push_urgent(closed(conn), &sender);
+        }
+        assert!(batch.items.len() <= HELD_BACK + BATCH);
+        assert_eq!(batch.items.len() as u64 + inbox.lost(), 10_000);
+        assert!(inbox.lost() > 0);
+    }
+}

@@ -1,0 +1,128 @@
+//! The thread that draws and writes: a slow terminal holds up neither the eye nor the server.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use crate::record::History;
+use crate::view::{self, Style};
+
+/// Where what ended goes. It is called on a thread of its own and may take its time.
+pub trait Sink: Send {
+    /// A connection ended and shall be shown in full.
+    fn ended(&mut self, history: &History);
+    /// A connection ended while many do: one line shall do.
+    fn ended_in_short(&mut self, history: &History);
+    /// The eye itself has something to say, one line without its end.
+    fn say(&mut self, line: &str);
+}
+
+/// At most so many pictures and lines wait to be drawn.
+const WAITING: usize = 64;
+
+/// Where histories go to be drawn.
+pub(super) struct Drawer {
+    jobs: SyncSender<Job>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+enum Job {
+    Ended(Box<History>),
+    EndedInShort(Box<History>),
+    Say(String),
+}
+
+impl Drawer {
+    /// Starts the thread.
+    pub(super) fn start(mut sink: Box<dyn Sink>) -> io::Result<Drawer> {
+        let (jobs, waiting) = sync_channel(WAITING);
+        let draw = move || draw_all(&waiting, &mut *sink);
+        let thread = thread::Builder::new().name("eye-draw".to_owned()).spawn(draw)?;
+        Ok(Drawer { jobs, thread })
+    }
+
+    /// Has all of a connection drawn; false if too many wait already.
+    pub(super) fn ended(&self, history: Box<History>) -> bool {
+        self.jobs.try_send(Job::Ended(history)).is_ok()
+    }
+
+    /// Has its verdict written; false if too many wait already.
+    pub(super) fn ended_in_short(&self, history: Box<History>) -> bool {
+        self.jobs.try_send(Job::EndedInShort(history)).is_ok()
+    }
+
+    /// Has a line written; false if too many wait already.
+    pub(super) fn say(&self, line: String) -> bool {
+        self.jobs.try_send(Job::Say(line)).is_ok()
+    }
+
+    /// Waits until all is written, these lines too.
+    pub(super) fn finish(self, last: Vec<String>) {
+        for line in last {
+            // It fails only if the thread has panicked.
+            let _ = self.jobs.send(Job::Say(line));
+        }
+        drop(self.jobs);
+        let _ = self.thread.join();
+    }
+}
+
+fn draw_all(jobs: &Receiver<Job>, sink: &mut dyn Sink) {
+    for job in jobs {
+        match job {
+            Job::Ended(history) => sink.ended(&history),
+            Job::EndedInShort(history) => sink.ended_in_short(&history),
+            Job::Say(line) => sink.say(&line),
+        }
+    }
+}
+
+impl fmt::Debug for Drawer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drawer").finish_non_exhaustive()
+    }
+}
+
+/// Pictures as text.
+pub(super) struct Text {
+    style: Style,
+    /// `None` after a write error, a closed pipe most of all.
+    out: Option<Box<dyn Write + Send>>,
+}
+
+impl Text {
+    pub(super) fn new(style: Style, out: Box<dyn Write + Send>) -> Text {
+        Text { style, out: Some(out) }
+    }
+
+    fn write(&mut self, mut text: String) {
+        let Some(out) = &mut self.out else { return };
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        // In one call, so that pictures of several programs on one terminal don't mix.
+        if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+            self.out = None;
+        }
+    }
+}
+
+impl Sink for Text {
+    fn ended(&mut self, history: &History) {
+        if self.out.is_some() {
+            self.write(view::picture(history, &self.style));
+        }
+    }
+
+    fn ended_in_short(&mut self, history: &History) {
+        if self.out.is_some() {
+            self.write(view::line(history, &self.style));
+        }
+    }
+
+    fn say(&mut self, line: &str) {
+        self.write(line.to_owned());
+    }
+}

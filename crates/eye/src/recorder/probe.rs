@@ -1,0 +1,95 @@
+//! The eye's ears in each thread that serves.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
+
+use sockeye_engine::probe::{Call, ConnId, Direction, Opened, Probe, ProbeSource, Role, Stamp};
+
+use super::batch::{Batch, Item};
+use super::handover::Sender;
+use super::label::Label;
+use crate::kernel::{kernel_facts, save_syn, saved_isn};
+
+/// Makes the probes.
+#[derive(Debug)]
+pub(super) struct Source {
+    sender: Sender,
+}
+
+impl Source {
+    pub(super) fn new(sender: Sender) -> Source {
+        Source { sender }
+    }
+}
+
+impl ProbeSource for Source {
+    fn probe(&self) -> Box<dyn Probe> {
+        Box::new(Recorder { sender: self.sender.clone(), batch: RefCell::new(Batch::new()) })
+    }
+}
+
+/// Gathers one thread's records.
+#[derive(Debug)]
+struct Recorder {
+    sender: Sender,
+    batch: RefCell<Batch>,
+}
+
+impl Recorder {
+    fn push(&self, item: Item) {
+        self.batch.borrow_mut().push(item, &self.sender);
+    }
+}
+
+impl Probe for Recorder {
+    fn listening(&self, fd: BorrowedFd<'_>, local: SocketAddr) {
+        // Without it the peer's ISN is known from packets alone, or not at all.
+        let _ = save_syn(fd);
+        self.batch.borrow_mut().push_urgent(Item::Listening(local), &self.sender);
+    }
+
+    fn opened(&self, fd: BorrowedFd<'_>, connection: &Opened) {
+        let peer_isn = match connection.role {
+            Role::Server => saved_isn(fd),
+            Role::Client => None,
+        };
+        self.push(Item::Opened { opened: *connection, peer_isn });
+    }
+
+    fn call(&self, conn: ConnId, call: &Call) {
+        self.push(Item::Call { conn, call: *call });
+    }
+
+    fn message(
+        &self,
+        conn: ConnId,
+        direction: Direction,
+        range: Range<u64>,
+        label: fmt::Arguments<'_>,
+    ) {
+        let label = Label::format(label);
+        self.push(Item::Message { conn, direction, range, at: Stamp::now(), label });
+    }
+
+    fn closing(&self, conn: ConnId, fd: BorrowedFd<'_>) {
+        self.push(Item::Closing { conn, facts: Box::new(kernel_facts(fd)) });
+    }
+
+    fn closed(&self, conn: ConnId) {
+        let end = Item::Closed { conn, at: Stamp::now() };
+        self.batch.borrow_mut().push_urgent(end, &self.sender);
+    }
+
+    fn flush(&self) {
+        self.batch.borrow_mut().hand_over(&self.sender);
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.batch.borrow_mut().finish(&self.sender);
+    }
+}

@@ -1,0 +1,461 @@
+//! Which connection a record belongs to, and when a connection has ended.
+//!
+//! Calls name their connection. Packets have addresses only, and the same four may be used again
+//! at once; they come in blocks, tens of milliseconds late, while the handshake precedes accept.
+//! So a SYN to one of our listeners begins a track that waits for its accept, or joins one that
+//! was accepted already, told by the peer's initial sequence number (`TCP_SAVED_SYN`). Whatever
+//! else comes with these addresses goes to the newest track of which a SYN was seen.
+//!
+//! Pure: time is handed in, nothing is asked of the kernel.
+
+use std::collections::{HashMap, VecDeque};
+use std::iter;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use sockeye_engine::probe::{ConnId, Direction, Opened, Role, Stamp};
+use sockeye_wire::packet::Segment;
+
+use super::batch::Item;
+use super::slab::{Name, Slab};
+use crate::kernel::uncount_syn;
+use crate::record::{History, Loss};
+use crate::timeline::Timeline;
+
+/// The most connections watched at once.
+pub(super) const MAX_CONNECTIONS: usize = 16_384;
+
+/// The most connections begun by a SYN and not accepted; beyond it the oldest is forgotten.
+const MAX_UNACCEPTED: usize = 4096;
+
+/// So many connections of the same addresses are told apart; a flood of SYNs makes more.
+const SAME_ADDRESSES: usize = 16;
+
+/// How long after close the last packets are waited for.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// How long after close the kernel is asked what became of it, where no packet tells: long
+/// enough for a peer nearby to answer our FIN.
+const SETTLE: Duration = Duration::from_millis(20);
+
+/// All connections that are open, not accepted yet, or closed and waiting for their last packets.
+#[derive(Debug)]
+pub(super) struct Tracks {
+    tracks: Slab<Track>,
+    by_conn: HashMap<ConnId, Name>,
+    /// The newest track of these addresses; older ones hang on it.
+    by_tuple: HashMap<Tuple, Name>,
+    unaccepted: VecDeque<Name>,
+    /// Closed and not finished on the wire, by the time at which waiting ends.
+    ending: VecDeque<(Instant, Name)>,
+    ended: Vec<History>,
+    listeners: Vec<Listener>,
+    capturing: bool,
+    /// Packets the kernel dropped so far.
+    dropped: u64,
+    unwatched: u64,
+}
+
+/// One connection.
+#[derive(Debug)]
+struct Track {
+    tuple: Tuple,
+    older: Option<Name>,
+    conn: Option<ConnId>,
+    role: Role,
+    peer_isn: Option<u32>,
+    /// Segments of it were captured.
+    seen: bool,
+    closed: bool,
+    /// Where each direction was first seen, received and sent; 0 is no interface.
+    interfaces: [u32; 2],
+    lost_calls: u64,
+    /// What had been dropped when it began.
+    dropped_before: u64,
+    timeline: Timeline,
+}
+
+/// Our address and the peer's in one form: IPv4 as mapped IPv6, without scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Tuple {
+    local: u128,
+    peer: u128,
+    ports: u32,
+}
+
+/// Where connections are accepted; no address means all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Listener {
+    address: Option<IpAddr>,
+    port: u16,
+}
+
+impl Tracks {
+    pub(super) fn new(capturing: bool) -> Tracks {
+        Tracks {
+            tracks: Slab::new(),
+            by_conn: HashMap::new(),
+            by_tuple: HashMap::new(),
+            unaccepted: VecDeque::new(),
+            ending: VecDeque::new(),
+            ended: Vec::new(),
+            listeners: Vec::new(),
+            capturing,
+            dropped: 0,
+            unwatched: 0,
+        }
+    }
+
+    /// Takes packets to and from this address for ours.
+    pub(super) fn listen(&mut self, local: SocketAddr) {
+        let ip = local.ip().to_canonical();
+        let address = (!ip.is_unspecified()).then_some(ip);
+        let listener = Listener { address, port: local.port() };
+        if !self.listeners.contains(&listener) {
+            self.listeners.push(listener);
+        }
+    }
+
+    /// The kernel dropped so many packets.
+    pub(super) fn dropped(&mut self, packets: u64) {
+        self.dropped += packets;
+    }
+
+    /// Takes in a captured segment.
+    pub(super) fn segment(&mut self, at: Stamp, interface: u32, segment: &Segment) {
+        let Some((tuple, direction)) = self.whose(segment) else { return };
+        let syn = segment.flags.syn() && !segment.flags.ack() && direction == Direction::Received;
+        let name = match syn {
+            true => Some(self.track_of_syn(tuple, segment)),
+            false => self.track_of_segment(tuple),
+        };
+        let Some(track) = name.and_then(|name| self.tracks.get_mut(name)) else { return };
+        // A packet that crosses a bridge is seen at each of its interfaces.
+        let [received, sent] = &mut track.interfaces;
+        let first_seen = match direction {
+            Direction::Received => received,
+            Direction::Sent => sent,
+        };
+        if *first_seen == 0 {
+            *first_seen = interface;
+        } else if *first_seen != interface {
+            return;
+        }
+        track.seen = true;
+        track.timeline.segment(at, direction, segment);
+        if track.closed
+            && track.timeline.finished_on_the_wire()
+            && let Some(name) = name
+        {
+            self.end(name);
+        }
+    }
+
+    /// Takes in a record of a thread that serves.
+    pub(super) fn item(&mut self, item: Item, now: Instant) {
+        match item {
+            Item::Listening(local) => self.listen(local),
+            Item::Opened { opened, peer_isn } => self.open(&opened, peer_isn),
+            Item::Call { conn, call } => {
+                if let Some(track) = self.of(conn) {
+                    track.timeline.call(call);
+                }
+            }
+            Item::Message { conn, direction, range, at, label } => {
+                if let Some(track) = self.of(conn) {
+                    track.timeline.message(at, direction, range, label.as_str());
+                }
+            }
+            Item::Closing { conn, mut facts } => {
+                if let Some(track) = self.of(conn) {
+                    uncount_syn(&mut facts, track.role);
+                    track.timeline.kernel(*facts);
+                }
+            }
+            Item::Closed { conn, at } => self.close(conn, at, now),
+            Item::Lost { conn, records } => {
+                if let Some(track) = self.of(conn) {
+                    track.lost_calls += records;
+                }
+            }
+        }
+    }
+
+    /// Ends what has waited long enough for its last packets.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while let Some(&(at, name)) = self.ending.front() {
+            let waiting = self.tracks.get(name).is_some();
+            if waiting && at > now {
+                return;
+            }
+            self.ending.pop_front();
+            if waiting {
+                self.end(name);
+            }
+        }
+    }
+
+    /// When [`Tracks::expire`] has something to do.
+    pub(super) fn expires_at(&self) -> Option<Instant> {
+        self.ending.front().map(|&(at, _)| at)
+    }
+
+    /// Whether some connection is closed and waits for its last packets.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.ending.is_empty()
+    }
+
+    /// What has ended since this was last asked.
+    pub(super) fn take_ended(&mut self) -> Vec<History> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// How many connections were not watched because too many were open.
+    pub(super) fn unwatched(&self) -> u64 {
+        self.unwatched
+    }
+
+    /// The peers of the connections that are open.
+    pub(super) fn open_peers(&self) -> impl Iterator<Item = SocketAddr> {
+        let open = self.tracks.iter().filter(|track| track.conn.is_some() && !track.closed);
+        open.map(|track| track.timeline.peer())
+    }
+
+    fn of(&mut self, conn: ConnId) -> Option<&mut Track> {
+        self.tracks.get_mut(*self.by_conn.get(&conn)?)
+    }
+
+    fn open(&mut self, opened: &Opened, peer_isn: Option<u32>) {
+        if self.by_conn.len() >= MAX_CONNECTIONS {
+            self.unwatched += 1;
+            return;
+        }
+        let tuple = Tuple::new(opened.local, opened.peer);
+        let waiting = match opened.role {
+            Role::Server => self.unaccepted_of(tuple, peer_isn),
+            // Packets of what was connected from here are not captured: its port is not ours.
+            Role::Client => None,
+        };
+        let name = match waiting {
+            Some(name) => name,
+            None => {
+                let name = self.tracks.insert(Track {
+                    tuple,
+                    older: None,
+                    conn: None,
+                    role: opened.role,
+                    peer_isn,
+                    seen: false,
+                    closed: false,
+                    interfaces: [0; 2],
+                    lost_calls: 0,
+                    dropped_before: self.dropped,
+                    timeline: self.timeline(opened.role, opened.local, opened.peer),
+                });
+                if opened.role == Role::Server && self.capturing {
+                    self.make_newest(name, tuple);
+                }
+                name
+            }
+        };
+        self.by_conn.insert(opened.conn, name);
+        if let Some(track) = self.tracks.get_mut(name) {
+            track.conn = Some(opened.conn);
+            track.timeline.opened(opened);
+            if let Some(isn) = peer_isn {
+                track.timeline.saved_syn(isn);
+            }
+        }
+    }
+
+    fn close(&mut self, conn: ConnId, at: Stamp, now: Instant) {
+        let Some(&name) = self.by_conn.get(&conn) else { return };
+        let Some(track) = self.tracks.get_mut(name) else { return };
+        track.closed = true;
+        track.timeline.closed(at);
+        let captured = self.capturing && track.role == Role::Server;
+        if captured && track.timeline.finished_on_the_wire() {
+            self.end(name);
+        } else {
+            // Both waits differ, but all connections of a kind wait in order; a queue with both
+            // kinds would only let some wait a little longer.
+            let wait = if captured { GRACE } else { SETTLE };
+            self.ending.push_back((now + wait, name));
+        }
+    }
+
+    /// Whose segment it is; `None` if it belongs to none of our listeners.
+    fn whose(&self, segment: &Segment) -> Option<(Tuple, Direction)> {
+        let (source, destination) = (segment.source, segment.destination);
+        let received = (Tuple::new(destination, source), Direction::Received);
+        let sent = (Tuple::new(source, destination), Direction::Sent);
+        let to_us = self.listeners.iter().any(|listener| listener.is_at(destination));
+        let from_us = self.listeners.iter().any(|listener| listener.is_at(source));
+        match (to_us, from_us) {
+            (true, false) => Some(received),
+            (false, true) => Some(sent),
+            (false, false) => None,
+            // From one listener's port to another's: the end that is known accepted it.
+            (true, true) if self.by_tuple.contains_key(&sent.0) => Some(sent),
+            (true, true) => Some(received),
+        }
+    }
+
+    /// The track that this SYN begins, or that began with it.
+    fn track_of_syn(&mut self, tuple: Tuple, segment: &Segment) -> Name {
+        let isn = segment.seq.0;
+        // The same SYN once more, or one whose connection was accepted before it came here.
+        let known = self.find(tuple, |track| track.peer_isn == Some(isn));
+        let unknown = || self.find_last(tuple, |track| !track.seen && track.peer_isn.is_none());
+        if let Some(name) = known.or_else(unknown) {
+            if let Some(track) = self.tracks.get_mut(name) {
+                track.peer_isn = Some(isn);
+            }
+            return name;
+        }
+        let timeline = self.timeline(Role::Server, segment.destination, segment.source);
+        let name = self.tracks.insert(Track {
+            tuple,
+            older: None,
+            conn: None,
+            role: Role::Server,
+            peer_isn: Some(isn),
+            seen: false,
+            closed: false,
+            interfaces: [0; 2],
+            lost_calls: 0,
+            dropped_before: self.dropped,
+            timeline,
+        });
+        self.make_newest(name, tuple);
+        self.unaccepted.push_back(name);
+        let too_old = self.chain(tuple).nth(SAME_ADDRESSES);
+        if let Some((name, _)) = too_old.filter(|(_, track)| track.conn.is_none()) {
+            self.remove(name);
+        }
+        self.forget_the_oldest_unaccepted();
+        name
+    }
+
+    /// The newest track of which packets were seen, else the newest.
+    fn track_of_segment(&self, tuple: Tuple) -> Option<Name> {
+        self.find(tuple, |track| track.seen).or_else(|| self.by_tuple.get(&tuple).copied())
+    }
+
+    /// The track that waits for this accept.
+    fn unaccepted_of(&self, tuple: Tuple, peer_isn: Option<u32>) -> Option<Name> {
+        match peer_isn {
+            Some(isn) => {
+                self.find(tuple, |track| track.conn.is_none() && track.peer_isn == Some(isn))
+            }
+            // The oldest: connections are accepted in the order in which they came.
+            None => self.find_last(tuple, |track| track.conn.is_none()),
+        }
+    }
+
+    /// The newest track of these addresses that is so.
+    fn find(&self, tuple: Tuple, so: impl Fn(&Track) -> bool) -> Option<Name> {
+        self.recent(tuple).find(|(_, track)| so(track)).map(|(name, _)| name)
+    }
+
+    /// The oldest.
+    fn find_last(&self, tuple: Tuple, so: impl Fn(&Track) -> bool) -> Option<Name> {
+        self.recent(tuple).filter(|(_, track)| so(track)).last().map(|(name, _)| name)
+    }
+
+    /// The newest tracks of these addresses.
+    fn recent(&self, tuple: Tuple) -> impl Iterator<Item = (Name, &Track)> {
+        self.chain(tuple).take(SAME_ADDRESSES)
+    }
+
+    /// All tracks of these addresses, the newest first.
+    fn chain(&self, tuple: Tuple) -> impl Iterator<Item = (Name, &Track)> {
+        let mut next = self.by_tuple.get(&tuple).copied();
+        iter::from_fn(move || {
+            let name = next?;
+            let track = self.tracks.get(name)?;
+            next = track.older;
+            Some((name, track))
+        })
+    }
+
+    fn make_newest(&mut self, name: Name, tuple: Tuple) {
+        let older = self.by_tuple.insert(tuple, name);
+        if let Some(track) = self.tracks.get_mut(name) {
+            track.older = older;
+        }
+    }
+
+    fn forget_the_oldest_unaccepted(&mut self) {
+        while self.unaccepted.len() > MAX_UNACCEPTED {
+            let Some(name) = self.unaccepted.pop_front() else { return };
+            // Most were accepted meanwhile, or are gone.
+            if self.tracks.get(name).is_some_and(|track| track.conn.is_none()) {
+                self.remove(name);
+            }
+        }
+    }
+
+    fn end(&mut self, name: Name) {
+        let Some(mut track) = self.remove(name) else { return };
+        let packets = self.dropped - track.dropped_before;
+        track.timeline.lost(Loss { calls: track.lost_calls, packets });
+        self.ended.push(track.timeline.into_history());
+    }
+
+    /// Takes a track out of everything that leads to it.
+    fn remove(&mut self, name: Name) -> Option<Box<Track>> {
+        let track = self.tracks.remove(name)?;
+        if let Some(conn) = track.conn {
+            self.by_conn.remove(&conn);
+        }
+        let newer = self.newer_than(name, track.tuple);
+        match (newer.and_then(|newer| self.tracks.get_mut(newer)), track.older) {
+            (Some(newer), older) => newer.older = older,
+            (None, _) if self.by_tuple.get(&track.tuple) != Some(&name) => {}
+            (None, Some(older)) => {
+                self.by_tuple.insert(track.tuple, older);
+            }
+            (None, None) => {
+                self.by_tuple.remove(&track.tuple);
+            }
+        }
+        Some(track)
+    }
+
+    fn newer_than(&self, name: Name, tuple: Tuple) -> Option<Name> {
+        self.chain(tuple).find(|(_, track)| track.older == Some(name)).map(|(name, _)| name)
+    }
+
+    fn timeline(&self, role: Role, local: SocketAddr, peer: SocketAddr) -> Timeline {
+        Timeline::new(role, local, peer, keep(self.tracks.len()))
+    }
+}
+
+/// How many of the first and of the last records are kept of a connection, if so many are open:
+/// a few connections in all detail, or many in little, within the same memory.
+fn keep(open: usize) -> usize {
+    const IN_ALL: usize = 1 << 19;
+    (IN_ALL / (open + 1)).clamp(32, 1024)
+}
+
+impl Tuple {
+    fn new(local: SocketAddr, peer: SocketAddr) -> Tuple {
+        let bits = |address: SocketAddr| match address.ip() {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(v6) => v6.to_bits(),
+        };
+        let ports = u32::from(local.port()) << 16 | u32::from(peer.port());
+        Tuple { local: bits(local), peer: bits(peer), ports }
+    }
+}
+
+impl Listener {
+    fn is_at(self, address: SocketAddr) -> bool {
+        self.port == address.port()
+            && self.address.is_none_or(|own| own == address.ip().to_canonical())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+//! Joining, with packets late, packets early, and addresses used again.
+
+use sockeye_engine::probe::{Call, Operation};
+use sockeye_wire::tcp::{Flags, Seq};
+
+use super::*;
+
+const LISTENER: &str = "127.0.0.1:8080";
+const PEER: &str = "127.0.0.1:40000";
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn tracks() -> Tracks {
+    let mut tracks = Tracks::new(true);
+    tracks.listen(address(LISTENER));
+    tracks
+}
+
+/// A segment of the peer's (`true`) or ours.
+fn segment(from_peer: bool, seq: u32, ack: u32, flags: Flags, payload: u32) -> Segment {
+    let (peer, local) = (address(PEER), address(LISTENER));
+    let (source, destination) = if from_peer { (peer, local) } else { (local, peer) };
+    Segment {
+        source,
+        destination,
+        seq: Seq(seq),
+        ack: Seq(ack),
+        flags,
+        window: 1000,
+        payload,
+        window_scale: None,
+        mss: None,
+    }
+}
+
+/// A whole connection with `bytes` bytes to us, reset by the peer.
+fn conversation(isn: u32, bytes: u32) -> Vec<Segment> {
+    let data = Flags::ACK | Flags::PSH;
+    vec![
+        segment(true, isn, 0, Flags::SYN, 0),
+        segment(false, 500, isn + 1, Flags::SYN | Flags::ACK, 0),
+        segment(true, isn + 1, 501, Flags::ACK, 0),
+        segment(true, isn + 1, 501, data, bytes),
+        segment(false, 501, isn + 1 + bytes, Flags::ACK, 0),
+        segment(true, isn + 1 + bytes, 501, Flags::RST | Flags::ACK, 0),
+    ]
+}
+
+fn feed(tracks: &mut Tracks, segments: &[Segment]) {
+    for segment in segments {
+        tracks.segment(Stamp(5), 1, segment);
+    }
+}
+
+fn opened(conn: u64, peer_isn: Option<u32>) -> Item {
+    let (local, peer) = (address(LISTENER), address(PEER));
+    let opened = Opened { conn: ConnId(conn), role: Role::Server, local, peer, at: Stamp(4) };
+    Item::Opened { opened, peer_isn }
+}
+
+fn closed(conn: u64) -> Item {
+    Item::Closed { conn: ConnId(conn), at: Stamp(9) }
+}
+
+/// Number, and how many bytes the segments brought.
+fn told(ended: &[History]) -> Vec<(Option<u64>, u64)> {
+    let bytes = |history: &History| {
+        let segments = history.events.iter().filter_map(|event| match event {
+            crate::record::Event::Segment(segment) => Some(segment.range.end),
+            _ => None,
+        });
+        segments.max().unwrap_or(0)
+    };
+    ended.iter().map(|history| (history.conn.map(|conn| conn.0), bytes(history))).collect()
+}
+
+#[test]
+fn packets_before_accept_belong_to_what_is_accepted() {
+    let (mut tracks, now) = (tracks(), Instant::now());
+    feed(&mut tracks, &conversation(100, 7));
+    tracks.item(opened(1, Some(100)), now);
+    tracks.item(closed(1), now);
+    assert_eq!(told(&tracks.take_ended()), [(Some(1), 7)]);
+    assert_eq!(tracks.tracks.len(), 0);
+    assert!(tracks.by_tuple.is_empty() && tracks.by_conn.is_empty());
+}
+
+#[test]
+fn packets_after_close_are_waited_for() {
+    let (mut tracks, now) = (tracks(), Instant::now());
+    tracks.item(opened(1, Some(100)), now);
+    tracks.item(closed(1), now);
+    assert!(tracks.is_waiting());
+    tracks.expire(now + GRACE / 2);
+    assert!(tracks.take_ended().is_empty());
+    feed(&mut tracks, &conversation(100, 7));
+    assert_eq!(told(&tracks.take_ended()), [(Some(1), 7)]);
+    tracks.expire(now + GRACE / 2);
+    assert!(!tracks.is_waiting(), "nothing is waited for twice");
+}
+
+#[test]
+fn packets_that_never_come_are_given_up_after_a_grace() {
+    let (mut tracks, now) = (tracks(), Instant::now());
+    tracks.item(opened(1, Some(100)), now);
+    tracks.item(closed(1), now);
+    assert_eq!(tracks.expires_at(), Some(now + GRACE));
+    tracks.expire(now + GRACE);
+    let ended = tracks.take_ended();
+    assert_eq!(told(&ended), [(Some(1), 0)]);
+    assert!(!ended[0].captured);
+}
+
+#[test]
+fn three_connections_of_one_address_stay_apart_however_packets_and_calls_interleave() {
+    let all: Vec<Vec<Segment>> =
+        vec![conversation(100, 7), conversation(9000, 8), conversation(50, 9)];
+    for isn_known in [true, false] {
+        // How many connections' packets come before any call, and how many calls before the rest.
+        for packets_first in 0..=3 {
+            let (mut tracks, now) = (tracks(), Instant::now());
+            for segments in &all[..packets_first] {
+                feed(&mut tracks, segments);
+            }
+            for (conn, isn) in [(1, 100), (2, 9000), (3, 50)] {
+                tracks.item(opened(conn, isn_known.then_some(isn)), now);
+                tracks.item(closed(conn), now);
+            }
+            for segments in &all[packets_first..] {
+                feed(&mut tracks, segments);
+            }
+            let mut ended = told(&tracks.take_ended());
+            ended.sort_unstable();
+            assert_eq!(
+                ended,
+                [(Some(1), 7), (Some(2), 8), (Some(3), 9)],
+                "ISN known: {isn_known}, packets of {packets_first} first"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_packet_that_crosses_a_bridge_is_taken_once() {
+    let (mut tracks, now) = (tracks(), Instant::now());
+    for segment in conversation(100, 7) {
+        tracks.segment(Stamp(5), 3, &segment);
+        tracks.segment(Stamp(6), 4, &segment);
+    }
+    tracks.item(opened(1, Some(100)), now);
+    tracks.item(closed(1), now);
+    let ended = tracks.take_ended();
+    assert_eq!(ended[0].totals.segments, [4, 2]);
+    assert_eq!(ended[0].totals.retransmissions, [0, 0]);
+}
+
+#[test]
+fn segments_of_other_addresses_on_the_same_port_are_nobodys() {
+    let mut tracks = tracks();
+    let mut syn = segment(true, 1, 0, Flags::SYN, 0);
+    syn.destination = address("127.0.0.2:8080");
+    tracks.segment(Stamp(5), 1, &syn);
+    assert_eq!(tracks.tracks.len(), 0);
+    tracks.listen(address("[::]:8080"));
+    tracks.segment(Stamp(5), 1, &syn);
+    assert_eq!(tracks.tracks.len(), 1);
+}
+
+#[test]
+fn segments_without_a_syn_begin_nothing_that_was_not_accepted() {
+    let mut tracks = tracks();
+    feed(&mut tracks, &conversation(100, 7)[1..]);
+    assert_eq!(tracks.tracks.len(), 0);
+}
+
+#[test]
+fn a_flood_of_syns_is_bounded_and_the_oldest_are_forgotten() {
+    let (mut tracks, now) = (tracks(), Instant::now());
+    for isn in 0..1_000 {
+        tracks.segment(Stamp(5), 1, &segment(true, isn, 0, Flags::SYN, 0));
+    }
+    assert_eq!(tracks.tracks.len(), SAME_ADDRESSES, "from one port");
+    for isn in 0..10_000_u32 {
+        let mut syn = segment(true, isn, 0, Flags::SYN, 0);
+        syn.source.set_port(u16::try_from(isn + 1).unwrap());
+        tracks.segment(Stamp(5), 1, &syn);
+    }
+    assert!(tracks.tracks.len() <= MAX_UNACCEPTED, "{}", tracks.tracks.len());
+    assert_eq!(tracks.by_tuple.len(), tracks.tracks.len());
+    let before = tracks.tracks.len();
+    tracks.item(opened(1, Some(999)), now);
+    assert_eq!(tracks.tracks.len(), before + 1, "its SYN is forgotten");
+}
+
+#[test]
+fn connections_beyond_the_bound_are_counted_not_watched() {
+    let (mut tracks, now) = (Tracks::new(false), Instant::now());
+    let many = MAX_CONNECTIONS as u64;
+    for conn in 0..many + 5 {
+        tracks.item(opened(conn, None), now);
+    }
+    assert_eq!((tracks.tracks.len(), tracks.unwatched()), (MAX_CONNECTIONS, 5));
+    tracks.item(closed(many + 1), now);
+    assert!(!tracks.is_waiting());
+    // One that ends makes room for another.
+    tracks.item(closed(3), now);
+    tracks.expire(now + SETTLE);
+    tracks.item(opened(many + 10, None), now);
+    assert_eq!(tracks.unwatched(), 5);
+}
+
+#[test]
+fn what_was_lost_is_told_of_the_connection_that_lost_it() {
+    let (mut tracks, now) = (tracks(), Instant::now());
+    tracks.dropped(10);
+    tracks.item(opened(1, Some(100)), now);
+    tracks.item(Item::Lost { conn: ConnId(1), records: 3 }, now);
+    tracks.dropped(4);
+    tracks.item(closed(1), now);
+    tracks.expire(now + GRACE);
+    let ended = tracks.take_ended();
+    assert_eq!(ended[0].lost, Loss { calls: 3, packets: 4 });
+}
+
+#[test]
+fn a_connection_made_from_here_has_calls_alone() {
+    let (mut tracks, now) = (tracks(), Instant::now());
+    let (local, peer) = (address(LISTENER), address(PEER));
+    let opened = Opened { conn: ConnId(1), role: Role::Client, local, peer, at: Stamp(4) };
+    tracks.item(Item::Opened { opened, peer_isn: None }, now);
+    let call = Call {
+        operation: Operation::Connect,
+        start: Stamp(1),
+        end: Stamp(2),
+        asked: 0,
+        result: Ok(0),
+        offset: 0,
+    };
+    tracks.item(Item::Call { conn: ConnId(1), call }, now);
+    tracks.item(closed(1), now);
+    assert_eq!(tracks.expires_at(), Some(now + SETTLE));
+    tracks.expire(now + SETTLE);
+    assert_eq!(told(&tracks.take_ended()), [(Some(1), 0)]);
+}
+
+#[test]
+fn memory_for_all_is_bounded_whatever_the_number_of_connections() {
+    assert_eq!(keep(1), 1024);
+    assert!((MAX_CONNECTIONS + MAX_UNACCEPTED) * keep(MAX_CONNECTIONS) <= 1 << 20);
+}

@@ -1,0 +1,206 @@
+//! The eye's own thread: waits for packets and records, joins them, has them drawn.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
+use sockeye_wire::packet::{Link, parse};
+
+use super::batch::Item;
+use super::draw::Drawer;
+use super::gate::{Admission, Gate};
+use super::handover::{BATCHES, Inbox};
+use super::tracks::{MAX_CONNECTIONS, Tracks};
+use crate::capture::Capture;
+use crate::kernel::SockDiag;
+use crate::record::History;
+
+/// What the thread of the eye owns.
+#[derive(Debug)]
+pub(super) struct Watch {
+    inbox: Inbox,
+    capture: Option<Capture>,
+    diag: Option<SockDiag>,
+    listeners: Vec<SocketAddr>,
+    tracks: Tracks,
+    gate: Gate,
+    drawer: Drawer,
+}
+
+impl Watch {
+    /// An eye for these listeners, with what the system lets it see with.
+    pub(super) fn new(
+        listeners: &[SocketAddr],
+        inbox: Inbox,
+        capture: Option<Capture>,
+        diag: Option<SockDiag>,
+        drawer: Drawer,
+    ) -> Watch {
+        let mut tracks = Tracks::new(capture.is_some());
+        for &listener in listeners {
+            tracks.listen(listener);
+        }
+        let gate = Gate::new(Instant::now());
+        Watch { inbox, capture, diag, listeners: listeners.to_vec(), tracks, gate, drawer }
+    }
+
+    /// Looks on until told to close, then draws what has ended and says what has not.
+    pub(super) fn run(mut self) {
+        loop {
+            // Asked first: what was handed over before the eye was told is still taken in.
+            let closing = self.inbox.closing();
+            self.take_packets();
+            let took = self.take_records();
+            let now = Instant::now();
+            self.tracks.expire(now);
+            self.draw_ended(now);
+            if closing && !took && !self.tracks.is_waiting() {
+                return self.finish();
+            }
+            if !took {
+                self.wait(now);
+            }
+        }
+    }
+
+    fn take_packets(&mut self) {
+        let Some(capture) = &mut self.capture else { return };
+        let tracks = &mut self.tracks;
+        capture.drain(|packet| {
+            // The filter lets only TCP in; what is malformed all the same is nobody's.
+            let length = usize::try_from(packet.length).unwrap_or(usize::MAX);
+            if let Ok(segment) = parse(Link::Ip, packet.bytes, length) {
+                tracks.segment(packet.at, packet.interface, &segment);
+            }
+        });
+        tracks.dropped(capture.take_dropped());
+    }
+
+    /// Whether there was any.
+    fn take_records(&mut self) -> bool {
+        let now = Instant::now();
+        let mut took = false;
+        // Bounded, so that a flood of calls leaves time for the packets.
+        for _ in 0..BATCHES {
+            let Some(mut batch) = self.inbox.next() else { break };
+            took = true;
+            for item in batch.drain(..) {
+                if let Item::Listening(local) = item {
+                    self.listen(local);
+                }
+                self.tracks.item(item, now);
+            }
+            self.inbox.recycle(batch);
+        }
+        took
+    }
+
+    /// Looks at one more listener's port.
+    fn listen(&mut self, local: SocketAddr) {
+        if self.listeners.contains(&local) {
+            return;
+        }
+        self.listeners.push(local);
+        if let Some(capture) = &mut self.capture
+            && let Err(error) = capture.watch(&self.listeners)
+        {
+            self.drawer.say(format!("eye: {local}: {error}"));
+        }
+    }
+
+    fn draw_ended(&mut self, now: Instant) {
+        for history in self.tracks.take_ended() {
+            let draw: fn(&Drawer, Box<History>) -> bool = match self.gate.admit(now) {
+                Admission::Picture => Drawer::ended,
+                Admission::Line => Drawer::ended_in_short,
+                // Not worth a question to the kernel either.
+                Admission::Count => continue,
+            };
+            let history = self.ask_what_became_of(history);
+            if !draw(&self.drawer, history) {
+                self.gate.count();
+            }
+        }
+        if let Some(count) = self.gate.tell(now)
+            && !self.drawer.say(more_ended(count))
+        {
+            self.gate.count_again(count);
+        }
+    }
+
+    fn ask_what_became_of(&mut self, mut history: History) -> Box<History> {
+        if let Some(diag) = &mut self.diag {
+            history.aftermath = diag.aftermath(history.local, history.peer).ok();
+        }
+        Box::new(history)
+    }
+
+    fn wait(&mut self, now: Instant) {
+        let until = [self.tracks.expires_at(), self.gate.tell_at()].into_iter().flatten().min();
+        let timeout = until.map(|until| timespec(until.saturating_duration_since(now)));
+        self.inbox.fall_asleep();
+        if self.inbox.is_empty() {
+            let mut fds = vec![PollFd::new(&self.inbox, PollFlags::IN)];
+            fds.extend(self.capture.iter().map(|capture| PollFd::new(capture, PollFlags::IN)));
+            // However it ends, EINTR too, the loop looks at everything again.
+            let _ = poll(&mut fds, timeout.as_ref());
+            let failed = fds.iter().any(|fd| fd.revents().contains(PollFlags::ERR));
+            drop(fds);
+            if failed && let Some(capture) = &self.capture {
+                self.drawer.say(format!("eye: packet capture: {}", capture.take_error()));
+            }
+        }
+        self.inbox.wake_up();
+    }
+
+    fn finish(mut self) {
+        let mut last = Vec::new();
+        last.extend(self.gate.tell_all().map(more_ended));
+        last.extend(still_open(&self.tracks));
+        let unwatched = self.tracks.unwatched();
+        if unwatched > 0 {
+            last.push(format!(
+                "eye: {unwatched} connections were not watched: more than {MAX_CONNECTIONS} were open"
+            ));
+        }
+        let lost = self.inbox.lost();
+        if lost > 0 {
+            last.push(format!("eye: {lost} records were lost: the eye was too slow"));
+        }
+        self.drawer.finish(last);
+    }
+}
+
+fn more_ended(count: u64) -> String {
+    let connections = if count == 1 { "connection" } else { "connections" };
+    format!("eye: {count} more {connections} ended; not drawn")
+}
+
+/// One line that names the first few.
+fn still_open(tracks: &Tracks) -> Option<String> {
+    const NAMED: usize = 4;
+    let count = tracks.open_peers().count();
+    if count == 0 {
+        return None;
+    }
+    let mut line = match count {
+        1 => String::from("eye: 1 connection is still open:"),
+        count => format!("eye: {count} connections are still open:"),
+    };
+    for (index, peer) in tracks.open_peers().take(NAMED).enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        line.push_str(&format!("{comma} {peer}"));
+    }
+    if count > NAMED {
+        line.push_str(&format!(" and {} more", count - NAMED));
+    }
+    Some(line)
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    // Rounded up to the next millisecond, so that the wait does not end just before its time.
+    let millis = duration.as_millis() + 1;
+    let millis = i64::try_from(millis).unwrap_or(i64::MAX);
+    Timespec { tv_sec: millis / 1000, tv_nsec: millis % 1000 * 1_000_000 }
+}
