@@ -230,6 +230,8 @@ pub struct Course {
     pub syn: Option<Stamp>,
     /// When the handshake's last ACK was captured.
     pub established: Option<Stamp>,
+    /// How far segments reached, received and sent.
+    pub reached: [u64; 2],
     /// Offset and time of the FIN, received and sent.
     pub fin: [Option<(u64, Stamp)>; 2],
     /// Which way the first RST went, and when.
@@ -261,6 +263,8 @@ pub struct Spent {
 pub struct LeftOut {
     /// Calls that moved bytes.
     pub calls: [Fold; 2],
+    /// How many of them were `sendfile`.
+    pub sendfiles: u64,
     /// Segments with payload.
     pub data: [Fold; 2],
     /// Segments without payload that acknowledge; the range is in the opposite stream.

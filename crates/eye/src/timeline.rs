@@ -98,7 +98,10 @@ impl Timeline {
 
     /// A call of our program ended.
     pub fn call(&mut self, call: Call) {
-        self.reach(call.start);
+        // An accept may have waited since long before this connection.
+        if call.operation != Operation::Accept {
+            self.reach(call.start);
+        }
         self.reach(call.end);
         self.clock.call(&call, &mut self.history.spent);
         if let Some(change) = self.own_end.call(&call) {
@@ -157,6 +160,7 @@ impl Timeline {
             self.history.course.syn.get_or_insert(at);
         }
         let course = &mut self.history.course;
+        course.reached[index] = course.reached[index].max(placed.end);
         if segment.flags.rst() {
             course.reset.get_or_insert((direction, at));
         } else if segment.flags.fin() {
@@ -281,7 +285,10 @@ impl Timeline {
             Some(left_out.span.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
         match gone {
             Event::Call(call) => match moved(&call) {
-                Some((direction, range)) => left_out.calls[index(direction)].add(&range),
+                Some((direction, range)) => {
+                    left_out.calls[index(direction)].add(&range);
+                    left_out.sendfiles += u64::from(call.operation == Operation::SendFile);
+                }
                 None => left_out.others += 1,
             },
             Event::Segment(segment) if segment.mark == Mark::None && !segment.range.is_empty() => {
@@ -327,4 +334,12 @@ pub(crate) const fn other(role: Role) -> Role {
 /// Whether the call is simply to be made again later: EAGAIN, EINTR, EINPROGRESS.
 pub(crate) fn is_transient(errno: i32) -> bool {
     [libc::EAGAIN, libc::EINTR, libc::EINPROGRESS].contains(&errno)
+}
+
+/// The direction against this one.
+pub(crate) const fn opposite(direction: Direction) -> Direction {
+    match direction {
+        Direction::Received => Direction::Sent,
+        Direction::Sent => Direction::Received,
+    }
 }

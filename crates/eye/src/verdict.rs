@@ -1,9 +1,314 @@
-//! One line on how a connection went.
+//! One line on how a connection went: a code of three letters, and the same in words.
 
-use crate::record::History;
+use std::fmt::{self, Display};
 
-/// One line on how a connection went.
+use sockeye_engine::probe::{Direction, Role};
+use sockeye_wire::tcp::State;
+
+use crate::record::{Event, History, Spent};
+use crate::timeline::{index, other};
+use crate::view::scale::{bytes, counted, grouped, millis, millis_like, span};
+use crate::view::text::error_name;
+
+/// The verdict on one line, without a newline.
+///
+/// It begins with a [`Code`] and the peer's address. What is not known is not said; what the
+/// eye itself missed always is.
 #[must_use]
 pub fn line(history: &History) -> String {
-    format!("{} ", history.peer)
+    let code = Code::of(history);
+    let mut parts = vec![ending(history, code)];
+    // Of a connection that was never accepted there are no calls, only segments.
+    let [received, sent] = match history.conn {
+        Some(_) => history.totals.bytes,
+        None => history.course.reached,
+    };
+    if received > 0 || sent > 0 {
+        parts.push(format!("{} in, {} out", bytes(received), bytes(sent)));
+    }
+    parts.extend(handshake(history));
+    parts.extend(time(history));
+    let [again_in, again_out] = history.totals.retransmissions;
+    if again_in + again_out > 0 {
+        parts.push(format!("{} sent again", counted(again_in + again_out, "segment")));
+    }
+    if let Some(unread @ 1..) = history.kernel.as_ref().and_then(|facts| facts.unread) {
+        parts.push(format!("{} never read", bytes(u64::from(unread))));
+    }
+    parts.extend(rest(history));
+    parts.extend(missed(history));
+    format!("{code}  {}  {}", history.peer, parts.join(" · "))
+}
+
+/// A connection's end in three letters, after the termination codes of haproxy's log.
+///
+/// ```text
+/// first   who ended it       C  the client      S  the server      -  not known, or still open
+/// second  in which phase     H  before the handshake was done
+///                            N  no byte had been said
+///                            Q  in a question: bytes had come that make no whole message yet
+///                            A  in an answer: not all of it was sent, or arrived
+///                            D  in data that belongs to no message
+///                            I  idle: every message was complete, both ways
+/// third   how                F  gracefully, by FIN      R  by reset      T  by a failed call
+///                            -  not known, or still open
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// Who ended it, if that is known.
+    pub by: Option<Role>,
+    /// In which phase.
+    pub phase: Phase,
+    /// How.
+    pub how: How,
+}
+
+/// How far a connection had come when its end began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The handshake was not done.
+    Handshake,
+    /// No byte had been said.
+    Nothing,
+    /// Bytes had come that make no whole message yet.
+    Question,
+    /// An answer was not sent completely, or did not arrive completely.
+    Answer,
+    /// Data had flowed that the program did not name as messages.
+    Data,
+    /// Every message was complete, both ways.
+    Idle,
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// By FIN.
+    Fin,
+    /// By RST.
+    Reset,
+    /// A call failed, for instance by timeout, and no packet shows more.
+    Failed,
+    /// It has not, or nothing shows how.
+    Unknown,
+}
+
+impl Code {
+    /// Judges what is known.
+    #[must_use]
+    pub fn of(history: &History) -> Code {
+        let (by, how) = end(history);
+        Code { by, phase: phase(history), how }
+    }
+}
+
+impl Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by = match self.by {
+            Some(Role::Client) => 'C',
+            Some(Role::Server) => 'S',
+            None => '-',
+        };
+        let phase = match self.phase {
+            Phase::Handshake => 'H',
+            Phase::Nothing => 'N',
+            Phase::Question => 'Q',
+            Phase::Answer => 'A',
+            Phase::Data => 'D',
+            Phase::Idle => 'I',
+        };
+        let how = match self.how {
+            How::Fin => 'F',
+            How::Reset => 'R',
+            How::Failed => 'T',
+            How::Unknown => '-',
+        };
+        write!(f, "{by}{phase}{how}")
+    }
+}
+
+/// Who ended it and how: packets first, then calls.
+fn end(history: &History) -> (Option<Role>, How) {
+    let course = &history.course;
+    let sender = |direction: Direction| match direction {
+        Direction::Received => other(history.role),
+        Direction::Sent => history.role,
+    };
+    let fins = [Direction::Received, Direction::Sent]
+        .into_iter()
+        .filter_map(|direction| Some((course.fin[index(direction)]?.1, direction)));
+    let first_fin = fins.min_by_key(|(at, _)| *at);
+    if let Some((direction, _)) = course.reset {
+        return (Some(sender(direction)), How::Reset);
+    }
+    if let Some((_, direction)) = first_fin {
+        return (Some(sender(direction)), How::Fin);
+    }
+    match (course.failed, course.end_of_stream, course.ended_by_us) {
+        (Some((_, libc::ECONNRESET | libc::EPIPE)), _, _) => {
+            (Some(other(history.role)), How::Reset)
+        }
+        (Some((_, libc::ECONNREFUSED)), _, _) => (Some(Role::Server), How::Reset),
+        (Some(_), _, _) => (None, How::Failed),
+        (None, Some(peer), ours) if ours.is_none_or(|ours| peer <= ours) => {
+            (Some(other(history.role)), How::Fin)
+        }
+        (None, _, Some(_)) => {
+            // Closed with bytes unread, the kernel resets instead of ending gracefully.
+            let unread = history.kernel.as_ref().and_then(|facts| facts.unread).unwrap_or(0);
+            (Some(history.role), if unread > 0 { How::Reset } else { How::Fin })
+        }
+        _ => (None, How::Unknown),
+    }
+}
+
+fn phase(history: &History) -> Phase {
+    let totals = &history.totals;
+    let course = &history.course;
+    if history.opened.is_none() && course.syn.is_some() && course.established.is_none() {
+        return Phase::Handshake;
+    }
+    if totals.bytes == [0, 0] && course.reached == [0, 0] {
+        return Phase::Nothing;
+    }
+    let (question, answer) = match history.role {
+        Role::Server => (Direction::Received, Direction::Sent),
+        Role::Client => (Direction::Sent, Direction::Received),
+    };
+    let named = [question, answer].map(|way| named_until(history, way));
+    let moved = [question, answer].map(|way| totals.bytes[index(way)]);
+    let unanswered = totals.messages[index(answer)] < totals.messages[index(question)];
+    let unsent = named[1] > moved[1];
+    // Handed to the kernel is not arrived: after a reset what was on its way is gone.
+    let unarrived = history.course.reset.is_some() && arrived(history, answer) < moved[1];
+    if totals.messages == [0, 0] {
+        Phase::Data
+    } else if unsent || unarrived || unanswered {
+        Phase::Answer
+    } else if moved[0] > named[0] {
+        Phase::Question
+    } else {
+        Phase::Idle
+    }
+}
+
+/// The end of the last byte the program named as part of a message.
+fn named_until(history: &History, way: Direction) -> u64 {
+    let messages = history.messages.iter().filter(|message| message.direction == way);
+    let kept = messages.map(|message| message.range.end).max().unwrap_or(0);
+    kept.max(history.left_out.messages[index(way)].range.end)
+}
+
+/// How many bytes are known to have arrived; all of them if nothing says otherwise.
+fn arrived(history: &History, way: Direction) -> u64 {
+    let acks = history.events.iter().filter_map(|event| match event {
+        Event::Segment(segment) if segment.direction != way => segment.ack,
+        _ => None,
+    });
+    acks.map(|ack| ack.offset).max().unwrap_or(u64::MAX)
+}
+
+fn ending(history: &History, code: Code) -> String {
+    let who = match code.by {
+        Some(role) if role == history.role => "we",
+        Some(Role::Client) => "the client",
+        Some(Role::Server) => "the server",
+        None => "",
+    };
+    let [received, sent] = history.totals.messages;
+    let (questions, answers) = match history.role {
+        Role::Server => (received, sent),
+        Role::Client => (sent, received),
+    };
+    let after = match (questions, answers) {
+        (0, 0) => String::new(),
+        (_, 0) | (0, _) => format!(", after {}", counted(questions + answers, "message")),
+        _ if questions.abs_diff(answers) <= 1 => {
+            format!(", after {}", counted(questions, "request"))
+        }
+        _ => format!(", after {} in, {} out", counted(received, "message"), grouped(sent)),
+    };
+    let during = match code.phase {
+        Phase::Handshake => ", before it was open",
+        Phase::Nothing => ", and not a byte was said",
+        Phase::Question => ", in the middle of a request",
+        Phase::Answer => ", in the middle of an answer",
+        Phase::Data | Phase::Idle => "",
+    };
+    let failed = history.course.failed.map(|(call, errno)| {
+        format!(": {} failed with {}", crate::view::text::operation(call), error_name(errno))
+    });
+    match code.how {
+        How::Fin => format!("{who} closed first, gracefully{after}{during}"),
+        How::Reset if code.phase == Phase::Handshake && code.by == Some(Role::Server) => {
+            String::from("the server refused it")
+        }
+        How::Reset => format!("{who} reset it{after}{during}"),
+        How::Failed => format!("it broke off{after}{during}{}", failed.unwrap_or_default()),
+        How::Unknown if history.closed.is_none() => format!("is still open{after}"),
+        How::Unknown => format!("it ended{after}{during}, nobody saw how"),
+    }
+}
+
+fn handshake(history: &History) -> Option<String> {
+    let (syn, established) = (history.course.syn?, history.course.established?);
+    Some(format!("handshake {} ms", millis(established.since(syn).as_nanos().try_into().ok()?)))
+}
+
+/// The whole time and whose it was. Whose it was is not said if calls are missing.
+fn time(history: &History) -> Option<String> {
+    let (opened, closed) = (history.opened?, history.closed?);
+    let total = closed.0.saturating_sub(opened.0);
+    let beginning = match history.role {
+        Role::Server => "accept",
+        Role::Client => "connect",
+    };
+    let whole = format!("{} from {beginning} to close", span(total));
+    if history.lost.calls > 0 {
+        return Some(whole);
+    }
+    let Spent { peer, window, program } = history.spent;
+    let shares = [
+        (peer, "waiting for the peer"),
+        (window, "for the peer's window"),
+        (program, "in our own program"),
+    ];
+    let told = shares.into_iter().filter(|(nanos, _)| *nanos > total / 1000);
+    // With the decimals of the whole, so that the shares can be compared and added up.
+    let told: Vec<String> =
+        told.map(|(nanos, what)| format!("{} {what}", millis_like(nanos, total))).collect();
+    let colon = if told.is_empty() { "" } else { ": " };
+    Some(format!("{whole}{colon}{}", told.join(", ")))
+}
+
+/// Where the connection's last state is kept, if it is.
+fn rest(history: &History) -> Option<String> {
+    if let Some(aftermath) = history.aftermath
+        && aftermath.state != State::Closed
+    {
+        let left = aftermath.remaining_ms.filter(|_| aftermath.state == State::TimeWait);
+        let left = left.map(|left| format!(" for another {}", span(u64::from(left) * 1_000_000)));
+        return Some(format!("{} here{}", aftermath.state, left.unwrap_or_default()));
+    }
+    let last = |end: Role| {
+        let changes = history.events.iter().filter_map(|event| match event {
+            Event::State(change) if change.end == end => Some(change.to),
+            _ => None,
+        });
+        changes.last() == Some(State::TimeWait)
+    };
+    match (last(history.role), last(other(history.role))) {
+        (true, true) => Some(String::from("TIME-WAIT at both ends")),
+        (true, false) => Some(String::from("TIME-WAIT here")),
+        (false, true) => Some(String::from("TIME-WAIT at the peer")),
+        (false, false) => None,
+    }
+}
+
+fn missed(history: &History) -> Option<String> {
+    let lost = history.lost;
+    let packets = (lost.packets > 0).then(|| counted(lost.packets, "packet"));
+    let records = (lost.calls > 0).then(|| counted(lost.calls, "record"));
+    let what: Vec<String> = packets.into_iter().chain(records).collect();
+    (!what.is_empty()).then(|| format!("the eye missed {}", what.join(" and ")))
 }

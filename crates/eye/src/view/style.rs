@@ -1,5 +1,7 @@
 //! How pictures look: width, characters, colour.
 
+use anstyle::{AnsiColor, Color};
+
 /// How pictures look.
 ///
 /// ```
@@ -12,7 +14,7 @@
 pub struct Style {
     /// Columns of the terminal; pictures take between 80 and 120 of them.
     pub width: usize,
-    /// Lines a ladder may have before like ones are folded together.
+    /// Lines a ladder may have before like ones are folded together; 20 at least.
     pub rows: usize,
     /// Draw with ASCII characters alone. Labels keep their own.
     pub ascii: bool,
@@ -25,3 +27,109 @@ impl Default for Style {
         Style { width: 100, rows: 60, ascii: false, colour: false }
     }
 }
+
+impl Style {
+    /// The width drawn in.
+    pub(super) fn columns(&self) -> usize {
+        self.width.clamp(80, 120)
+    }
+
+    pub(super) fn glyphs(&self) -> &'static Glyphs {
+        if self.ascii { &ASCII } else { &UNICODE }
+    }
+
+    /// Wraps `text` in the sequences for `ink`, if there is to be colour.
+    pub(super) fn paint(&self, ink: Ink, text: &str) -> String {
+        let style = match ink {
+            _ if !self.colour => return text.to_owned(),
+            Ink::Plain => return text.to_owned(),
+            Ink::Dim => anstyle::Style::new().dimmed(),
+            Ink::Strong => anstyle::Style::new().bold(),
+            Ink::Call => anstyle::Style::new().fg_color(Some(Color::Ansi(AnsiColor::Cyan))),
+            Ink::State => anstyle::Style::new().fg_color(Some(Color::Ansi(AnsiColor::Green))),
+            Ink::Warning => anstyle::Style::new().fg_color(Some(Color::Ansi(AnsiColor::Yellow))),
+            Ink::Error => anstyle::Style::new().fg_color(Some(Color::Ansi(AnsiColor::Red))).bold(),
+        };
+        format!("{style}{text}{style:#}")
+    }
+}
+
+/// What a piece of text is, for its colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ink {
+    Plain,
+    Dim,
+    Strong,
+    Call,
+    State,
+    Warning,
+    Error,
+}
+
+/// The characters pictures are made of.
+pub(super) struct Glyphs {
+    pub(super) lifeline: char,
+    /// A lifeline while nothing happens, or while what happens is not drawn one by one.
+    pub(super) idle: char,
+    pub(super) dash: char,
+    pub(super) to_right: char,
+    pub(super) to_left: char,
+    pub(super) ellipsis: &'static str,
+    pub(super) times: &'static str,
+    pub(super) dot: &'static str,
+    pub(super) tick: char,
+    pub(super) single: Line,
+    pub(super) double: Line,
+    /// More than one border in a column.
+    pub(super) dense: char,
+    pub(super) ack: char,
+    pub(super) again: char,
+    pub(super) arrow: &'static str,
+    pub(super) about: &'static str,
+}
+
+/// The characters of a bar.
+pub(super) struct Line {
+    pub(super) fill: char,
+    pub(super) first: char,
+    pub(super) between: char,
+    pub(super) last: char,
+}
+
+static UNICODE: Glyphs = Glyphs {
+    lifeline: '│',
+    idle: '┊',
+    dash: '─',
+    to_right: '▶',
+    to_left: '◀',
+    ellipsis: "…",
+    times: "×",
+    dot: "·",
+    tick: '╷',
+    single: Line { fill: '─', first: '├', between: '┼', last: '┤' },
+    double: Line { fill: '═', first: '╞', between: '╪', last: '╡' },
+    dense: '▒',
+    ack: '▲',
+    again: '↻',
+    arrow: "─▶",
+    about: "≈",
+};
+
+static ASCII: Glyphs = Glyphs {
+    lifeline: '|',
+    idle: ':',
+    dash: '-',
+    to_right: '>',
+    to_left: '<',
+    ellipsis: "..",
+    times: "x",
+    dot: "-",
+    tick: '\'',
+    single: Line { fill: '-', first: '|', between: '|', last: '|' },
+    double: Line { fill: '=', first: '|', between: '|', last: '|' },
+    dense: '#',
+    ack: '^',
+    again: 'r',
+    arrow: "->",
+    about: "~",
+};

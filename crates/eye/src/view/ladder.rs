@@ -1,0 +1,402 @@
+//! The ladder: time runs down, the client's lifeline left, the server's right, segments between.
+
+use sockeye_engine::probe::{Direction, Role, Stamp};
+use sockeye_wire::tcp::State;
+use unicode_width::UnicodeWidthStr;
+
+use super::fold::{Summary, fold};
+use super::paper::Paper;
+use super::rows::{Row, Rows, initial_states};
+use super::scale::{counted, grouped, millis_fixed, span};
+use super::style::{Ink, Style};
+use super::text;
+use crate::record::{Certainty, History, StateChange};
+use crate::timeline::index;
+
+/// Draws what happened, in order of time.
+///
+/// Our own calls and both ends' states stand outside the lifelines. Without packets there is one
+/// lifeline, our own.
+pub(super) fn draw(history: &History, style: &Style) -> String {
+    let Rows { list, empty_handed } = Rows::new(history);
+    let rows = fold(list, style.rows.max(ROWS_MIN));
+    let mut ladder = Ladder::new(history, style, &rows);
+    ladder.header();
+    let mut before: Option<Stamp> = None;
+    for row in &rows {
+        if let Some(before) = before {
+            ladder.silence(before, row.at);
+        }
+        ladder.row(row);
+        before = Some(row.until().max(before.unwrap_or(row.at)));
+    }
+    ladder.aftermath();
+    ladder.notes(&rows, empty_handed);
+    ladder.paper.into_string()
+}
+
+/// Fewer lines than this can't show a handshake, a close and what lies between.
+const ROWS_MIN: usize = 20;
+
+/// The widest state, with the sign of one that was inferred.
+const STATE_WIDTH: usize = "~SYN-RECEIVED".len();
+
+/// The least an arrow needs besides its text: two dashes, two blanks, a dash and the head.
+const ARROW_WIDTH: usize = 6;
+
+struct Ladder<'a> {
+    history: &'a History,
+    style: &'a Style,
+    paper: Paper<'a>,
+    start: Stamp,
+    decimals: u32,
+    /// A silence this long, in nanoseconds, gets a line.
+    long: u64,
+    columns: Columns,
+}
+
+/// Where the columns lie.
+struct Columns {
+    /// The time ends before this.
+    time: usize,
+    /// The left lifeline, and the right one.
+    left: usize,
+    right: usize,
+    /// Behind the last column.
+    end: usize,
+}
+
+impl<'a> Ladder<'a> {
+    fn new(history: &'a History, style: &'a Style, rows: &[Row<'_>]) -> Ladder<'a> {
+        let first = rows.iter().map(|row| row.at).min().unwrap_or(Stamp(0));
+        let start = history.course.span.map_or(first, |(start, _)| start.min(first));
+        let end = rows.iter().map(Row::until).max().unwrap_or(start);
+        let asked = history.aftermath.map_or(end, |aftermath| aftermath.at.max(end));
+        let total = end.0 - start.0;
+        let decimals = match total {
+            0..10_000_000 => 3,
+            10_000_000..10_000_000_000 => 2,
+            _ => 1,
+        };
+        let widest = millis_fixed(asked.0.saturating_sub(start.0), decimals).len();
+        let columns = Columns::new(history, style, widest);
+        let long = (total / 10).max(1_000_000);
+        let paper = Paper::new(style);
+        Ladder { history, style, paper, start, decimals, long, columns }
+    }
+
+    fn header(&mut self) {
+        let [ours, theirs] = initial_states(self.history);
+        self.paper.put_before(self.columns.time, Ink::Dim, "ms");
+        if !self.history.captured {
+            let name = role_name(self.history.role);
+            self.paper.go_to(self.columns.left.saturating_sub(name.len() / 2));
+            self.paper.put(Ink::Strong, name);
+            self.paper.end_line();
+            return;
+        }
+        let us = |role: Role| if role == self.history.role { " (here)" } else { "" };
+        let client = format!("client{}", us(Role::Client));
+        let server = format!("server{}", us(Role::Server));
+        self.paper.put_before(self.columns.left - 1, Ink::Strong, &client);
+        self.paper.go_to(self.columns.right + 2);
+        self.paper.put(Ink::Strong, &server);
+        self.paper.end_line();
+        if ours.is_some() || theirs.is_some() {
+            let name = |state: Option<State>| state.map_or("", State::name);
+            let (left, right) = self.sides(name(ours), name(theirs));
+            self.paper.put_before(self.columns.left - 1, Ink::State, left);
+            self.lifelines(self.style.glyphs().lifeline, None);
+            self.put_right(Ink::State, right);
+            self.paper.end_line();
+        }
+    }
+
+    fn row(&mut self, row: &Row<'_>) {
+        if let Some(summary) = &row.summary {
+            self.summary(summary);
+            return;
+        }
+        self.time(row.at);
+        let glyphs = self.style.glyphs();
+        if !self.history.captured {
+            self.one_sided(row);
+            return;
+        }
+        let ours = match (row.call, row.ours) {
+            (Some(call), _) => {
+                let message = row.message.filter(|_| row.segment.is_none());
+                let ink = if call.result.is_err() { Ink::Error } else { Ink::Call };
+                (ink, text::call(call, message, self.our_width(), glyphs))
+            }
+            (None, Some(change)) => (Ink::State, state(change)),
+            (None, None) => (Ink::Plain, String::new()),
+        };
+        let theirs = (Ink::State, row.theirs.map(state).unwrap_or_default());
+        let (left, right) = self.sides(ours, theirs);
+        self.paper.put_before(self.columns.left - 1, left.0, &left.1);
+        let arrow = row.segment.map(|segment| {
+            let room = self.columns.between().saturating_sub(ARROW_WIDTH);
+            let ink = match text::is_alarming(segment.flags, segment.mark) {
+                true if segment.flags.rst() => Ink::Error,
+                true => Ink::Warning,
+                false => Ink::Plain,
+            };
+            (segment.direction, ink, text::segment(segment, row.message, room, glyphs))
+        });
+        self.lifelines(glyphs.lifeline, arrow);
+        self.put_right(right.0, &right.1);
+        self.paper.end_line();
+    }
+
+    /// Our lifeline alone: states left of it, calls right.
+    fn one_sided(&mut self, row: &Row<'_>) {
+        let glyphs = self.style.glyphs();
+        if let Some(change) = row.ours {
+            self.paper.put_before(self.columns.left - 1, Ink::State, &state(change));
+        }
+        self.paper.go_to(self.columns.left);
+        self.paper.put(Ink::Dim, &glyphs.lifeline.to_string());
+        if let Some(call) = row.call {
+            self.paper.blank(1);
+            let room = self.columns.end.saturating_sub(self.columns.left + 2);
+            let ink = if call.result.is_err() { Ink::Error } else { Ink::Call };
+            self.paper.put(ink, &text::call(call, row.message, room, glyphs));
+        }
+        self.paper.end_line();
+    }
+
+    /// A few lines for many rows, on dotted lifelines.
+    fn summary(&mut self, summary: &Summary) {
+        let glyphs = self.style.glyphs();
+        let at = summary.span.map(|(first, _)| first);
+        let mut lines = 0;
+        for way in [Direction::Received, Direction::Sent] {
+            let (data, calls) = (summary.data[index(way)].count, summary.calls[index(way)].count);
+            if data > 0 || calls > 0 {
+                self.summary_time(at, &mut lines);
+                let text = match calls {
+                    0 => String::new(),
+                    _ => text::calls(summary, index(way), self.our_width(), glyphs),
+                };
+                let room = self.columns.between().saturating_sub(ARROW_WIDTH);
+                let arrow = (data > 0)
+                    .then(|| (way, Ink::Plain, text::data(summary, index(way), room, glyphs)));
+                self.folded_line(text, arrow);
+            }
+        }
+        for way in [Direction::Received, Direction::Sent] {
+            if summary.acks[index(way)].count > 0 {
+                self.summary_time(at, &mut lines);
+                let room = self.columns.between().saturating_sub(ARROW_WIDTH);
+                let text = text::acks(summary, index(way), room, glyphs);
+                self.folded_line(String::new(), Some((way, Ink::Plain, text)));
+            }
+        }
+        if summary.others > 0 {
+            self.summary_time(at, &mut lines);
+            let text = format!("{} more not drawn", grouped(summary.others));
+            if self.history.captured {
+                self.lifelines(glyphs.idle, None);
+                self.note_between(&text);
+                self.paper.end_line();
+            } else {
+                self.folded_line(text, None);
+            }
+        }
+    }
+
+    /// The first line of a summary has a time.
+    fn summary_time(&mut self, at: Option<Stamp>, lines: &mut usize) {
+        if let Some(at) = at.filter(|_| *lines == 0) {
+            self.time(at);
+        }
+        *lines += 1;
+    }
+
+    fn folded_line(&mut self, ours: String, arrow: Option<(Direction, Ink, String)>) {
+        let idle = self.style.glyphs().idle;
+        if !self.history.captured {
+            self.paper.go_to(self.columns.left);
+            self.paper.put(Ink::Dim, &idle.to_string());
+            self.paper.blank(1);
+            self.paper.put(Ink::Call, &ours);
+            self.paper.end_line();
+            return;
+        }
+        let (left, right) = self.sides(ours, String::new());
+        self.paper.put_before(self.columns.left - 1, Ink::Call, &left);
+        self.lifelines(idle, arrow);
+        self.put_right(Ink::Call, &right);
+        self.paper.end_line();
+    }
+
+    /// A line for a time in which nothing happened, if it was long.
+    fn silence(&mut self, before: Stamp, after: Stamp) {
+        let nanos = after.0.saturating_sub(before.0);
+        if nanos < self.long {
+            return;
+        }
+        let idle = self.style.glyphs().idle;
+        let text = span(nanos);
+        self.paper.go_to(self.columns.left);
+        self.paper.put(Ink::Dim, &idle.to_string());
+        if self.history.captured {
+            self.note_between(&text);
+            self.paper.go_to(self.columns.right);
+            self.paper.put(Ink::Dim, &idle.to_string());
+        } else {
+            self.paper.blank(1);
+            self.paper.put(Ink::Dim, &text);
+        }
+        self.paper.end_line();
+    }
+
+    /// What the kernel said of our end after the last row.
+    fn aftermath(&mut self) {
+        let Some(aftermath) = self.history.aftermath else { return };
+        let Some(remaining) = aftermath.remaining_ms else { return };
+        let text = format!("{}, {} left", aftermath.state, span(u64::from(remaining) * 1_000_000));
+        self.time(aftermath.at);
+        let lifeline = self.style.glyphs().idle;
+        if self.history.captured {
+            let (left, right) = self.sides(text, String::new());
+            self.paper.put_before(self.columns.left - 1, Ink::State, &left);
+            self.lifelines(lifeline, None);
+            self.put_right(Ink::State, &right);
+        } else {
+            self.paper.go_to(self.columns.left);
+            self.paper.put(Ink::Dim, &lifeline.to_string());
+            self.paper.blank(1);
+            self.paper.put(Ink::State, &text);
+        }
+        self.paper.end_line();
+    }
+
+    /// What needs explaining, where it occurs.
+    fn notes(&mut self, rows: &[Row<'_>], empty_handed: u64) {
+        let inferred = |change: Option<&StateChange>| {
+            change.is_some_and(|change| change.certainty == Certainty::Inferred)
+        };
+        let mut notes = Vec::new();
+        if rows.iter().any(|row| inferred(row.ours) || inferred(row.theirs)) {
+            let from = if self.history.captured { "later segments" } else { "our calls" };
+            notes.push(format!("~ concluded from {from}"));
+        }
+        if rows.iter().any(|row| row.summary.is_some()) {
+            let times = self.style.glyphs().times;
+            notes.push(format!("{times} so many of a kind in one line"));
+        }
+        if empty_handed > 0 {
+            let calls = counted(empty_handed, "recv() call");
+            notes.push(format!("not drawn: {calls} with nothing to read"));
+        }
+        if notes.is_empty() {
+            return;
+        }
+        self.paper.go_to(self.columns.time + 2);
+        self.paper.put(Ink::Dim, &notes.join(&format!(" {} ", self.style.glyphs().dot)));
+        self.paper.end_line();
+    }
+
+    fn time(&mut self, at: Stamp) {
+        let nanos = at.0.saturating_sub(self.start.0);
+        let text = millis_fixed(nanos, self.decimals);
+        self.paper.put_before(self.columns.time, Ink::Dim, &text);
+    }
+
+    /// Both lifelines, and an arrow between them.
+    fn lifelines(&mut self, lifeline: char, arrow: Option<(Direction, Ink, String)>) {
+        let lifeline = lifeline.to_string();
+        self.paper.go_to(self.columns.left);
+        self.paper.put(Ink::Dim, &lifeline);
+        if let Some((direction, ink, text)) = arrow {
+            let arrow = self.arrow(direction, &text);
+            self.paper.put(ink, &arrow);
+        }
+        self.paper.go_to(self.columns.right);
+        self.paper.put(Ink::Dim, &lifeline);
+    }
+
+    fn arrow(&self, direction: Direction, text: &str) -> String {
+        let glyphs = self.style.glyphs();
+        let to_server = (direction == Direction::Received) == (self.history.role == Role::Server);
+        let dashes = self.columns.between().saturating_sub(text.width() + 2 + 1);
+        let before = (dashes / 2).max(1);
+        let after = dashes.saturating_sub(before);
+        let dash = |count: usize| glyphs.dash.to_string().repeat(count);
+        if to_server {
+            format!("{} {text} {}{}", dash(before), dash(after), glyphs.to_right)
+        } else {
+            format!("{}{} {text} {}", glyphs.to_left, dash(after), dash(before))
+        }
+    }
+
+    fn note_between(&mut self, text: &str) {
+        let middle = self.columns.left + 1 + self.columns.between().saturating_sub(text.len()) / 2;
+        self.paper.go_to(middle);
+        self.paper.put(Ink::Dim, text);
+    }
+
+    fn put_right(&mut self, ink: Ink, text: &str) {
+        if !text.is_empty() {
+            self.paper.go_to(self.columns.right + 2);
+            self.paper.put(ink, text);
+        }
+    }
+
+    /// What is ours and what is theirs, as left and right.
+    fn sides<T>(&self, ours: T, theirs: T) -> (T, T) {
+        match self.history.role {
+            Role::Client => (ours, theirs),
+            Role::Server => (theirs, ours),
+        }
+    }
+
+    fn our_width(&self) -> usize {
+        let columns = &self.columns;
+        match (self.history.captured, self.history.role) {
+            (true, Role::Client) => columns.left.saturating_sub(columns.time + 3),
+            (true, Role::Server) => columns.end.saturating_sub(columns.right + 2),
+            (false, _) => columns.end.saturating_sub(columns.left + 2),
+        }
+    }
+}
+
+impl Columns {
+    fn new(history: &History, style: &Style, time: usize) -> Columns {
+        let end = style.columns();
+        let time = time.max(7) + 1;
+        let ours = match end {
+            0..90 => 24,
+            90..110 => 30,
+            _ => 34,
+        };
+        if !history.captured {
+            let left = time + 2 + STATE_WIDTH + 1;
+            return Columns { time, left, right: left, end };
+        }
+        let (left, right) = match history.role {
+            Role::Client => (ours, STATE_WIDTH),
+            Role::Server => (STATE_WIDTH, ours),
+        };
+        Columns { time, left: time + 2 + left + 1, right: end - right - 2, end }
+    }
+
+    /// Columns between the lifelines.
+    fn between(&self) -> usize {
+        self.right.saturating_sub(self.left + 1)
+    }
+}
+
+fn state(change: &StateChange) -> String {
+    let sign = if change.certainty == Certainty::Inferred { "~" } else { "" };
+    format!("{sign}{}", change.to)
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Client => "client",
+        Role::Server => "server",
+    }
+}

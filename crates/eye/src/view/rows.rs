@@ -1,0 +1,269 @@
+//! The rows of a ladder before they are drawn: one for each thing that happened, in order of
+//! time, those joined that belong together.
+
+use std::time::Duration;
+
+use sockeye_engine::probe::{Call, Direction, Operation, Role, Stamp};
+use sockeye_wire::tcp::State;
+
+use super::fold::Summary;
+use crate::record::{Certainty, Event, History, Mark, Segment, StateChange};
+use crate::timeline::{index, is_transient, moved, other};
+
+/// One line of the ladder.
+#[derive(Clone, Debug)]
+pub(super) struct Row<'a> {
+    pub(super) at: Stamp,
+    /// A call of our program.
+    pub(super) call: Option<&'a Call>,
+    pub(super) segment: Option<&'a Segment>,
+    /// The state our end entered, and the other.
+    pub(super) ours: Option<&'a StateChange>,
+    pub(super) theirs: Option<&'a StateChange>,
+    /// The first message that begins in this row's bytes, and how many begin there.
+    pub(super) message: Option<(&'a str, usize)>,
+    /// Many in one line.
+    pub(super) summary: Option<Box<Summary>>,
+}
+
+/// All that is known, row by row.
+pub(super) struct Rows<'a> {
+    pub(super) list: Vec<Row<'a>>,
+    /// `recv` calls that found nothing and are not drawn.
+    pub(super) empty_handed: u64,
+}
+
+/// A call and a segment this close together in time share a line if one caused the other.
+const TOGETHER: Duration = Duration::from_micros(20);
+
+impl<'a> Rows<'a> {
+    pub(super) fn new(history: &'a History) -> Rows<'a> {
+        let names = [Direction::Received, Direction::Sent].map(|way| Names::new(history, way));
+        let mut rows = Rows { list: Vec::new(), empty_handed: 0 };
+        let mut head: Vec<&Event> = history.events.head().collect();
+        let mut tail: Vec<&Event> = history.events.tail().collect();
+        if history.events.left_out() == 0 {
+            head.append(&mut tail);
+        }
+        rows.add(history, &mut head, &names);
+        if history.events.left_out() > 0 {
+            rows.list.push(Row::of_summary(Summary::of_left_out(&history.left_out)));
+            rows.add(history, &mut tail, &names);
+        }
+        if !history.captured {
+            for change in &history.inferred {
+                rows.add_inferred(change);
+            }
+        }
+        rows.join();
+        rows
+    }
+
+    fn add(&mut self, history: &History, events: &mut [&'a Event], names: &[Names<'a>; 2]) {
+        events.sort_by_key(|event| time(event));
+        for event in events {
+            match event {
+                Event::Call(call) => {
+                    if call.operation == Operation::Recv && call.result.is_err_and(is_transient) {
+                        self.empty_handed += 1;
+                        continue;
+                    }
+                    let mut row = Row::at(time(event));
+                    row.call = Some(call);
+                    if let (Some((way, range)), false) = (moved(call), history.captured) {
+                        row.message = names[index(way)].beginning_in(range.start, range.end);
+                    }
+                    self.list.push(row);
+                }
+                Event::Segment(segment) => {
+                    let mut row = Row::at(segment.at);
+                    row.segment = Some(segment);
+                    if segment.mark != Mark::Retransmission {
+                        let names = &names[index(segment.direction)];
+                        row.message = names.beginning_in(segment.range.start, segment.range.end);
+                    }
+                    self.list.push(row);
+                }
+                Event::State(change) => self.add_change(history.role, change),
+            }
+        }
+    }
+
+    /// A change belongs to the segment that caused it, which comes right before it.
+    fn add_change(&mut self, role: Role, change: &'a StateChange) {
+        let last = self.list.last_mut().filter(|row| row.segment.is_some() && row.at == change.at);
+        let place = |row: &mut Row<'a>| {
+            let place = if change.end == role { &mut row.ours } else { &mut row.theirs };
+            // The first of two steps in one moment would be gone before anyone saw it.
+            *place = Some(change);
+        };
+        if let Some(row) = last {
+            place(row);
+        } else {
+            let mut row = Row::at(change.at);
+            place(&mut row);
+            self.list.push(row);
+        }
+    }
+
+    /// Inferred states belong to the call they were concluded from.
+    fn add_inferred(&mut self, change: &'a StateChange) {
+        let from = self.list.partition_point(|row| row.at < change.at);
+        let near = |row: &&mut Row<'_>| row.at.since(change.at) <= TOGETHER && row.ours.is_none();
+        let same = self.list[from..].iter_mut().find(near);
+        if let Some(row) = same {
+            row.ours = Some(change);
+        } else {
+            let mut row = Row::at(change.at);
+            row.ours = Some(change);
+            self.list.insert(from, row);
+        }
+    }
+
+    /// Puts calls into the line of the segment they caused or that caused them.
+    fn join(&mut self) {
+        let mut joined: Vec<Row<'a>> = Vec::with_capacity(self.list.len());
+        for mut row in self.list.drain(..) {
+            if let Some(before) = joined.last_mut()
+                && row.at.since(before.at) <= TOGETHER
+            {
+                if let (Some(call), None, Some(segment)) =
+                    (before.call, before.segment, row.segment)
+                    && before.ours.is_none()
+                    && row.ours.is_none()
+                    && causes(call, segment)
+                {
+                    row.call = Some(call);
+                    *before = row;
+                    continue;
+                }
+                if let (None, Some(segment), Some(call)) = (before.call, before.segment, row.call)
+                    && before.ours.is_none()
+                    && takes(call, segment)
+                {
+                    before.call = Some(call);
+                    continue;
+                }
+            }
+            joined.push(row);
+        }
+        self.list = joined;
+    }
+}
+
+impl<'a> Row<'a> {
+    fn at(at: Stamp) -> Row<'a> {
+        Row {
+            at,
+            call: None,
+            segment: None,
+            ours: None,
+            theirs: None,
+            message: None,
+            summary: None,
+        }
+    }
+
+    pub(super) fn of_summary(summary: Summary) -> Row<'a> {
+        let at = summary.span.map_or(Stamp(0), |(first, _)| first);
+        Row { summary: Some(Box::new(summary)), ..Row::at(at) }
+    }
+
+    /// When the last thing in this row happened.
+    pub(super) fn until(&self) -> Stamp {
+        let summary = self.summary.as_ref().and_then(|summary| summary.span);
+        summary.map_or(self.at, |(_, last)| last)
+    }
+
+    /// Whether it says no more than many rows like it: bytes on their way, or acknowledged.
+    pub(super) fn is_common(&self) -> bool {
+        if self.ours.is_some() || self.theirs.is_some() {
+            return false;
+        }
+        let common_call = self.call.is_none_or(|call| moved(call).is_some());
+        let common_segment = self.segment.is_none_or(|segment| {
+            let flags = segment.flags;
+            segment.mark == Mark::None
+                && !(flags.syn() || flags.fin() || flags.rst())
+                && segment.window > 0
+        });
+        common_call && common_segment
+    }
+}
+
+/// The states both ends were in before the first change that is known, ours first.
+pub(super) fn initial_states(history: &History) -> [Option<State>; 2] {
+    let before = |end: Role| {
+        let first = history.events.head().find_map(|event| match event {
+            Event::State(change) if change.end == end => Some(change),
+            _ => None,
+        })?;
+        // Where the start was not seen, neither was the state before it.
+        (first.certainty == Certainty::Exact).then_some(first.from)
+    };
+    [before(history.role), before(other(history.role))]
+}
+
+/// When a call matters to the other end or to the program: what it asks for at its start, what
+/// it learns at its end.
+fn time(event: &Event) -> Stamp {
+    match event {
+        Event::Call(call) => match call.operation {
+            Operation::Recv | Operation::Accept => call.end,
+            _ => call.start,
+        },
+        Event::Segment(segment) => segment.at,
+        Event::State(change) => change.at,
+    }
+}
+
+/// Whether the call can have sent this segment.
+fn causes(call: &Call, segment: &Segment) -> bool {
+    if segment.direction == Direction::Received {
+        return false;
+    }
+    match call.operation {
+        Operation::Connect => segment.flags.syn(),
+        Operation::ShutdownWrite | Operation::Close => segment.flags.fin() || segment.flags.rst(),
+        Operation::Send | Operation::SendFile => moved(call).is_some_and(|(_, range)| {
+            range.start < segment.range.end && segment.range.start < range.end
+        }),
+        Operation::Recv | Operation::Accept => false,
+    }
+}
+
+/// Whether the call can have taken what this segment brought.
+fn takes(call: &Call, segment: &Segment) -> bool {
+    if segment.direction == Direction::Sent {
+        return false;
+    }
+    match call.operation {
+        Operation::Accept => segment.flags.ack(),
+        Operation::Recv => moved(call).map_or(segment.flags.fin(), |(_, range)| {
+            range.start < segment.range.end && segment.range.start < range.end
+        }),
+        _ => false,
+    }
+}
+
+/// Messages of one direction by where they begin.
+struct Names<'a> {
+    sorted: Vec<(u64, &'a str)>,
+}
+
+impl<'a> Names<'a> {
+    fn new(history: &'a History, way: Direction) -> Names<'a> {
+        let messages = history.messages.iter().filter(|message| message.direction == way);
+        let mut sorted: Vec<(u64, &str)> =
+            messages.map(|message| (message.range.start, message.label.as_str())).collect();
+        sorted.sort_by_key(|(start, _)| *start);
+        Names { sorted }
+    }
+
+    fn beginning_in(&self, start: u64, end: u64) -> Option<(&'a str, usize)> {
+        let first = self.sorted.partition_point(|(begin, _)| *begin < start);
+        let behind = self.sorted.partition_point(|(begin, _)| *begin < end);
+        let (_, label) = self.sorted.get(first).filter(|_| first < behind)?;
+        Some((label, behind - first))
+    }
+}

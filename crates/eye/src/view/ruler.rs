@@ -1,0 +1,369 @@
+//! The byte ruler: one direction's stream from left to right, its layers under one another in
+//! the order in which the bytes passed them.
+
+use std::ops::Range;
+
+use sockeye_engine::probe::{Call, Direction, Operation, Role, Stamp};
+
+use super::bar::{Axis, Bar, Interval};
+use super::paper::Paper;
+use super::scale::{bytes, counted, grouped, millis, short, step};
+use super::style::{Glyphs, Ink, Style};
+use crate::record::{Event, Fold, History, Mark, Segment};
+use crate::timeline::{index, moved, opposite};
+
+/// Draws one direction. Layers of which nothing was seen are left out.
+pub(super) fn draw(history: &History, way: Direction, style: &Style) -> String {
+    let layers = Layers::new(history, way);
+    let mut ruler = Ruler {
+        history,
+        way,
+        style,
+        axis: Axis { total: layers.total, columns: style.columns() - CAPTION_LEFT - CAPTION_RIGHT },
+        paper: Paper::new(style),
+        crowded: false,
+    };
+    ruler.title();
+    if layers.total > 0 {
+        ruler.scale();
+        match way {
+            Direction::Sent => {
+                ruler.messages(&layers, "written");
+                ruler.calls(&layers);
+                ruler.segments(&layers);
+                ruler.resent(&layers);
+                ruler.acks(&layers);
+            }
+            Direction::Received => {
+                ruler.segments(&layers);
+                ruler.resent(&layers);
+                ruler.acks(&layers);
+                ruler.calls(&layers);
+                ruler.messages(&layers, "decoded");
+            }
+        }
+        ruler.note();
+    }
+    ruler.paper.into_string()
+}
+
+/// Columns for the layer's name and a blank.
+const CAPTION_LEFT: usize = 11;
+
+/// Columns for what is said to the right of a bar, and the border column.
+const CAPTION_RIGHT: usize = 28;
+
+/// Everything that lies on one direction's axis, sorted by offset.
+struct Layers<'a> {
+    total: u64,
+    messages: Vec<Interval<'a>>,
+    calls: Vec<(&'a Call, Range<u64>)>,
+    segments: Vec<&'a Segment>,
+    resent: Vec<&'a Segment>,
+    acks: Vec<u64>,
+}
+
+impl<'a> Layers<'a> {
+    fn new(history: &'a History, way: Direction) -> Layers<'a> {
+        let mut layers = Layers {
+            total: history.totals.bytes[index(way)],
+            messages: Vec::new(),
+            calls: Vec::new(),
+            segments: Vec::new(),
+            resent: Vec::new(),
+            acks: Vec::new(),
+        };
+        for event in history.events.iter() {
+            match event {
+                Event::Call(call) => {
+                    if let Some((direction, range)) = moved(call)
+                        && direction == way
+                    {
+                        layers.reach(range.end);
+                        layers.calls.push((call, range));
+                    }
+                }
+                Event::Segment(segment) => layers.segment(segment, way),
+                Event::State(_) => {}
+            }
+        }
+        for message in history.messages.iter().filter(|message| message.direction == way) {
+            let label = Some(message.label.as_str());
+            layers.messages.push(Interval { range: message.range.clone(), label });
+        }
+        let left_out = &history.left_out;
+        for fold in [&left_out.calls, &left_out.data] {
+            layers.reach(fold[index(way)].range.end);
+        }
+        layers.messages.sort_by_key(|message| message.range.start);
+        layers.calls.sort_by_key(|(_, range)| range.start);
+        layers.segments.sort_by_key(|segment| segment.range.start);
+        layers.acks.sort_unstable();
+        // The ACK of the FIN covers no byte that was not covered before.
+        layers.acks.dedup();
+        if layers.total == 0 {
+            // Messages were meant, but nothing of them ever moved.
+            layers.total =
+                layers.messages.iter().map(|message| message.range.end).max().unwrap_or(0);
+        }
+        layers
+    }
+
+    fn segment(&mut self, segment: &'a Segment, way: Direction) {
+        if segment.direction == way && !segment.range.is_empty() {
+            self.reach(segment.range.end);
+            match segment.mark {
+                Mark::Retransmission => self.resent.push(segment),
+                _ => self.segments.push(segment),
+            }
+        }
+        if segment.direction != way
+            && let Some(ack) = segment.ack
+            && ack.advances
+            && ack.offset > 0
+        {
+            self.acks.push(ack.offset);
+        }
+    }
+
+    fn reach(&mut self, end: u64) {
+        self.total = self.total.max(end);
+    }
+}
+
+struct Ruler<'a> {
+    history: &'a History,
+    way: Direction,
+    style: &'a Style,
+    axis: Axis,
+    paper: Paper<'a>,
+    /// Some column held more than one border.
+    crowded: bool,
+}
+
+impl Ruler<'_> {
+    fn title(&mut self) {
+        let from_server = (self.way == Direction::Sent) == (self.history.role == Role::Server);
+        let (from, to) = if from_server { ("server", "client") } else { ("client", "server") };
+        let arrow = self.style.glyphs().arrow;
+        let amount = match self.axis.total {
+            0 => String::from("no bytes"),
+            total => bytes(total),
+        };
+        self.paper.blank(2);
+        self.paper.put(Ink::Strong, &format!("{from} {arrow} {to}"));
+        self.paper.blank(2);
+        self.paper.put(Ink::Plain, &amount);
+        self.paper.end_line();
+    }
+
+    /// The axis: numbers, and a tick under each.
+    fn scale(&mut self) {
+        let axis = self.axis;
+        // A number needs about ten columns to breathe.
+        let step = step(axis.total, (axis.columns / 10) as u64);
+        let last = short(axis.total);
+        self.paper.put_before(CAPTION_LEFT - 1, Ink::Dim, "byte");
+        let mut ticks = Vec::new();
+        let mut offset = 0;
+        while offset < axis.total {
+            let column = axis.column(offset);
+            let label = short(offset);
+            // The end is always named; a number that would touch it gives way.
+            if column + label.len() + 1 < axis.columns {
+                self.paper.go_to(CAPTION_LEFT + column);
+                self.paper.put(Ink::Dim, &label);
+                ticks.push(column);
+            }
+            offset = offset.saturating_add(step);
+        }
+        self.paper.go_to(CAPTION_LEFT + axis.columns);
+        self.paper.put(Ink::Dim, &last);
+        ticks.push(axis.columns);
+        self.paper.end_line();
+        let tick = self.style.glyphs().tick.to_string();
+        for column in ticks {
+            self.paper.go_to(CAPTION_LEFT + column);
+            self.paper.put(Ink::Dim, &tick);
+        }
+        self.paper.end_line();
+    }
+
+    fn messages(&mut self, layers: &Layers<'_>, verb: &str) {
+        let fold = &self.history.left_out.messages[index(self.way)];
+        let count = self.history.totals.messages[index(self.way)].max(layers.messages.len() as u64);
+        if count == 0 {
+            return;
+        }
+        let meant = layers.messages.iter().map(|message| message.range.end).max().unwrap_or(0);
+        let caption = match meant.saturating_sub(layers.total) {
+            0 => format!("{} {verb}", grouped(count)),
+            missing => format!("{}, {} missing", grouped(count), short(missing)),
+        };
+        self.bar("message", Ink::Strong, &layers.messages, fold, false, caption);
+    }
+
+    fn calls(&mut self, layers: &Layers<'_>) {
+        let fold = &self.history.left_out.calls[index(self.way)];
+        let count = layers.calls.len() as u64 + fold.count;
+        if count == 0 {
+            return;
+        }
+        let is_file = |call: &Call| call.operation == Operation::SendFile;
+        let files = layers.calls.iter().filter(|(call, _)| is_file(call)).count() as u64;
+        let files = files + self.history.left_out.sendfiles;
+        let name = match (self.way, files) {
+            (Direction::Sent, files) if files == count => "sendfile()",
+            (Direction::Sent, _) => "send()",
+            (Direction::Received, _) => "recv()",
+        };
+        let plain = counted(count, "call");
+        let kinds = match self.way {
+            Direction::Sent if files > 0 && files < count => {
+                format!("{plain}, {} sendfile", grouped(files))
+            }
+            _ => plain,
+        };
+        let caption = match fold.count {
+            0 => first_that_fits([format!("{kinds}{}", self.when(&layers.calls)), kinds]),
+            _ => self.average(kinds, count, layers.total),
+        };
+        let intervals: Vec<Interval<'_>> = layers
+            .calls
+            .iter()
+            .map(|(_, range)| Interval { range: range.clone(), label: None })
+            .collect();
+        self.bar(name, Ink::Call, &intervals, fold, false, caption);
+    }
+
+    /// Adds how many bytes each has on average, where they can't be seen one by one.
+    fn average(&self, caption: String, count: u64, total: u64) -> String {
+        let about = self.style.glyphs().about;
+        first_that_fits([
+            format!("{caption}, {about}{} each", short(total / count.max(1))),
+            caption,
+        ])
+    }
+
+    /// `, at 0.31 ms` for one call, `, in 0.31 ms` for more.
+    fn when(&self, calls: &[(&Call, Range<u64>)]) -> String {
+        let start = self.history.course.span.map_or(Stamp(0), |(first, _)| first);
+        let first = calls.iter().map(|(call, _)| call.start).min().unwrap_or(start);
+        let last = calls.iter().map(|(call, _)| call.end).max().unwrap_or(start);
+        match (calls, self.way) {
+            ([_], Direction::Received) => {
+                format!(", at {} ms", millis(last.0.saturating_sub(start.0)))
+            }
+            ([_], Direction::Sent) => {
+                format!(", at {} ms", millis(first.0.saturating_sub(start.0)))
+            }
+            _ => format!(", in {} ms", millis(last.0.saturating_sub(first.0))),
+        }
+    }
+
+    fn segments(&mut self, layers: &Layers<'_>) {
+        let fold = &self.history.left_out.data[index(self.way)];
+        let count = layers.segments.len() as u64 + fold.count;
+        if count == 0 {
+            return;
+        }
+        let intervals: Vec<Interval<'_>> = layers
+            .segments
+            .iter()
+            .map(|segment| Interval { range: segment.range.clone(), label: None })
+            .collect();
+        let mut caption = counted(count, "segment");
+        if fold.count > 0 {
+            caption = self.average(caption, count, layers.total);
+        }
+        self.bar("segment", Ink::Plain, &intervals, fold, true, caption);
+    }
+
+    /// Retransmissions, each a mark where its data begins.
+    fn resent(&mut self, layers: &Layers<'_>) {
+        if layers.resent.is_empty() {
+            return;
+        }
+        let glyphs = self.style.glyphs();
+        let mut bar = Bar::new(self.axis);
+        for segment in &layers.resent {
+            bar.mark(self.axis, segment.range.start, glyphs.again);
+        }
+        let caption = counted(layers.resent.len() as u64, "segment");
+        self.line("again", Ink::Warning, bar, format!("{caption} sent again"));
+    }
+
+    fn acks(&mut self, layers: &Layers<'_>) {
+        let fold = &self.history.left_out.acks[index(opposite(self.way))];
+        let count = layers.acks.len() as u64 + fold.count;
+        if count == 0 {
+            return;
+        }
+        let glyphs = self.style.glyphs();
+        let mut bar = Bar::new(self.axis);
+        if fold.count > 0 {
+            bar.crowd(self.axis, &fold.range, glyphs);
+            self.crowded = true;
+        }
+        for offset in &layers.acks {
+            bar.mark(self.axis, *offset, glyphs.ack);
+        }
+        let columns = if fold.count == 0 { shared(&bar) } else { String::new() };
+        self.line("ack", Ink::Plain, bar, format!("{}{columns}", counted(count, "ack")));
+    }
+
+    fn bar(
+        &mut self,
+        name: &str,
+        ink: Ink,
+        intervals: &[Interval<'_>],
+        fold: &Fold,
+        double: bool,
+        caption: String,
+    ) {
+        let glyphs: &Glyphs = self.style.glyphs();
+        let mut bar = Bar::new(self.axis);
+        let line = if double { &glyphs.double } else { &glyphs.single };
+        bar.intervals(self.axis, intervals, line, glyphs);
+        self.crowded |= bar.is_crowded();
+        if fold.count > 0 {
+            bar.crowd(self.axis, &fold.range, glyphs);
+            self.crowded = true;
+        }
+        self.line(name, ink, bar, caption);
+    }
+
+    fn line(&mut self, name: &str, ink: Ink, bar: Bar, caption: String) {
+        self.paper.put_before(CAPTION_LEFT - 1, ink, name);
+        self.paper.go_to(CAPTION_LEFT);
+        self.paper.put(Ink::Plain, bar.into_string().trim_end());
+        self.paper.go_to(CAPTION_LEFT + self.axis.columns + 2);
+        self.paper.put(Ink::Dim, &caption);
+        self.paper.end_line();
+    }
+
+    fn note(&mut self) {
+        if self.crowded {
+            let dense = self.style.glyphs().dense;
+            self.paper.go_to(CAPTION_LEFT);
+            self.paper.put(Ink::Dim, &format!("{dense} several borders in one column"));
+            self.paper.end_line();
+        }
+    }
+}
+
+/// The long caption if there is room for it.
+fn first_that_fits([long, short]: [String; 2]) -> String {
+    if long.chars().count() + 2 <= CAPTION_RIGHT { long } else { short }
+}
+
+/// Says in how many columns marks lie, if some share one.
+fn shared(bar: &Bar) -> String {
+    if !bar.is_crowded() {
+        return String::new();
+    }
+    match bar.columns_used() {
+        1 => String::from(" (1 column)"),
+        columns => format!(" ({columns} columns)"),
+    }
+}

@@ -1,0 +1,126 @@
+//! Numbers as people read them, and the steps of an axis.
+
+/// A count with its thousands parted: `1,073,741,824`.
+pub(crate) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1 call`, `2 calls`, `1,204 calls`.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", grouped(count))
+}
+
+/// A size in few characters, in powers of 1,000 and rounded to two digits or three: `78`, `4.3k`,
+/// `66k`, `1.1G`.
+pub(super) fn short(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 4] =
+        [(1_000_000_000_000, "T"), (1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
+    for (index, (unit, name)) in UNITS.into_iter().enumerate() {
+        // What would round up to 1000 of a unit is 1 of the next.
+        if bytes < unit - unit / 2000 && !(bytes >= unit && index == 0) {
+            continue;
+        }
+        let tenths = (bytes + unit / 20) / (unit / 10);
+        return match (tenths / 10, tenths % 10) {
+            (whole, 0) => format!("{whole}{name}"),
+            (whole @ 0..=9, tenth) => format!("{whole}.{tenth}{name}"),
+            _ => format!("{}{name}", (bytes + unit / 2) / unit),
+        };
+    }
+    bytes.to_string()
+}
+
+/// A size with its unit: `233 B`, `4,312 B`.
+pub(crate) fn bytes(count: u64) -> String {
+    format!("{} B", grouped(count))
+}
+
+/// Milliseconds with as many decimals as matter for their size: `0.031`, `12.4`, `1,204`.
+pub(crate) fn millis(nanos: u64) -> String {
+    millis_like(nanos, nanos)
+}
+
+/// Milliseconds with as many decimals as `whole` would be shown with.
+pub(crate) fn millis_like(nanos: u64, whole: u64) -> String {
+    let (unit, decimals) = match whole {
+        0..1_000_000 => (1_000, 3),
+        1_000_000..10_000_000 => (10_000, 2),
+        10_000_000..1_000_000_000 => (100_000, 1),
+        _ => (1_000_000, 0),
+    };
+    let rounded = nanos.saturating_add(unit / 2) / unit;
+    decimal(rounded, decimals)
+}
+
+/// Milliseconds with a fixed number of decimals, 0 to 6.
+pub(super) fn millis_fixed(nanos: u64, decimals: u32) -> String {
+    let unit = 10_u64.pow(6 - decimals.min(6));
+    decimal(nanos.saturating_add(unit / 2) / unit, decimals)
+}
+
+/// A span of time in words: `0.031 ms`, `12.4 ms`, `59.9 s`.
+pub(crate) fn span(nanos: u64) -> String {
+    if nanos < 10_000_000_000 {
+        format!("{} ms", millis(nanos))
+    } else {
+        format!("{} s", decimal(nanos.saturating_add(50_000_000) / 100_000_000, 1))
+    }
+}
+
+fn decimal(scaled: u64, decimals: u32) -> String {
+    if decimals == 0 {
+        return grouped(scaled);
+    }
+    let unit = 10_u64.pow(decimals);
+    let width = decimals as usize;
+    format!("{}.{:0width$}", grouped(scaled / unit), scaled % unit)
+}
+
+/// The distance between the marks of an axis from 0 to `total`: 1, 2 or 5 times a power of ten,
+/// so that there are at most `marks` of them.
+pub(super) fn step(total: u64, marks: u64) -> u64 {
+    let wanted = total.div_ceil(marks.max(1)).max(1);
+    let mut unit = 1_u64;
+    loop {
+        for factor in [1, 2, 5] {
+            let step = unit.saturating_mul(factor);
+            if step >= wanted {
+                return step;
+            }
+        }
+        unit = unit.saturating_mul(10);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short_and_never_show_a_thousand_of_a_unit() {
+        let shown = [0, 999, 1000, 4312, 9_960, 65_536, 999_499, 999_500, 1 << 30].map(short);
+        assert_eq!(shown, ["0", "999", "1k", "4.3k", "10k", "66k", "999k", "1M", "1.1G"]);
+    }
+
+    #[test]
+    fn milliseconds_keep_the_digits_that_matter() {
+        let shown = [31_000, 999_900, 1_234_000, 12_440_000, 1_204_000_000].map(millis);
+        assert_eq!(shown, ["0.031", "1.000", "1.23", "12.4", "1,204"]);
+    }
+
+    #[test]
+    fn steps_are_round_and_few() {
+        assert_eq!([step(30, 6), step(233, 6), step(300_000, 6)], [5, 50, 50_000]);
+        assert_eq!(step(0, 6), 1);
+        assert!(step(u64::MAX, 3) > u64::MAX / 4);
+    }
+}

@@ -1,0 +1,267 @@
+//! The words on a ladder: what a call and a segment are called, long and short.
+
+use sockeye_engine::probe::{Call, Operation};
+use sockeye_wire::escape;
+use sockeye_wire::tcp::Flags;
+
+use super::fold::Summary;
+use super::scale::{grouped, short};
+use super::style::Glyphs;
+use crate::record::{Fold, Mark, Segment};
+use crate::timeline::moved;
+
+/// A label shorter than this says nothing any more.
+const LABEL_MIN: usize = 6;
+
+/// The call with its result, in at most `width` columns, and the message that begins with it.
+pub(super) fn call(
+    call: &Call,
+    message: Option<(&str, usize)>,
+    width: usize,
+    glyphs: &Glyphs,
+) -> String {
+    let name = operation(call.operation);
+    let result = match (call.operation, call.result) {
+        (Operation::Accept | Operation::Connect | Operation::Close, Ok(_))
+        | (Operation::ShutdownWrite, Ok(_)) => return name.to_owned(),
+        (_, Err(errno)) => return format!("{name} = {}", error_name(errno)),
+        (Operation::Recv, Ok(0)) if call.asked > 0 => return format!("{name} = 0 EOF"),
+        (_, Ok(count)) => count,
+    };
+    let Some((_, range)) = moved(call) else { return format!("{name} = {result}") };
+    let short = format!("{name} = {result}");
+    let with_range = format!("{short} {}", interval(range.start, range.end));
+    let part = call.operation != Operation::Recv && result < call.asked;
+    let with_part = format!("{short} of {} {}", call.asked, interval(range.start, range.end));
+    let longest = if part { with_part } else { with_range.clone() };
+    if let Some(named) = named(&longest, message, width, "", glyphs) {
+        return named;
+    }
+    first_that_fits(width, [longest, with_range, short, name.to_owned()])
+}
+
+/// What the segment carries, in at most `width` columns.
+pub(super) fn segment(
+    segment: &Segment,
+    message: Option<(&str, usize)>,
+    width: usize,
+    glyphs: &Glyphs,
+) -> String {
+    let flags = segment.flags;
+    let (start, end) = (segment.range.start, segment.range.end);
+    let data = (!segment.range.is_empty()).then(|| interval(start, end));
+    let ack = segment.ack.map(|ack| match ack.fin {
+        true => String::from("ack FIN"),
+        false => format!("ack {}", ack.offset),
+    });
+    let advancing = ack.clone().filter(|_| segment.ack.is_some_and(|ack| ack.advances));
+    match segment.mark {
+        Mark::KeepAlive => return String::from("keep-alive probe"),
+        Mark::WindowProbe => return String::from("window probe"),
+        _ => {}
+    }
+    let (mark, brief) = match segment.mark {
+        Mark::Retransmission => ("again: ", "again: "),
+        Mark::Gap => ("gap, then ", "gap, "),
+        _ => ("", ""),
+    };
+    let window = match segment.window {
+        0 if !flags.syn() && !flags.rst() => " window 0",
+        _ => "",
+    };
+    if flags.syn() || flags.fin() || flags.rst() {
+        let name = flags.to_string();
+        let place = if flags.syn() { String::new() } else { format!(" @{end}") };
+        let what =
+            data.as_ref().map_or(format!("{name}{place}"), |data| format!("data {data} {name}"));
+        // An ACK of a SYN says nothing its flag does not say.
+        let ack = ack.filter(|_| !flags.syn()).map_or(String::new(), |ack| format!(" {ack}"));
+        if let Some(named) = named(&format!("{mark}{what}"), message, width, &ack, glyphs) {
+            return named;
+        }
+        return first_that_fits(
+            width,
+            [
+                format!("{mark}{what}{ack}{window}"),
+                format!("{mark}{what}{ack}"),
+                format!("{brief}{what}"),
+                format!("{brief}{name}"),
+                name,
+            ],
+        );
+    }
+    let Some(data) = data else {
+        let Some(ack) = ack else { return String::from("no flags") };
+        // Said again, an ACK is there for its window.
+        let again = segment.ack.is_some_and(|ack| !ack.advances) && segment.window > 0;
+        let news = if again {
+            format!(" window {}", short(u64::from(segment.window)))
+        } else {
+            window.to_owned()
+        };
+        return first_that_fits(
+            width,
+            [
+                format!("{mark}{ack}{news}"),
+                format!("{brief}{ack}{news}"),
+                format!("{ack}{news}"),
+                ack,
+            ],
+        );
+    };
+    // A piggybacked ACK is worth its room when it says something new.
+    let ack = advancing.map_or(String::new(), |ack| format!(" {ack}"));
+    if let Some(named) = named(&format!("{mark}{data}"), message, width, &ack, glyphs) {
+        return named;
+    }
+    first_that_fits(
+        width,
+        [
+            format!("{mark}data {data}{ack}{window}"),
+            format!("{mark}{data}{ack}"),
+            format!("{brief}{data}"),
+            format!("{brief}{} @{start}", short(end - start)),
+            short(end - start),
+        ],
+    )
+}
+
+/// Many calls of one direction.
+pub(super) fn calls(summary: &Summary, way: usize, width: usize, glyphs: &Glyphs) -> String {
+    let Fold { count, range } = &summary.calls[way];
+    let name = match (way, summary.sendfiles) {
+        (0, _) => "recv()",
+        (_, 0) => "send()",
+        (_, files) if files == *count => "sendfile()",
+        _ => "send(), sendfile()",
+    };
+    let moved = short(range.end - range.start);
+    let times = glyphs.times;
+    let count = grouped(*count);
+    first_that_fits(
+        width,
+        [
+            format!("{times} {count} {name} {}", interval(range.start, range.end)),
+            format!("{times} {count} {name}, {moved}"),
+            format!("{times} {count} {name}"),
+            format!("{times} {count}"),
+        ],
+    )
+}
+
+/// Many segments with data, of one direction.
+pub(super) fn data(summary: &Summary, way: usize, width: usize, glyphs: &Glyphs) -> String {
+    let Fold { count, range } = &summary.data[way];
+    let times = glyphs.times;
+    let count = grouped(*count);
+    let moved = short(range.end - range.start);
+    let range = interval(range.start, range.end);
+    let messages = match summary.messages[way] {
+        0 => String::new(),
+        1 => String::from(", 1 message"),
+        many => format!(", {} messages", grouped(many)),
+    };
+    first_that_fits(
+        width,
+        [
+            format!("{times} {count} data {range}{messages}"),
+            format!("{times} {count} data {range}"),
+            format!("{times} {count} {range}"),
+            format!("{times} {count} data, {moved}"),
+            format!("{times} {count} data"),
+        ],
+    )
+}
+
+/// Many bare acknowledgments that went one way.
+pub(super) fn acks(summary: &Summary, way: usize, width: usize, glyphs: &Glyphs) -> String {
+    let Fold { count, range } = &summary.acks[way];
+    let times = glyphs.times;
+    let count = grouped(*count);
+    first_that_fits(
+        width,
+        [
+            format!("{times} {count} ack {} to {}", range.start, range.end),
+            format!("{times} {count} ack to {}", range.end),
+            format!("{times} {count} ack"),
+        ],
+    )
+}
+
+/// The name of a call, as a C program would write it.
+pub(crate) fn operation(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Accept => "accept()",
+        Operation::Connect => "connect()",
+        Operation::Recv => "recv()",
+        Operation::Send => "send()",
+        Operation::SendFile => "sendfile()",
+        Operation::ShutdownWrite => "shutdown(WR)",
+        Operation::Close => "close()",
+    }
+}
+
+/// The error's name in `errno.h`, as far as sockets have them.
+pub(crate) fn error_name(errno: i32) -> String {
+    let name = match errno {
+        libc::EAGAIN => "EAGAIN",
+        libc::EBADF => "EBADF",
+        libc::ECANCELED => "ECANCELED",
+        libc::ECONNABORTED => "ECONNABORTED",
+        libc::ECONNREFUSED => "ECONNREFUSED",
+        libc::ECONNRESET => "ECONNRESET",
+        libc::EHOSTUNREACH => "EHOSTUNREACH",
+        libc::EINPROGRESS => "EINPROGRESS",
+        libc::EINTR => "EINTR",
+        libc::EINVAL => "EINVAL",
+        libc::EIO => "EIO",
+        libc::ENETUNREACH => "ENETUNREACH",
+        libc::ENOBUFS => "ENOBUFS",
+        libc::ENOMEM => "ENOMEM",
+        libc::ENOTCONN => "ENOTCONN",
+        libc::EPIPE => "EPIPE",
+        libc::ETIMEDOUT => "ETIMEDOUT",
+        other => return format!("error {other}"),
+    };
+    name.to_owned()
+}
+
+/// Whether a segment tells of trouble: for its colour.
+pub(super) fn is_alarming(flags: Flags, mark: Mark) -> bool {
+    flags.rst() || matches!(mark, Mark::Retransmission | Mark::Gap)
+}
+
+fn interval(start: u64, end: u64) -> String {
+    format!("[{start}..{end})")
+}
+
+/// `what`, the first message that begins in it, how many more do, and `ack`; `None` if there is
+/// no message or no room for a telling part of its label.
+fn named(
+    what: &str,
+    message: Option<(&str, usize)>,
+    width: usize,
+    ack: &str,
+    glyphs: &Glyphs,
+) -> Option<String> {
+    let (label, count) = message?;
+    let more = if count > 1 { format!(" +{}", count - 1) } else { String::new() };
+    let whole = escape::width(label);
+    for ack in [ack, ""] {
+        let room = width.checked_sub(what.len() + 1 + more.len() + ack.len());
+        if let Some(room) = room
+            && (room >= whole || (ack.is_empty() && room >= LABEL_MIN))
+        {
+            let label = escape::fit(label, room, glyphs.ellipsis);
+            return Some(format!("{what} {label}{more}{ack}"));
+        }
+    }
+    None
+}
+
+/// The first of these, all ASCII but for a sign or two, that fits; else the last, cut.
+fn first_that_fits<const N: usize>(width: usize, texts: [String; N]) -> String {
+    let fits = |text: &String| text.chars().count() <= width;
+    let found = texts.iter().position(fits).unwrap_or(N - 1);
+    texts.into_iter().nth(found).unwrap_or_default().chars().take(width).collect()
+}

@@ -1,0 +1,299 @@
+//! Connections made by hand: what a server's program, its kernel and its wire would have told.
+
+use std::net::SocketAddr;
+
+use sockeye_engine::probe::{Call, ConnId, Direction, Opened, Operation, Role, Stamp};
+use sockeye_eye::record::{Aftermath, History, KernelFacts, Loss};
+use sockeye_eye::timeline::Timeline;
+use sockeye_wire::packet::Segment;
+use sockeye_wire::tcp::{Flags, Seq, State};
+
+use Direction::{Received, Sent};
+
+/// Tells a timeline what happens, with time and offsets kept on the way.
+pub(crate) struct Scene {
+    timeline: Timeline,
+    role: Role,
+    wire: bool,
+    program: bool,
+    /// Nanoseconds since the start.
+    now: u64,
+    /// Next offset of calls, and of segments; received and sent.
+    called: [u64; 2],
+    wired: [u64; 2],
+    /// Whether each end has sent its FIN.
+    fin: [bool; 2],
+}
+
+/// Any day will do.
+const EPOCH: u64 = 1_700_000_000_000_000_000;
+/// Close to the wrap, so that every picture crosses it.
+const ISN: [u32; 2] = [u32::MAX - 50, 3_000_000_000];
+
+pub(crate) const CLIENT: &str = "127.0.0.1:40312";
+pub(crate) const SERVER: &str = "127.0.0.1:8080";
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+const fn index(way: Direction) -> usize {
+    match way {
+        Received => 0,
+        Sent => 1,
+    }
+}
+
+impl Scene {
+    /// A server's connection with everything kept.
+    pub(crate) fn new() -> Scene {
+        Scene::keeping(1 << 20, true)
+    }
+
+    /// One of which no packets are seen.
+    pub(crate) fn without_capture() -> Scene {
+        Scene::keeping(1 << 20, false)
+    }
+
+    pub(crate) fn keeping(keep: usize, captured: bool) -> Scene {
+        Scene {
+            timeline: Timeline::new(Role::Server, address(SERVER), address(CLIENT), keep),
+            role: Role::Server,
+            wire: captured,
+            program: true,
+            now: 0,
+            called: [0; 2],
+            wired: [0; 2],
+            fin: [false; 2],
+        }
+    }
+
+    /// A client's connection.
+    pub(crate) fn of_client() -> Scene {
+        let timeline = Timeline::new(Role::Client, address(CLIENT), address(SERVER), 1 << 20);
+        Scene { timeline, role: Role::Client, ..Scene::new() }
+    }
+
+    /// Goes back to the start, to tell what one source saw and then what another did.
+    pub(crate) fn rewind(&mut self, wire: bool, program: bool) -> &mut Scene {
+        (self.wire, self.program) = (wire, program);
+        (self.now, self.called, self.wired, self.fin) = (0, [0; 2], [0; 2], [false; 2]);
+        self
+    }
+
+    /// Lets so many microseconds pass.
+    pub(crate) fn wait(&mut self, micros: u64) -> &mut Scene {
+        self.now += micros * 1000;
+        self
+    }
+
+    /// SYN, SYN+ACK, ACK, accept.
+    pub(crate) fn open(&mut self) -> &mut Scene {
+        self.segment(Received, Flags::SYN, -1, 0, None);
+        self.wait(9).segment(Sent, Flags::SYN, -1, 0, Some(0));
+        self.wait(12).segment(Received, Flags::NONE, 0, 0, Some(0));
+        self.wait(40).accept()
+    }
+
+    pub(crate) fn accept(&mut self) -> &mut Scene {
+        self.opened(3, address(SERVER), address(CLIENT)).operation(Operation::Accept, 3, 0, Ok(0))
+    }
+
+    /// A connect that takes so many microseconds.
+    pub(crate) fn connect(&mut self, micros: u64) -> &mut Scene {
+        self.opened(micros, address(CLIENT), address(SERVER));
+        self.operation(Operation::Connect, micros, 0, Ok(0))
+    }
+
+    fn opened(&mut self, micros: u64, local: SocketAddr, peer: SocketAddr) -> &mut Scene {
+        let at = Stamp(EPOCH + self.now + micros * 1000);
+        if self.program {
+            self.timeline.opened(&Opened { conn: ConnId(7), role: self.role, local, peer, at });
+        }
+        self
+    }
+
+    /// A segment with the next bytes, acknowledging all that was sent the other way.
+    pub(crate) fn data(&mut self, way: Direction, length: u32) -> &mut Scene {
+        let start = self.wired[index(way)];
+        self.wired[index(way)] += u64::from(length);
+        let ack = self.wired[1 - index(way)];
+        self.segment(way, Flags::PSH, signed(start), length, Some(signed(ack)))
+    }
+
+    /// The same bytes once more.
+    pub(crate) fn again(&mut self, way: Direction, start: u64, length: u32) -> &mut Scene {
+        let ack = self.wired[1 - index(way)];
+        self.segment(way, Flags::PSH, signed(start), length, Some(signed(ack)))
+    }
+
+    /// A bare ACK of all that was sent the other way, its FIN included.
+    pub(crate) fn ack(&mut self, way: Direction) -> &mut Scene {
+        let start = self.wired[index(way)] + u64::from(self.fin[index(way)]);
+        let ack = self.wired[1 - index(way)] + u64::from(self.fin[1 - index(way)]);
+        self.segment(way, Flags::NONE, signed(start), 0, Some(signed(ack)))
+    }
+
+    pub(crate) fn fin(&mut self, way: Direction) -> &mut Scene {
+        let start = self.wired[index(way)];
+        let ack = self.wired[1 - index(way)] + u64::from(self.fin[1 - index(way)]);
+        self.fin[index(way)] = true;
+        self.segment(way, Flags::FIN, signed(start), 0, Some(signed(ack)))
+    }
+
+    pub(crate) fn reset(&mut self, way: Direction) -> &mut Scene {
+        let start = self.wired[index(way)];
+        self.segment(way, Flags::RST, signed(start), 0, None)
+    }
+
+    /// `offset` −1 is the SYN; `ack` is an offset of the opposite stream.
+    pub(crate) fn segment(
+        &mut self,
+        way: Direction,
+        flags: Flags,
+        offset: i64,
+        payload: u32,
+        ack: Option<i64>,
+    ) -> &mut Scene {
+        let number = |way: Direction, offset: i64| {
+            let low = u32::try_from((offset + 1) & 0xffff_ffff).expect("masked");
+            Seq(ISN[index(way)]) + low
+        };
+        let (source, destination) = match (way == Received) == (self.role == Role::Server) {
+            true => (CLIENT, SERVER),
+            false => (SERVER, CLIENT),
+        };
+        let other = if way == Received { Sent } else { Received };
+        if self.wire {
+            let at = self.stamp();
+            self.timeline.segment(
+                at,
+                way,
+                &Segment {
+                    source: address(source),
+                    destination: address(destination),
+                    seq: number(way, offset),
+                    ack: ack.map_or(Seq(0), |ack| number(other, ack)),
+                    flags: if ack.is_some() { flags | Flags::ACK } else { flags },
+                    window: 512,
+                    payload,
+                    window_scale: flags.syn().then_some(7),
+                    mss: None,
+                },
+            );
+        }
+        self
+    }
+
+    /// `recv` with room for 64 KiB returns so many bytes; 0 is the end of the stream.
+    pub(crate) fn recv(&mut self, count: u64) -> &mut Scene {
+        self.operation(Operation::Recv, 4, 65_536, Ok(count))
+    }
+
+    /// Nothing to read.
+    pub(crate) fn recv_nothing(&mut self) -> &mut Scene {
+        self.operation(Operation::Recv, 1, 65_536, Err(11))
+    }
+
+    pub(crate) fn send(&mut self, count: u64) -> &mut Scene {
+        self.operation(Operation::Send, 14, count, Ok(count))
+    }
+
+    pub(crate) fn sendfile(&mut self, asked: u64, count: u64) -> &mut Scene {
+        self.operation(Operation::SendFile, 20, asked, Ok(count))
+    }
+
+    pub(crate) fn fails(&mut self, operation: Operation, asked: u64, errno: i32) -> &mut Scene {
+        self.operation(operation, 3, asked, Err(errno))
+    }
+
+    pub(crate) fn shutdown(&mut self) -> &mut Scene {
+        self.operation(Operation::ShutdownWrite, 5, 0, Ok(0))
+    }
+
+    pub(crate) fn close(&mut self) -> &mut Scene {
+        self.operation(Operation::Close, 6, 0, Ok(0));
+        let at = Stamp(EPOCH + self.now + 6_000);
+        if self.program {
+            self.timeline.closed(at);
+        }
+        self
+    }
+
+    /// A call that begins now; the scene does not wait for its end.
+    fn operation(
+        &mut self,
+        operation: Operation,
+        micros: u64,
+        asked: u64,
+        result: Result<u64, i32>,
+    ) -> &mut Scene {
+        let way = match operation {
+            Operation::Recv => 0,
+            _ => 1,
+        };
+        let start = self.stamp();
+        let call = Call {
+            operation,
+            start,
+            end: Stamp(start.0 + micros * 1000),
+            asked,
+            result,
+            offset: self.called[way],
+        };
+        if matches!(operation, Operation::Recv | Operation::Send | Operation::SendFile) {
+            self.called[way] += result.unwrap_or(0);
+        }
+        if self.program {
+            self.timeline.call(call);
+        }
+        self
+    }
+
+    /// A message of so many bytes from `start`.
+    pub(crate) fn message(
+        &mut self,
+        way: Direction,
+        start: u64,
+        length: u64,
+        label: &str,
+    ) -> &mut Scene {
+        let at = self.stamp();
+        if self.program {
+            self.timeline.message(at, way, start..start + length, label);
+        }
+        self
+    }
+
+    pub(crate) fn kernel(&mut self, facts: KernelFacts) -> &mut Scene {
+        self.timeline.kernel(facts);
+        self
+    }
+
+    pub(crate) fn aftermath(&mut self, state: State, remaining_ms: Option<u32>) -> &mut Scene {
+        let at = self.stamp();
+        self.timeline.aftermath(Aftermath { at, state, remaining_ms });
+        self
+    }
+
+    pub(crate) fn lost(&mut self, lost: Loss) -> &mut Scene {
+        self.timeline.lost(lost);
+        self
+    }
+
+    pub(crate) fn history(&self) -> &History {
+        self.timeline.history()
+    }
+
+    pub(crate) fn finished_on_the_wire(&self) -> bool {
+        self.timeline.finished_on_the_wire()
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp(EPOCH + self.now)
+    }
+}
+
+fn signed(offset: u64) -> i64 {
+    i64::try_from(offset).expect("no test goes that far")
+}
