@@ -124,11 +124,18 @@ pub fn spawn(future: impl Future<Output = ()> + 'static) {
     Reactor::current().spawn(future);
 }
 
-/// How often this thread has looked at the kernel: two calls with the same answer saw no new
-/// input between them. 0 outside of an engine.
+/// The time between two looks at the kernel, on one thread: what was received before it ended can't
+/// have been sent after something seen later. Two equal turns are the same turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Turn {
+    pub(crate) reactor: u64,
+    pub(crate) number: u64,
+}
+
+/// The calling thread's turn; None outside of an engine.
 #[must_use]
-pub fn turn() -> u64 {
-    Reactor::try_current().map_or(0, |reactor| reactor.turn())
+pub fn turn() -> Option<Turn> {
+    Reactor::try_current().map(|reactor| reactor.turn())
 }
 
 /// Whether this thread was asked to stop.

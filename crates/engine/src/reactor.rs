@@ -8,11 +8,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::buffer::Pool;
 use crate::driver::{Driver, DriverKind, Env};
+use crate::engine::Turn;
 use crate::inbox::{self, Inbox, WorkerId};
 use crate::probe::ProbeSource;
 use crate::slab::{Key, Slab};
@@ -24,6 +26,8 @@ const BUDGET: u32 = 64;
 
 /// Tasks run between two looks at the kernel.
 const RUN_AT_MOST: usize = 1024;
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Reactor>>> = const { RefCell::new(None) };
@@ -38,6 +42,8 @@ pub(crate) struct Reactor {
     ready: RefCell<VecDeque<Key>>,
     inbox: Arc<Inbox>,
     worker: WorkerId,
+    /// Never used again, unlike the worker's.
+    number: u64,
     started: Instant,
     now: Cell<Tick>,
     turn: Cell<u64>,
@@ -73,6 +79,7 @@ impl Reactor {
             ready: RefCell::new(VecDeque::new()),
             inbox,
             worker,
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             started: Instant::now(),
             now: Cell::new(0),
             turn: Cell::new(0),
@@ -105,16 +112,21 @@ impl Reactor {
         self.now.get()
     }
 
-    /// The tick at which `duration` from now has passed in full.
+    /// The tick at which `duration` has passed since the turn began.
     pub(crate) fn after(&self, duration: Duration) -> Tick {
-        let exact = self.started.elapsed().saturating_add(duration);
-        let millis = Tick::try_from(exact.as_nanos().div_ceil(1_000_000)).unwrap_or(Tick::MAX);
-        millis.max(self.now())
+        // On the blocking driver a turn may last as long as a call sleeps.
+        let now = if self.kind.multiplexes() { self.now() } else { self.read_clock() };
+        let millis = duration.as_nanos().div_ceil(1_000_000);
+        // One more, for the part of a millisecond that has passed already.
+        now.saturating_add(Tick::try_from(millis).unwrap_or(Tick::MAX)).saturating_add(1)
     }
 
-    /// How often the thread has looked at the kernel.
-    pub(crate) fn turn(&self) -> u64 {
-        self.turn.get()
+    fn read_clock(&self) -> Tick {
+        Tick::try_from(self.started.elapsed().as_millis()).unwrap_or(Tick::MAX)
+    }
+
+    pub(crate) fn turn(&self) -> Turn {
+        Turn { reactor: self.number, number: self.turn.get() }
     }
 
     pub(crate) fn stopping(&self) -> bool {
@@ -249,8 +261,7 @@ impl Reactor {
             panic!("{}: wait: {error}", self.kind);
         }
         self.turn.set(self.turn.get() + 1);
-        let elapsed = self.started.elapsed().as_millis();
-        self.now.set(Tick::try_from(elapsed).unwrap_or(Tick::MAX));
+        self.now.set(self.read_clock());
         self.fire_timers();
         let mut woken = Vec::new();
         self.inbox.take(&mut woken);
@@ -265,8 +276,8 @@ impl Reactor {
 
     fn until_next_timer(&self) -> Option<Duration> {
         let next = self.timers.borrow().next()?;
-        let due = Duration::from_millis(next);
-        Some(due.saturating_sub(self.started.elapsed()))
+        // Counted from the turn's start, so that no turn reads the clock twice.
+        Some(Duration::from_millis(next.saturating_sub(self.now())))
     }
 
     fn fire_timers(&self) {

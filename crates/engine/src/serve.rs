@@ -165,7 +165,7 @@ impl Bound {
 
 /// A server that runs.
 pub struct Serving {
-    control: Arc<dyn Controlled + Send + Sync>,
+    control: Arc<dyn Controlled>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -174,6 +174,15 @@ impl Serving {
     /// something have until the grace is over.
     pub fn stop(&self) {
         self.control.stop();
+    }
+
+    /// The same, for another thread to call while this one waits in [`Serving::join`].
+    pub fn stopper(&self) -> impl Fn() -> usize + Send + Sync + 'static {
+        let control = Arc::clone(&self.control);
+        move || {
+            control.stop();
+            control.connections()
+        }
     }
 
     /// Connections that are open.
@@ -373,7 +382,7 @@ impl Drop for Listed<'_> {
 }
 
 /// What a [`Serving`] needs of the shared part, whatever the service is.
-trait Controlled {
+trait Controlled: Send + Sync {
     fn stop(&self);
     fn connections(&self) -> usize;
     /// Waits for connections that have threads of their own.

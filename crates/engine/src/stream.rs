@@ -201,12 +201,19 @@ impl Stream {
     }
 
     /// Flushes, and then sends `range` of a file without copying it through this process
-    /// (`sendfile(2)`). The file's own position stays.
+    /// (`sendfile(2)`). The file's own position stays. Each part of it has the deadline anew,
+    /// `patience` from when the part before it was taken.
     ///
     /// # Errors
     ///
     /// As [`Stream::flush`]; `UnexpectedEof` when the file is shorter than the range's end.
-    pub async fn send_file(&mut self, file: &impl AsFd, range: Range<u64>) -> io::Result<()> {
+    pub async fn send_file(
+        &mut self,
+        file: &impl AsFd,
+        range: Range<u64>,
+        patience: Option<Duration>,
+    ) -> io::Result<()> {
+        self.set_deadline(patience);
         if self.unflushed() > 0 {
             self.flush_more().await?;
         }
@@ -224,6 +231,7 @@ impl Stream {
             }
             offset += count as u64;
             self.written += count as u64;
+            self.set_deadline(patience);
         }
         Ok(())
     }
@@ -260,7 +268,7 @@ impl Stream {
     }
 
     /// From `patience` from now on, every wait on this connection ends with `TimedOut`; None for
-    /// never. Accurate to a few milliseconds, never early.
+    /// never. Accurate to a few milliseconds: `patience` counts from the last look at the kernel.
     pub fn set_deadline(&mut self, patience: Option<Duration>) {
         self.deadline = patience.map_or(NEVER, |patience| self.reactor.after(patience));
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Write;
 
 use http::header::{
-    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, HeaderName, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Method, StatusCode};
 
@@ -136,6 +136,10 @@ impl<'o> ResponseHead<'o> {
     }
 
     fn name(&mut self, name: &HeaderName) {
+        if name == ETAG {
+            self.out.extend_from_slice(b"ETag: ");
+            return;
+        }
         let start = self.out.len();
         self.out.extend_from_slice(name.as_str().as_bytes());
         let mut before = b'-';

@@ -1,1 +1,5 @@
-//! What one does with a connection: the HTTP file server.
+//! What one does with a connection: services, each written once and run by every driver.
+//!
+//! - [`http`]: a folder served over HTTP/1.1.
+
+pub mod http;

@@ -90,8 +90,8 @@ fn a_range_of_a_file_arrives_behind_what_was_written_before_it() {
         engine.block_on(async {
             let mut stream = adopt(ours);
             stream.write(b"head");
-            stream.send_file(&file, 1000..4_999_000).await.expect("the reader lives");
-            let short = stream.send_file(&file, 4_999_999..5_000_001).await;
+            stream.send_file(&file, 1000..4_999_000, None).await.expect("the reader lives");
+            let short = stream.send_file(&file, 4_999_999..5_000_001, None).await;
             assert_eq!(short.expect_err("the file is shorter").kind(), ErrorKind::UnexpectedEof);
         });
         drop(engine);
@@ -239,18 +239,23 @@ fn ten_thousand_timers_fire_in_order() {
                 let fired = Rc::clone(&fired);
                 let delay = Duration::from_millis((n * 7919) % 40);
                 spawn(async move {
-                    let due = start.elapsed() + delay;
-                    sleep(delay).await;
-                    fired.borrow_mut().push(due);
+                    let earliest = start.elapsed() + delay;
+                    let timer = sleep(delay);
+                    let latest = start.elapsed() + delay + Duration::from_millis(1);
+                    timer.await;
+                    fired.borrow_mut().push((earliest, latest));
                 });
             }
             while fired.borrow().len() < 10_000 {
                 sleep(Duration::from_millis(5)).await;
             }
         });
-        // Moments are rounded up to milliseconds, within which any order is right.
-        let slack = Duration::from_millis(2);
-        assert!(fired.borrow().is_sorted_by(|one, next| *one <= *next + slack), "{kind}");
+        // When exactly each was due is known up to two moments (and a rounding up to a millisecond).
+        let mut due = Duration::ZERO;
+        for (earliest, latest) in fired.borrow().iter() {
+            due = due.max(*earliest);
+            assert!(due <= *latest, "{kind}: a timer due by {latest:?} after one due at {due:?}");
+        }
         assert_eq!(engine.usage().timers, 0);
         assert_eq!(engine.usage().tasks, 0);
     });

@@ -14,7 +14,6 @@ use sockeye_engine::{DriverKind, Engine, Stream};
 /// Runs the script on each driver, saying which one when it fails.
 fn on_every_driver(script: impl Fn(DriverKind)) {
     for kind in DriverKind::ALL {
-        eprintln!("driver: {kind}");
         script(kind);
     }
 }

@@ -28,8 +28,9 @@ pub(super) const MAX_CONNECTIONS: usize = 16_384;
 /// The most connections begun by a SYN and not accepted; beyond it the oldest is forgotten.
 const MAX_UNACCEPTED: usize = 4096;
 
-/// So many connections of the same addresses are told apart; a flood of SYNs makes more.
-const SAME_ADDRESSES: usize = 16;
+/// So many connections of the same addresses are told apart while their packets are on the way: a
+/// peer that resets and comes again at once makes a few dozen, a flood of SYNs any number.
+const SAME_ADDRESSES: usize = 64;
 
 /// How long after close the last packets are waited for.
 const GRACE: Duration = Duration::from_millis(200);

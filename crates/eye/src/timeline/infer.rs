@@ -80,3 +80,79 @@ fn is_reset(errno: i32) -> bool {
     [libc::ECONNRESET, libc::EPIPE, libc::ECONNREFUSED, libc::ECONNABORTED, libc::ETIMEDOUT]
         .contains(&errno)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use State::{CloseWait, Closed, Established, FinWait1, FinWait2, LastAck, TimeWait};
+
+    fn call(operation: Operation, asked: u64, result: Result<u64, i32>) -> Call {
+        Call { operation, start: Stamp(1), end: Stamp(2), asked, result, offset: 0 }
+    }
+
+    fn states(role: Role, calls: &[(Operation, Result<u64, i32>)]) -> Vec<State> {
+        let mut end = OwnEnd::new(role);
+        let mut states: Vec<State> =
+            end.opened(Stamp(0)).map(|change| change.to).into_iter().collect();
+        for (operation, result) in calls {
+            states.extend(end.call(&call(*operation, 64, *result)).map(|change| change.to));
+        }
+        states
+    }
+
+    #[test]
+    fn the_peer_closes_first() {
+        let calls = [(Operation::Recv, Ok(9)), (Operation::Recv, Ok(0)), (Operation::Close, Ok(0))];
+        assert_eq!(states(Role::Server, &calls), [Established, CloseWait, LastAck]);
+    }
+
+    #[test]
+    fn we_close_first() {
+        let calls = [
+            (Operation::ShutdownWrite, Ok(0)),
+            (Operation::Recv, Ok(4)),
+            (Operation::Recv, Ok(0)),
+            (Operation::Close, Ok(0)),
+        ];
+        assert_eq!(states(Role::Client, &calls), [Established, FinWait1, TimeWait]);
+    }
+
+    #[test]
+    fn a_reset_and_a_close_with_bytes_unread_lead_to_closed() {
+        let calls = [(Operation::Send, Err(libc::EPIPE)), (Operation::Close, Ok(0))];
+        assert_eq!(states(Role::Server, &calls), [Established, Closed]);
+
+        let mut end = OwnEnd::new(Role::Server);
+        assert!(end.opened(Stamp(0)).is_some());
+        end.unread(3);
+        let change = end.call(&call(Operation::Close, 0, Ok(0))).expect("a change");
+        assert_eq!((change.to, change.certainty), (Closed, Certainty::Inferred));
+    }
+
+    #[test]
+    fn a_recv_without_room_returning_0_is_no_end() {
+        let mut end = OwnEnd::new(Role::Server);
+        assert!(end.opened(Stamp(0)).is_some());
+        assert_eq!(end.call(&call(Operation::Recv, 0, Ok(0))), None);
+    }
+
+    #[test]
+    fn the_kernels_word_is_exact() {
+        let mut end = OwnEnd::new(Role::Server);
+        assert!(end.opened(Stamp(0)).is_some());
+        assert!(end.call(&call(Operation::ShutdownWrite, 0, Ok(0))).is_some());
+        let change = end.told(FinWait2, Stamp(5)).expect("a change");
+        assert_eq!(
+            (change.from, change.to, change.certainty),
+            (FinWait1, FinWait2, Certainty::Exact)
+        );
+        assert_eq!(end.told(FinWait2, Stamp(6)), None);
+    }
+
+    #[test]
+    fn the_steps_are_bounded_whatever_the_kernel_says() {
+        let mut end = OwnEnd::new(Role::Server);
+        let told = [FinWait1, Established].into_iter().cycle().take(100);
+        assert_eq!(told.filter_map(|state| end.told(state, Stamp(1))).count(), INFERRED_MAX);
+    }
+}

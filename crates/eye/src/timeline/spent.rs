@@ -104,3 +104,73 @@ impl Clock {
 fn nanos(from: Stamp, to: Stamp) -> u64 {
     to.0.saturating_sub(from.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(
+        operation: Operation,
+        start: u64,
+        end: u64,
+        asked: u64,
+        result: Result<u64, i32>,
+    ) -> Call {
+        Call { operation, start: Stamp(start), end: Stamp(end), asked, result, offset: 0 }
+    }
+
+    fn spent(arrivals: &[(u64, u64)], calls: &[Call]) -> [u64; 3] {
+        let mut clock = Clock::default();
+        let mut spent = Spent::default();
+        clock.start(Stamp(0));
+        for (end, at) in arrivals {
+            clock.arrived(*end, Stamp(*at));
+        }
+        for call in calls {
+            clock.call(call, &mut spent);
+        }
+        [spent.peer, spent.window, spent.program]
+    }
+
+    #[test]
+    fn bytes_that_lie_unread_are_our_programs_delay() {
+        let recv = call(Operation::Recv, 100, 110, 64, Ok(5));
+        assert_eq!(spent(&[], &[recv]), [110, 0, 0]);
+        assert_eq!(spent(&[(5, 40)], &[recv]), [40, 0, 70]);
+        // They had come before the connection was even accepted.
+        assert_eq!(spent(&[(5, 0)], &[recv]), [0, 0, 110]);
+    }
+
+    #[test]
+    fn only_a_send_that_left_something_over_waits_for_the_window() {
+        let whole = call(Operation::Send, 10, 20, 50, Ok(50));
+        let part = call(Operation::Send, 10, 20, 50, Ok(30));
+        let full = call(Operation::Send, 10, 20, 50, Err(libc::EAGAIN));
+        let next = call(Operation::Send, 520, 530, 20, Ok(20));
+        assert_eq!(spent(&[], &[whole, next]), [0, 0, 530]);
+        assert_eq!(spent(&[], &[part, next]), [0, 500, 30]);
+        assert_eq!(spent(&[], &[full, next]), [0, 500, 30]);
+    }
+
+    #[test]
+    fn a_send_that_slept_waited_for_the_window() {
+        let slept = call(Operation::Send, 10, 2_000_010, 50, Ok(50));
+        assert_eq!(spent(&[], &[slept]), [0, 2_000_000, 10]);
+    }
+
+    #[test]
+    fn a_close_out_of_patience_had_waited_for_the_peer() {
+        let nothing = call(Operation::Recv, 10, 11, 64, Err(libc::EAGAIN));
+        let end = call(Operation::Recv, 10, 11, 64, Ok(0));
+        let close = call(Operation::Close, 911, 912, 0, Ok(0));
+        assert_eq!(spent(&[], &[nothing, close]), [911, 0, 1]);
+        assert_eq!(spent(&[], &[end, close]), [11, 0, 901]);
+    }
+
+    #[test]
+    fn overlapping_calls_are_counted_once() {
+        let recv = call(Operation::Recv, 0, 100, 64, Ok(5));
+        let send = call(Operation::Send, 50, 90, 5, Ok(5));
+        assert_eq!(spent(&[], &[recv, send]).iter().sum::<u64>(), 100);
+    }
+}

@@ -1,0 +1,94 @@
+//! The content of small files with the heads that go before it, kept while the files stay the same.
+//!
+//! An entry is checked against the file again in each turn of the thread that uses it, so nobody is
+//! answered with what had changed before the request was received, and under load one check serves
+//! all requests that came in together.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sockeye_engine::Turn;
+use sockeye_http::EntityTag;
+
+use super::root::Identity;
+
+/// Files up to this size, in bytes, are kept; longer ones leave by `sendfile(2)`.
+pub(super) const LARGEST: u64 = 64 * 1024;
+
+/// What an entry costs besides its content, roughly.
+const OVERHEAD: usize = 512;
+
+pub(super) struct Cache {
+    entries: HashMap<Arc<[u8]>, Entry>,
+    /// Order of arrival, for a second chance to those that were used since.
+    order: VecDeque<Arc<[u8]>>,
+    size: usize,
+    limit: usize,
+}
+
+pub(super) struct Entry {
+    pub(super) identity: Identity,
+    pub(super) tag: EntityTag,
+    /// The header lines that describe the file.
+    pub(super) lines: Box<[u8]>,
+    pub(super) content: Bytes,
+    /// When it was last found to be the file's.
+    pub(super) checked: Option<Turn>,
+    used: bool,
+}
+
+impl Entry {
+    pub(super) fn new(identity: Identity, tag: EntityTag, lines: &[u8], content: Bytes) -> Entry {
+        Entry { identity, tag, lines: lines.into(), content, checked: None, used: false }
+    }
+
+    fn cost(&self, path: &[u8]) -> usize {
+        self.content.len() + self.lines.len() + path.len() + OVERHEAD
+    }
+}
+
+impl Cache {
+    /// A cache of about `limit` bytes.
+    pub(super) fn new(limit: usize) -> Cache {
+        Cache { entries: HashMap::new(), order: VecDeque::new(), size: 0, limit }
+    }
+
+    pub(super) fn get(&mut self, path: &[u8]) -> Option<&mut Entry> {
+        let entry = self.entries.get_mut(path)?;
+        entry.used = true;
+        Some(entry)
+    }
+
+    pub(super) fn insert(&mut self, path: &[u8], entry: Entry) {
+        self.remove(path);
+        let cost = entry.cost(path);
+        while self.size + cost > self.limit {
+            let Some(oldest) = self.order.pop_front() else { return };
+            let used =
+                self.entries.get_mut(&oldest).is_some_and(|entry| std::mem::take(&mut entry.used));
+            if used {
+                self.order.push_back(oldest);
+            } else {
+                self.forget(&oldest);
+            }
+        }
+        let path: Arc<[u8]> = path.into();
+        self.size += cost;
+        self.order.push_back(Arc::clone(&path));
+        self.entries.insert(path, entry);
+    }
+
+    pub(super) fn remove(&mut self, path: &[u8]) {
+        if self.entries.contains_key(path) {
+            self.order.retain(|other| **other != *path);
+            self.forget(path);
+        }
+    }
+
+    fn forget(&mut self, path: &[u8]) {
+        if let Some(entry) = self.entries.remove(path) {
+            self.size -= entry.cost(path);
+        }
+    }
+}

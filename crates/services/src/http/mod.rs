@@ -1,0 +1,113 @@
+//! A folder served over HTTP/1.1: GET and HEAD of files, listings of folders.
+//!
+//! ```text
+//!   Stream ──> connection ──> sockeye-http (heads, bodies) ──> answer ──> Stream
+//!                                                                │
+//!                                              cache <───────────┤
+//!                                              root  <── openat2 ┤
+//!                                              listing <─────────┘
+//! ```
+
+mod answer;
+mod cache;
+mod connection;
+mod listing;
+mod root;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sockeye_http::{DateCache, Limits};
+
+use cache::Cache;
+use root::Root;
+pub use root::RootError;
+
+/// Memory for the content of small files, over all threads, in bytes.
+const CACHE: usize = 32 * 1024 * 1024;
+
+/// Threads beyond this many share.
+const SHARDS: usize = 16;
+
+/// What a site promises its clients and demands of them.
+#[derive(Clone, Copy, Debug)]
+pub struct SiteOptions {
+    /// Bounds on request heads.
+    pub limits: Limits,
+    /// How long a connection may wait between two requests. Default 60 s.
+    pub idle: Duration,
+    /// From the first byte of a head until it must be whole, however it trickles. Default 15 s.
+    pub head: Duration,
+    /// How long a client may take nothing of what is sent. Default 60 s.
+    pub write: Duration,
+    /// From the head until the whole body of a request must have come. Default 30 s.
+    pub body: Duration,
+    /// How long to wait for the client to close after a refusal. Default 2 s.
+    pub linger: Duration,
+}
+
+impl Default for SiteOptions {
+    fn default() -> SiteOptions {
+        let seconds = Duration::from_secs;
+        SiteOptions {
+            limits: Limits::default(),
+            idle: seconds(60),
+            head: seconds(15),
+            write: seconds(60),
+            body: seconds(30),
+            linger: seconds(2),
+        }
+    }
+}
+
+/// Something whoever runs the server should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SiteNotice {
+    /// The folder is not there any more; requests are answered with 503.
+    Vanished(PathBuf),
+    /// It is back.
+    Returned(PathBuf),
+}
+
+/// A folder that is served.
+pub struct Site {
+    root: Root,
+    options: SiteOptions,
+    shards: Box<[Mutex<Shard>]>,
+}
+
+/// What one thread, or a few, use without getting in each other's way.
+struct Shard {
+    cache: Cache,
+    date: DateCache,
+}
+
+impl Site {
+    /// Opens the folder. `notice` is called, rarely, by the threads that serve.
+    ///
+    /// # Errors
+    ///
+    /// It is no folder, or may not be read.
+    pub fn open(
+        folder: &Path,
+        options: SiteOptions,
+        notice: impl Fn(SiteNotice) + Send + Sync + 'static,
+    ) -> Result<Site, RootError> {
+        let shard =
+            || Mutex::new(Shard { cache: Cache::new(CACHE / SHARDS), date: DateCache::new(0) });
+        Ok(Site {
+            root: Root::open(folder, Box::new(notice))?,
+            options,
+            shards: (0..SHARDS).map(|_| shard()).collect(),
+        })
+    }
+
+    /// The calling thread's part. Hold it for one answer, not over an await.
+    fn shard(&self) -> MutexGuard<'_, Shard> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        thread_local!(static MINE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS);
+        self.shards[MINE.with(|mine| *mine)].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

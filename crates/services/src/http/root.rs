@@ -1,0 +1,218 @@
+//! Opening what a path names, beneath the folder that is served and nowhere else.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+use sockeye_http::FileStamp;
+
+use super::SiteNotice;
+
+/// Times that openat2 may say "changed while I looked, ask again" before we believe it.
+const RETRIES: usize = 16;
+
+pub(super) struct Root {
+    path: PathBuf,
+    folder: RwLock<Arc<OwnedFd>>,
+    vanished: AtomicBool,
+    notice: Box<dyn Fn(SiteNotice) + Send + Sync>,
+}
+
+/// Why a folder can't be served.
+#[derive(Debug, thiserror::Error)]
+pub enum RootError {
+    /// There is nothing of that name.
+    #[error("{}: no such folder (give a folder that exists, or create it: mkdir -p)", .0.display())]
+    Missing(PathBuf),
+    /// It is a file or something else.
+    #[error("{}: not a folder (to serve one file, serve the folder it is in)", .0.display())]
+    NotAFolder(PathBuf),
+    /// The kernel lacks `openat2(2)`.
+    #[error("{}: this kernel has no openat2 (Linux 5.6), without which no path is safe", .0.display())]
+    NoOpenat2(PathBuf),
+    /// Anything else.
+    #[error("{}: can't be opened: {source}", path.display())]
+    Other {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+/// What a path names.
+pub(super) enum Found {
+    File(Opened),
+    Folder(OwnedFd),
+}
+
+/// A regular file, opened.
+pub(super) struct Opened {
+    pub(super) fd: OwnedFd,
+    pub(super) identity: Identity,
+}
+
+/// What tells two states of a file apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) stamp: FileStamp,
+    device: u64,
+    /// Changes with content and metadata and can't be set by hand.
+    changed: (i64, u32),
+}
+
+/// Why nothing can be served under a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    NotFound,
+    Forbidden,
+    /// Out of descriptors or memory, or the folder is gone.
+    Unavailable,
+}
+
+impl Root {
+    pub(super) fn open(
+        path: &Path,
+        notice: Box<dyn Fn(SiteNotice) + Send + Sync>,
+    ) -> Result<Root, RootError> {
+        let folder = open_folder(path).map_err(|errno| match errno {
+            Errno::NOENT => RootError::Missing(path.to_owned()),
+            Errno::NOTDIR => RootError::NotAFolder(path.to_owned()),
+            errno => RootError::Other { path: path.to_owned(), source: errno.into() },
+        })?;
+        let root = Root {
+            path: path.to_owned(),
+            folder: RwLock::new(Arc::new(folder)),
+            vanished: AtomicBool::new(false),
+            notice,
+        };
+        match root.openat(b"") {
+            Err(Errno::NOSYS) => Err(RootError::NoOpenat2(path.to_owned())),
+            Err(errno) => Err(RootError::Other { path: path.to_owned(), source: errno.into() }),
+            Ok(_) => Ok(root),
+        }
+    }
+
+    /// Opens `path`, which has no leading slash. Symbolic links are followed while they stay beneath
+    /// the root; what is neither file nor folder is not found.
+    pub(super) fn find(&self, path: &[u8]) -> Result<Found, Refused> {
+        let fd = self.openat(path).map_err(|errno| self.refuse(errno))?;
+        let stat = rustix::fs::fstat(&fd).map_err(|errno| self.refuse(errno))?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Ok(Found::File(Opened { fd, identity: Identity::of(&stat) })),
+            FileType::Directory => Ok(Found::Folder(fd)),
+            _ => Err(Refused::NotFound),
+        }
+    }
+
+    /// Whether `path` still names the very file that was once opened there, unchanged. The file
+    /// was beneath the root then, and nothing but what it held is given away, so it does not
+    /// matter here which way the path leads to it now.
+    pub(super) fn still(&self, path: &[u8], identity: &Identity) -> bool {
+        let folder = Arc::clone(&self.folder.read().unwrap_or_else(PoisonError::into_inner));
+        rustix::fs::statat(&*folder, path, AtFlags::empty())
+            .is_ok_and(|stat| Identity::of(&stat) == *identity)
+    }
+
+    fn openat(&self, path: &[u8]) -> rustix::io::Result<OwnedFd> {
+        let folder = Arc::clone(&self.folder.read().unwrap_or_else(PoisonError::into_inner));
+        let path = if path.is_empty() { b"." } else { path };
+        // NONBLOCK: opening a FIFO must not wait for somebody to write to it.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let mut result = Err(Errno::AGAIN);
+        for _ in 0..RETRIES {
+            result = rustix::fs::openat2(&*folder, path, flags, Mode::empty(), resolve);
+            if !matches!(result, Err(Errno::AGAIN | Errno::INTR)) {
+                break;
+            }
+        }
+        if result.is_ok() && self.vanished.swap(false, Ordering::Relaxed) {
+            (self.notice)(SiteNotice::Returned(self.path.clone()));
+        }
+        result
+    }
+
+    fn refuse(&self, errno: Errno) -> Refused {
+        match errno {
+            Errno::ACCESS | Errno::PERM => Refused::Forbidden,
+            Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::IO => Refused::Unavailable,
+            Errno::NOENT if self.is_gone() => Refused::Unavailable,
+            // XDEV: a link or `..` that leads out. LOOP, NAMETOOLONG, NOTDIR, NXIO: no such file.
+            _ => Refused::NotFound,
+        }
+    }
+
+    /// Whether the folder itself was deleted. If another stands in its place, that is served.
+    fn is_gone(&self) -> bool {
+        let folder = Arc::clone(&self.folder.read().unwrap_or_else(PoisonError::into_inner));
+        if rustix::fs::fstat(&*folder).is_ok_and(|stat| stat.st_nlink > 0) {
+            return false;
+        }
+        if let Ok(anew) = open_folder(&self.path) {
+            *self.folder.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(anew);
+            // The request that noticed is answered as before; the next one finds the new folder.
+            return true;
+        }
+        if !self.vanished.swap(true, Ordering::Relaxed) {
+            (self.notice)(SiteNotice::Vanished(self.path.clone()));
+        }
+        true
+    }
+}
+
+fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
+}
+
+impl Opened {
+    pub(super) fn size(&self) -> u64 {
+        self.identity.stamp.size
+    }
+
+    /// The whole content, if it is still as long as it was said to be.
+    pub(super) fn read(self) -> io::Result<Vec<u8>> {
+        let size = self.size();
+        let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        File::from(self.fd).take(size).read_to_end(&mut content)?;
+        if content.len() as u64 != size {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(content)
+    }
+}
+
+impl Identity {
+    fn of(stat: &Stat) -> Identity {
+        let nanos = |nanos| u32::try_from(nanos).unwrap_or(0);
+        Identity {
+            stamp: FileStamp {
+                modified_seconds: stat.st_mtime,
+                modified_nanos: nanos(stat.st_mtime_nsec),
+                size: u64::try_from(stat.st_size).unwrap_or(0),
+                inode: stat.st_ino,
+            },
+            device: stat.st_dev,
+            changed: (stat.st_ctime, nanos(stat.st_ctime_nsec)),
+        }
+    }
+
+    /// Whether all changes up to `now` (Unix seconds) can be told by the stamps: changes within one
+    /// tick of the kernel's clock leave the same ones.
+    pub(super) fn settled(&self, now: i64) -> bool {
+        let last = self.changed.0.max(self.stamp.modified_seconds);
+        now.checked_sub(last).is_some_and(|age| age >= 2)
+    }
+}
+
+impl AsFd for Opened {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

@@ -1,0 +1,30 @@
+//! Wiring the eye to a job.
+
+use std::io;
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use sockeye_eye::recorder::{Eye, Options};
+use sockeye_eye::view::Style;
+
+use crate::args;
+use crate::output::{self, say};
+
+/// Opens the eye if it was asked for, and says what it can't see.
+pub(crate) fn open(args: &args::Eye, listeners: &[SocketAddr]) -> anyhow::Result<Option<Eye>> {
+    if !args.eye {
+        return Ok(None);
+    }
+    let style = Style {
+        width: args.width.or_else(output::stderr_width).map_or(100, usize::from),
+        ascii: args.ascii || output::locale_is_ascii(),
+        colour: output::colour_on_stderr(),
+        ..Style::default()
+    };
+    let options = Options { style, out: Box::new(io::stderr()), capture: true };
+    let eye = Eye::open(listeners, options).context("--eye")?;
+    if let Some(missing) = eye.missing() {
+        say(format_args!("{missing}"));
+    }
+    Ok(Some(eye))
+}

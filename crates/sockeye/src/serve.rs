@@ -1,0 +1,167 @@
+//! `sockeye serve`: a folder over HTTP.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag::register_conditional_shutdown;
+use signal_hook::iterator::Signals;
+use sockeye_engine::{Bound, Endpoint, Notice, ServeOptions, Serving};
+use sockeye_services::http::{Site, SiteNotice, SiteOptions};
+use sockeye_wire::escape::Escaped;
+
+use crate::args;
+use crate::eye;
+use crate::output::{self, say};
+
+const DEFAULT_PORT: u16 = 8000;
+
+/// Exit status of a program that a second Ctrl-C ended: 128 + SIGINT.
+const INTERRUPTED: i32 = 130;
+
+pub(crate) fn run(args: &args::Serve) -> anyhow::Result<ExitCode> {
+    let options = SiteOptions {
+        idle: args.idle_timeout,
+        head: args.head_timeout,
+        write: args.write_timeout,
+        ..SiteOptions::default()
+    };
+    let site = Arc::new(Site::open(&args.dir, options, say_of_site)?);
+    let endpoints = match (&args.listen[..], args.port) {
+        ([], port) => {
+            vec![Endpoint::tcp([127, 0, 0, 1].into(), port.unwrap_or(DEFAULT_PORT))]
+        }
+        (given, _) => given.to_vec(),
+    };
+    let mut bound = Bound::listen(&endpoints, engine_options(&args.engine))?;
+    let eye = eye::open(&args.eye, bound.addresses())?;
+    if let Some(eye) = &eye {
+        bound.set_probe(eye.source());
+    }
+    let addresses = bound.addresses().to_vec();
+    // From now on signals are ours, so that one which comes early is not lost.
+    let signals = Caught::new().context("signals can't be caught")?;
+    let serving = bound
+        .start(move |stream| Arc::clone(&site).serve(stream))
+        .with_context(|| format!("--driver {}", args.engine.driver))?;
+    let asked = signals.stop(&serving)?;
+    let said = addresses.iter().try_for_each(|address| {
+        output::result(format_args!("serving {} on http://{address}/", Shown(&args.dir)))
+    });
+    // Whoever started us may have closed the pipe; the server is there all the same.
+    drop(said);
+    let cut_off = serving.join();
+    if let Some(eye) = eye {
+        eye.close();
+    }
+    if cut_off > 0 {
+        say(format_args!("sockeye: {cut_off} connections were cut off after --grace"));
+    }
+    anyhow::ensure!(asked.load(Ordering::SeqCst), "the server's threads ended unasked");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn engine_options(args: &args::Engine) -> ServeOptions {
+    let most = most_connections();
+    let asked = args.max_connections.map(|asked| asked as usize);
+    if let Some(asked) = asked.filter(|asked| *asked > most) {
+        say(format_args!(
+            "sockeye: --max-connections {asked}: the process may have descriptors for about {most} (see: ulimit -n)"
+        ));
+    }
+    ServeOptions {
+        driver: args.driver,
+        threads: args.threads.map(usize::from),
+        max_connections: asked.unwrap_or(most),
+        grace: args.grace,
+        probe: None,
+        notice: Arc::new(say_of_engine),
+    }
+}
+
+/// Raises the limit on descriptors as far as it goes, and leaves a fifth for files.
+fn most_connections() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let highest = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let reached = match setrlimit(Resource::Nofile, highest) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let descriptors = usize::try_from(reached.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+    (descriptors / 5).saturating_mul(4).max(1)
+}
+
+/// SIGINT and SIGTERM: the first one asks for a graceful end, the second one ends at once.
+struct Caught {
+    asked: Arc<AtomicBool>,
+    signals: Signals,
+}
+
+impl Caught {
+    fn new() -> io::Result<Caught> {
+        let asked = Arc::new(AtomicBool::new(false));
+        // Before the iterator: actions run in this order, and the thread that reads the iterator
+        // may raise the flag while the first signal is still being handled.
+        for signal in [SIGINT, SIGTERM] {
+            register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&asked))?;
+        }
+        Ok(Caught { asked, signals: Signals::new([SIGINT, SIGTERM])? })
+    }
+
+    /// Stops the server at the first signal; the flag says whether one came.
+    fn stop(self, serving: &Serving) -> io::Result<Arc<AtomicBool>> {
+        let Caught { asked, mut signals } = self;
+        let (stop, flag) = (serving.stopper(), Arc::clone(&asked));
+        let wait = move || {
+            if signals.forever().next().is_some() {
+                flag.store(true, Ordering::SeqCst);
+                let connections = stop();
+                if connections > 0 {
+                    say(format_args!(
+                        "sockeye: stopping; {connections} connections are open (again to stop at once)"
+                    ));
+                }
+            }
+        };
+        std::thread::Builder::new().name("signals".to_owned()).spawn(wait)?;
+        Ok(asked)
+    }
+}
+
+fn say_of_engine(notice: Notice) {
+    match notice {
+        Notice::Full { connections } => say(format_args!(
+            "sockeye: {connections} connections are open, as many as may be (--max-connections); others wait"
+        )),
+        Notice::Accept(error) => say(format_args!(
+            "sockeye: accept: {error}; trying again (out of descriptors? see: ulimit -n)"
+        )),
+    }
+}
+
+fn say_of_site(notice: SiteNotice) {
+    match notice {
+        SiteNotice::Vanished(path) => say(format_args!(
+            "sockeye: {}: the folder is gone; answering 503 until it is back",
+            Shown(&path)
+        )),
+        SiteNotice::Returned(path) => {
+            say(format_args!("sockeye: {}: the folder is back", Shown(&path)));
+        }
+    }
+}
+
+/// A path as the user gave it, with nothing that could upset a terminal.
+struct Shown<'a>(&'a Path);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = self.0.to_string_lossy();
+        Escaped(shown.as_bytes()).fmt(f)
+    }
+}
