@@ -112,13 +112,20 @@ impl Reactor {
         self.now.get()
     }
 
-    /// The tick at which `duration` has passed since the turn began.
+    /// The tick at which `duration` from now has passed in full.
     pub(crate) fn after(&self, duration: Duration) -> Tick {
-        // On the blocking driver a turn may last as long as a call sleeps.
-        let now = if self.kind.multiplexes() { self.now() } else { self.read_clock() };
-        let millis = duration.as_nanos().div_ceil(1_000_000);
-        // One more, for the part of a millisecond that has passed already.
-        now.saturating_add(Tick::try_from(millis).unwrap_or(Tick::MAX)).saturating_add(1)
+        let millis = self.started.elapsed().saturating_add(duration).as_nanos().div_ceil(1_000_000);
+        Tick::try_from(millis).unwrap_or(Tick::MAX)
+    }
+
+    /// The same, counted from the beginning of the turn, which costs no look at the clock.
+    pub(crate) fn after_turn(&self, duration: Duration) -> Tick {
+        if !self.kind.multiplexes() {
+            // A turn of the blocking driver lasts as long as its call sleeps.
+            return self.after(duration);
+        }
+        let millis = Tick::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(Tick::MAX);
+        self.now().saturating_add(millis).saturating_add(1)
     }
 
     fn read_clock(&self) -> Tick {

@@ -270,7 +270,7 @@ impl Stream {
     /// From `patience` from now on, every wait on this connection ends with `TimedOut`; None for
     /// never. Accurate to a few milliseconds: `patience` counts from the last look at the kernel.
     pub fn set_deadline(&mut self, patience: Option<Duration>) {
-        self.deadline = patience.map_or(NEVER, |patience| self.reactor.after(patience));
+        self.deadline = patience.map_or(NEVER, |patience| self.reactor.after_turn(patience));
     }
 
     /// Tells whoever looks on that `range` of a direction's stream is one message.

@@ -1,6 +1,7 @@
 //! The ladder: time runs down, the client's lifeline left, the server's right, segments between.
 
 use sockeye_engine::probe::{Direction, Role, Stamp};
+use sockeye_wire::escape;
 use sockeye_wire::tcp::State;
 use unicode_width::UnicodeWidthStr;
 
@@ -195,14 +196,7 @@ impl<'a> Ladder<'a> {
         }
         if summary.others > 0 {
             self.summary_time(at, &mut lines);
-            let text = format!("{} more not drawn", grouped(summary.others));
-            if self.history.captured {
-                self.lifelines(glyphs.idle, None);
-                self.note_between(&text);
-                self.paper.end_line();
-            } else {
-                self.folded_line(text, None);
-            }
+            self.dotted_note(&format!("{} more not drawn", grouped(summary.others)));
         }
     }
 
@@ -237,17 +231,23 @@ impl<'a> Ladder<'a> {
         if nanos < self.long {
             return;
         }
-        let idle = self.style.glyphs().idle;
-        let text = span(nanos);
+        self.dotted_note(&span(nanos));
+    }
+
+    /// Words between dotted lifelines.
+    fn dotted_note(&mut self, text: &str) {
+        let idle = self.style.glyphs().idle.to_string();
         self.paper.go_to(self.columns.left);
-        self.paper.put(Ink::Dim, &idle.to_string());
+        self.paper.put(Ink::Dim, &idle);
         if self.history.captured {
-            self.note_between(&text);
+            let free = self.columns.between().saturating_sub(text.len());
+            self.paper.blank(free / 2);
+            self.paper.put(Ink::Dim, text);
             self.paper.go_to(self.columns.right);
-            self.paper.put(Ink::Dim, &idle.to_string());
+            self.paper.put(Ink::Dim, &idle);
         } else {
             self.paper.blank(1);
-            self.paper.put(Ink::Dim, &text);
+            self.paper.put(Ink::Dim, text);
         }
         self.paper.end_line();
     }
@@ -256,7 +256,9 @@ impl<'a> Ladder<'a> {
     fn aftermath(&mut self) {
         let Some(aftermath) = self.history.aftermath else { return };
         let Some(remaining) = aftermath.remaining_ms else { return };
-        let text = format!("{}, {} left", aftermath.state, span(u64::from(remaining) * 1_000_000));
+        let left = span(u64::from(remaining) * 1_000_000);
+        let text = format!("{}, {left} left", aftermath.state);
+        let text = escape::fit(&text, self.our_width(), self.style.glyphs().ellipsis);
         self.time(aftermath.at);
         let lifeline = self.style.glyphs().idle;
         if self.history.captured {
@@ -291,12 +293,11 @@ impl<'a> Ladder<'a> {
             let calls = counted(empty_handed, "recv() call");
             notes.push(format!("not drawn: {calls} with nothing to read"));
         }
-        if notes.is_empty() {
-            return;
+        for note in notes {
+            self.paper.go_to(self.columns.time + 2);
+            self.paper.put(Ink::Dim, &note);
+            self.paper.end_line();
         }
-        self.paper.go_to(self.columns.time + 2);
-        self.paper.put(Ink::Dim, &notes.join(&format!(" {} ", self.style.glyphs().dot)));
-        self.paper.end_line();
     }
 
     fn time(&mut self, at: Stamp) {
@@ -330,12 +331,6 @@ impl<'a> Ladder<'a> {
         } else {
             format!("{}{} {text} {}", glyphs.to_left, dash(after), dash(before))
         }
-    }
-
-    fn note_between(&mut self, text: &str) {
-        let middle = self.columns.left + 1 + self.columns.between().saturating_sub(text.len()) / 2;
-        self.paper.go_to(middle);
-        self.paper.put(Ink::Dim, text);
     }
 
     fn put_right(&mut self, ink: Ink, text: &str) {

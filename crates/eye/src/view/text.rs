@@ -24,12 +24,19 @@ pub(super) fn call(
     let result = match (call.operation, call.result) {
         (Operation::Accept | Operation::Connect | Operation::Close, Ok(_))
         | (Operation::ShutdownWrite, Ok(_)) => return name.to_owned(),
-        (_, Err(errno)) => return format!("{name} = {}", error_name(errno)),
+        (_, Err(errno)) => {
+            return first_that_fits(
+                width,
+                [format!("{name} = {}", error_name(errno)), error_name(errno)],
+            );
+        }
         (Operation::Recv, Ok(0)) if call.asked > 0 => return format!("{name} = 0 EOF"),
         (_, Ok(count)) => count,
     };
-    let Some((_, range)) = moved(call) else { return format!("{name} = {result}") };
     let short = format!("{name} = {result}");
+    let Some((_, range)) = moved(call) else {
+        return first_that_fits(width, [short, name.to_owned()]);
+    };
     let with_range = format!("{short} {}", interval(range.start, range.end));
     let part = call.operation != Operation::Recv && result < call.asked;
     let with_part = format!("{short} of {} {}", call.asked, interval(range.start, range.end));

@@ -1,5 +1,6 @@
 //! Pictures of whole connections, compared character by character with those in `tests/golden`.
 
+mod any;
 mod scene;
 
 use std::fs;
