@@ -22,21 +22,22 @@ pub(crate) fn counted(count: u64, noun: &str) -> String {
 /// A size in few characters, in powers of 1,000 and rounded to two digits or three: `78`, `4.3k`,
 /// `66k`, `1.1G`.
 pub(super) fn short(bytes: u64) -> String {
-    const UNITS: [(u64, &str); 4] =
-        [(1_000_000_000_000, "T"), (1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
-    for (index, (unit, name)) in UNITS.into_iter().enumerate() {
-        // What would round up to 1000 of a unit is 1 of the next.
-        if bytes < unit - unit / 2000 && !(bytes >= unit && index == 0) {
-            continue;
-        }
-        let tenths = (bytes + unit / 20) / (unit / 10);
-        return match (tenths / 10, tenths % 10) {
-            (whole, 0) => format!("{whole}{name}"),
-            (whole @ 0..=9, tenth) => format!("{whole}.{tenth}{name}"),
-            _ => format!("{}{name}", (bytes + unit / 2) / unit),
-        };
+    if bytes < 1000 {
+        return bytes.to_string();
     }
-    bytes.to_string()
+    let bytes = u128::from(bytes);
+    let mut unit = 1000_u128;
+    for name in ["k", "M", "G", "T", "P", "E"] {
+        let tenths = (bytes + unit / 20) / (unit / 10);
+        let whole = (bytes + unit / 2) / unit;
+        match (tenths / 10, tenths % 10) {
+            (few @ 0..=9, tenth @ 1..) => return format!("{few}.{tenth}{name}"),
+            // What would round up to 1000 of a unit is 1 of the next.
+            _ if whole < 1000 => return format!("{whole}{name}"),
+            _ => unit *= 1000,
+        }
+    }
+    format!("{bytes}")
 }
 
 /// A size with its unit: `233 B`, `4,312 B`.

@@ -1,0 +1,130 @@
+//! Whatever is told, in whatever order: no panic, no line too wide, nothing a terminal obeys.
+
+use proptest::prelude::*;
+use sockeye_engine::probe::{Call, Direction, Operation, Role, Stamp};
+use sockeye_eye::record::{Aftermath, KernelFacts, Loss};
+use sockeye_eye::timeline::Timeline;
+use sockeye_eye::view::{self, Style};
+use sockeye_wire::packet::Segment;
+use sockeye_wire::tcp::{Flags, Seq, State};
+use unicode_width::UnicodeWidthStr;
+
+#[derive(Clone, Debug)]
+enum Input {
+    Call { operation: usize, at: u64, took: u64, asked: u64, result: Result<u64, i32>, offset: u64 },
+    Message { sent: bool, at: u64, start: u64, length: u64, label: String },
+    Segment { sent: bool, at: u64, seq: u32, ack: u32, flags: u8, window: u16, payload: u32 },
+    Aftermath { remaining_ms: u32 },
+    Closed { at: u64 },
+    Lost { calls: u64, packets: u64 },
+}
+
+/// Mostly small, so that things meet; now and then larger than any connection.
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![8 => 0..2000_u64, 1 => 0..1_u64 << 33, 1 => 0..1_u64 << 56]
+}
+
+fn sequence() -> impl Strategy<Value = u32> {
+    prop_oneof![8 => 0..3000_u32, 1 => any::<u32>()]
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    let result = prop_oneof![4 => number().prop_map(Ok), 1 => (1..130_i32).prop_map(Err)];
+    prop_oneof![
+        4 => (0..7_usize, number(), number(), number(), result, number()).prop_map(
+            |(operation, at, took, asked, result, offset)| Input::Call {
+                operation, at, took, asked, result, offset,
+            }
+        ),
+        2 => (any::<bool>(), number(), number(), number(), any::<String>()).prop_map(
+            |(sent, at, start, length, label)| Input::Message { sent, at, start, length, label }
+        ),
+        8 => (any::<bool>(), number(), sequence(), sequence(), 0..64_u8, any::<u16>(), 0..3000_u32)
+            .prop_map(|(sent, at, seq, ack, flags, window, payload)| Input::Segment {
+                sent, at, seq, ack, flags, window, payload,
+            }),
+        1 => any::<u32>().prop_map(|remaining_ms| Input::Aftermath { remaining_ms }),
+        1 => number().prop_map(|at| Input::Closed { at }),
+        1 => (number(), number()).prop_map(|(calls, packets)| Input::Lost {
+            calls: calls >> 8, packets: packets >> 8,
+        }),
+    ]
+}
+
+fn tell(timeline: &mut Timeline, input: Input) {
+    const OPERATIONS: [Operation; 7] = [
+        Operation::Accept,
+        Operation::Connect,
+        Operation::Recv,
+        Operation::Send,
+        Operation::SendFile,
+        Operation::ShutdownWrite,
+        Operation::Close,
+    ];
+    let way = |sent| if sent { Direction::Sent } else { Direction::Received };
+    match input {
+        Input::Call { operation, at, took, asked, result, offset } => timeline.call(Call {
+            operation: OPERATIONS[operation],
+            start: Stamp(at),
+            end: Stamp(at.saturating_add(took)),
+            asked,
+            result,
+            offset,
+        }),
+        Input::Message { sent, at, start, length, label } => {
+            timeline.message(Stamp(at), way(sent), start..start.saturating_add(length), &label);
+        }
+        Input::Segment { sent, at, seq, ack, flags, window, payload } => timeline.segment(
+            Stamp(at),
+            way(sent),
+            &Segment {
+                source: "[::1]:1".parse().expect("an address"),
+                destination: "[::1]:2".parse().expect("an address"),
+                seq: Seq(seq),
+                ack: Seq(ack),
+                flags: Flags::from_bits(flags),
+                window,
+                payload,
+                window_scale: Some(7),
+                mss: None,
+            },
+        ),
+        Input::Aftermath { remaining_ms } => timeline.aftermath(Aftermath {
+            at: Stamp(5000),
+            state: State::TimeWait,
+            remaining_ms: Some(remaining_ms),
+        }),
+        Input::Closed { at } => {
+            timeline
+                .kernel(KernelFacts { state: Some(State::CloseWait), ..KernelFacts::default() });
+            timeline.closed(Stamp(at));
+        }
+        Input::Lost { calls, packets } => timeline.lost(Loss { calls, packets }),
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_story_is_drawn_within_its_width(
+        inputs in prop::collection::vec(input(), 0..80),
+        width in 0..200_usize,
+        keep in 0..40_usize,
+        rows in 0..60_usize,
+        client: bool,
+        ascii: bool,
+    ) {
+        let role = if client { Role::Client } else { Role::Server };
+        let local = "[::1]:8080".parse().expect("an address");
+        let peer = "[fe80:1234:5678:9abc:def0:1234:5678:9abc]:40312".parse().expect("an address");
+        let mut timeline = Timeline::new(role, local, peer, keep);
+        for input in inputs {
+            tell(&mut timeline, input);
+        }
+        let style = Style { width, rows, ascii, colour: false };
+        for line in view::picture(timeline.history(), &style).lines() {
+            let columns = line.width();
+            prop_assert!(columns <= width.clamp(80, 120), "{} > {}: {}", columns, width, line);
+            prop_assert!(!line.chars().any(char::is_control), "{:?}", line);
+        }
+    }
+}
