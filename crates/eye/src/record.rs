@@ -347,6 +347,11 @@ impl<T> Kept<T> {
         self.head.iter().chain(self.tail.iter())
     }
 
+    /// The same, to be changed.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.head.iter_mut().chain(self.tail.iter_mut())
+    }
+
     /// How many were ever pushed.
     #[must_use]
     pub fn total(&self) -> u64 {

@@ -92,7 +92,10 @@ impl Timeline {
 
     /// The peer's initial sequence number, from `TCP_SAVED_SYN`.
     pub fn saved_syn(&mut self, isn: u32) {
-        self.tracker.set_isn(End::Remote, Seq(isn));
+        let shift = self.tracker.set_isn(End::Remote, Seq(isn));
+        if shift > 0 {
+            self.shift_received(shift);
+        }
         self.history.isn[0].get_or_insert((isn, IsnSource::SavedSyn));
     }
 
@@ -259,6 +262,30 @@ impl Timeline {
     #[must_use]
     pub fn into_history(self) -> History {
         self.history
+    }
+
+    /// The capture began in midstream, so what it told was counted from the wrong place.
+    fn shift_received(&mut self, shift: u64) {
+        let history = &mut self.history;
+        for event in history.events.iter_mut() {
+            if let Event::Segment(segment) = event {
+                match (segment.direction, &mut segment.ack) {
+                    (Direction::Received, _) => {
+                        segment.range.start += shift;
+                        segment.range.end += shift;
+                    }
+                    (Direction::Sent, Some(ack)) => ack.offset += shift,
+                    (Direction::Sent, None) => {}
+                }
+            }
+        }
+        for fold in [&mut history.left_out.data[0], &mut history.left_out.acks[1]] {
+            fold.range = fold.range.start + shift..fold.range.end + shift;
+        }
+        history.course.reached[0] += shift;
+        if let Some((offset, _)) = &mut history.course.fin[0] {
+            *offset += shift;
+        }
     }
 
     fn role_of(&self, end: End) -> Role {

@@ -273,7 +273,7 @@ fn time(history: &History) -> Option<String> {
         (window, "for the peer's window"),
         (program, "in our own program"),
     ];
-    let told = shares.into_iter().filter(|(nanos, _)| *nanos > total / 1000);
+    let told = shares.into_iter().filter(|(nanos, _)| *nanos >= total / 100 && *nanos > 0);
     // With the decimals of the whole, so that the shares can be compared and added up.
     let told: Vec<String> =
         told.map(|(nanos, what)| format!("{} {what}", millis_like(nanos, total))).collect();

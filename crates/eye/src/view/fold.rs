@@ -3,7 +3,7 @@
 use sockeye_engine::probe::{Operation, Stamp};
 
 use super::rows::Row;
-use crate::record::{Fold, LeftOut};
+use crate::record::{Fold, LeftOut, Mark};
 use crate::timeline::{index, moved};
 
 /// What a stretch of a connection consisted of; index 0 received, 1 sent.
@@ -15,6 +15,8 @@ pub(super) struct Summary {
     pub(super) data: [Fold; 2],
     /// Bare acknowledgments by the way they went; their range is in the opposite stream.
     pub(super) acks: [Fold; 2],
+    /// Segments sent again, by the way they went; they are not among `data`.
+    pub(super) again: [u64; 2],
     /// Messages that began here.
     pub(super) messages: [u64; 2],
     /// Everything else: changes of state, handshakes, retransmissions, failed calls.
@@ -29,6 +31,7 @@ impl Summary {
             sendfiles: left_out.sendfiles,
             data: left_out.data.clone(),
             acks: left_out.acks.clone(),
+            again: [0; 2],
             messages: [0; 2],
             others: left_out.others,
             span: left_out.span,
@@ -50,7 +53,7 @@ impl Summary {
             self.add_summary(inner);
             return;
         }
-        if row.is_common() {
+        if row.is_common_or_marked() {
             if let Some((way, range)) = row.call.and_then(moved) {
                 let file = row.call.is_some_and(|call| call.operation == Operation::SendFile);
                 self.calls[index(way)].add(&range);
@@ -59,9 +62,11 @@ impl Summary {
         } else {
             self.others += 1;
         }
-        if let Some(segment) = row.segment.filter(|_| row.is_common()) {
+        if let Some(segment) = row.segment.filter(|_| row.is_common_or_marked()) {
             let way = index(segment.direction);
-            if !segment.range.is_empty() {
+            if segment.mark == Mark::Retransmission {
+                self.again[way] += 1;
+            } else if !segment.range.is_empty() {
                 self.data[way].add(&segment.range);
             } else if let Some(ack) = segment.ack {
                 self.acks[way].add(&(ack.offset..ack.offset));
@@ -79,6 +84,7 @@ impl Summary {
             add_fold(&mut self.calls[way], &inner.calls[way]);
             add_fold(&mut self.data[way], &inner.data[way]);
             add_fold(&mut self.acks[way], &inner.acks[way]);
+            self.again[way] += inner.again[way];
             self.messages[way] += inner.messages[way];
         }
         self.sendfiles += inner.sendfiles;
@@ -89,10 +95,15 @@ impl Summary {
         self.span = Some(self.span.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
     }
 
+    /// Whether segments with payload went this way, fresh or again.
+    pub(super) fn has_data(&self, way: usize) -> bool {
+        self.data[way].count > 0 || self.again[way] > 0
+    }
+
     /// Lines it takes to draw.
     pub(super) fn height(&self) -> usize {
         let lines = [0, 1].map(|way| {
-            usize::from(self.data[way].count > 0 || self.calls[way].count > 0)
+            usize::from(self.has_data(way) || self.calls[way].count > 0)
                 + usize::from(self.acks[way].count > 0)
         });
         lines[0] + lines[1] + usize::from(self.others > 0)
@@ -109,6 +120,9 @@ fn add_fold(to: &mut Fold, from: &Fold) {
 /// Of a run that has to be folded, so many rows show at both ends what it was like.
 const KEPT_OF_A_RUN: usize = 8;
 
+/// With less than this it can't be seen what a run was like.
+const KEPT_AT_LEAST: usize = 3;
+
 /// Shortens `rows` until they take `budget` lines at most.
 ///
 /// Long runs of common rows lose their middles first, all to the same length; if that does not
@@ -117,13 +131,17 @@ pub(super) fn fold<'a>(rows: Vec<Row<'a>>, budget: usize) -> Vec<Row<'a>> {
     if height(&rows) <= budget {
         return rows;
     }
-    for keep in (1..=KEPT_OF_A_RUN).rev() {
-        let folded = fold_runs(&rows, keep);
-        if height(&folded) <= budget {
-            return folded;
+    // Overtaking and retransmissions are worth their lines, until there are too many of them.
+    let kinds: [fn(&Row<'a>) -> bool; 2] = [Row::is_common, Row::is_common_or_marked];
+    for kind in kinds {
+        for keep in (KEPT_AT_LEAST..=KEPT_OF_A_RUN).rev() {
+            let folded = fold_runs(&rows, kind, keep);
+            if height(&folded) <= budget {
+                return folded;
+            }
         }
     }
-    let rows = fold_runs(&rows, 1);
+    let rows = fold_runs(&rows, Row::is_common_or_marked, KEPT_AT_LEAST);
     // A summary takes at most five lines.
     let first = (budget.saturating_sub(5) * 2 / 3).min(rows.len());
     let last = budget.saturating_sub(5 + first).min(rows.len() - first);
@@ -134,12 +152,12 @@ pub(super) fn fold<'a>(rows: Vec<Row<'a>>, budget: usize) -> Vec<Row<'a>> {
     folded
 }
 
-fn fold_runs<'a>(rows: &[Row<'a>], keep: usize) -> Vec<Row<'a>> {
+fn fold_runs<'a>(rows: &[Row<'a>], kind: fn(&Row<'a>) -> bool, keep: usize) -> Vec<Row<'a>> {
     // A summary that stands for fewer rows than it has lines hides without saving.
     const WORTH: usize = 5;
     let mut folded = Vec::new();
-    for run in rows.chunk_by(|a, b| a.is_common() == b.is_common()) {
-        let long = run.len() > 2 * keep + WORTH && run[0].is_common();
+    for run in rows.chunk_by(|a, b| kind(a) == kind(b)) {
+        let long = run.len() > 2 * keep + WORTH && kind(&run[0]);
         if !long {
             folded.extend_from_slice(run);
             continue;

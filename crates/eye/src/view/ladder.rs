@@ -140,10 +140,11 @@ impl<'a> Ladder<'a> {
             let room = self.columns.between().saturating_sub(ARROW_WIDTH);
             let ink = match text::is_alarming(segment.flags, segment.mark) {
                 true if segment.flags.rst() => Ink::Error,
+                true if row.early => Ink::Plain,
                 true => Ink::Warning,
                 false => Ink::Plain,
             };
-            (segment.direction, ink, text::segment(segment, row.message, room, glyphs))
+            (segment.direction, ink, text::segment(segment, row.early, row.message, room, glyphs))
         });
         self.lifelines(glyphs.lifeline, arrow);
         self.put_right(right.0, &right.1);
@@ -173,16 +174,16 @@ impl<'a> Ladder<'a> {
         let at = summary.span.map(|(first, _)| first);
         let mut lines = 0;
         for way in [Direction::Received, Direction::Sent] {
-            let (data, calls) = (summary.data[index(way)].count, summary.calls[index(way)].count);
-            if data > 0 || calls > 0 {
+            let (data, calls) = (summary.has_data(index(way)), summary.calls[index(way)].count);
+            if data || calls > 0 {
                 self.summary_time(at, &mut lines);
                 let text = match calls {
                     0 => String::new(),
                     _ => text::calls(summary, index(way), self.our_width(), glyphs),
                 };
                 let room = self.columns.between().saturating_sub(ARROW_WIDTH);
-                let arrow = (data > 0)
-                    .then(|| (way, Ink::Plain, text::data(summary, index(way), room, glyphs)));
+                let arrow =
+                    data.then(|| (way, Ink::Plain, text::data(summary, index(way), room, glyphs)));
                 self.folded_line(text, arrow);
             }
         }

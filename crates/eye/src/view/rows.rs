@@ -22,6 +22,8 @@ pub(super) struct Row<'a> {
     pub(super) theirs: Option<&'a StateChange>,
     /// The first message that begins in this row's bytes, and how many begin there.
     pub(super) message: Option<(&'a str, usize)>,
+    /// The bytes before this segment's came later: it was early, nothing is missing.
+    pub(super) early: bool,
     /// Many in one line.
     pub(super) summary: Option<Box<Summary>>,
 }
@@ -35,6 +37,9 @@ pub(super) struct Rows<'a> {
 
 /// A call and a segment this close together in time share a line if one caused the other.
 const TOGETHER: Duration = Duration::from_micros(20);
+
+/// So many segments may have overtaken others at one time.
+const OVERTAKEN_MAX: usize = 16;
 
 impl<'a> Rows<'a> {
     pub(super) fn new(history: &'a History) -> Rows<'a> {
@@ -55,8 +60,43 @@ impl<'a> Rows<'a> {
                 rows.add_inferred(change);
             }
         }
+        rows.find_early();
         rows.join();
         rows
+    }
+
+    /// Tells segments that overtook others from those before which something is missing.
+    fn find_early(&mut self) {
+        for way in [Direction::Received, Direction::Sent] {
+            // Rows that jumped over bytes, and what of those is still to come.
+            let mut open: Vec<(usize, u64, u64)> = Vec::new();
+            let mut next = 0;
+            for place in 0..self.list.len() {
+                let Some(segment) = self.list[place].segment else { continue };
+                if segment.direction != way || segment.range.is_empty() {
+                    continue;
+                }
+                let range = &segment.range;
+                if segment.mark == Mark::Gap {
+                    if open.len() == OVERTAKEN_MAX {
+                        open.remove(0);
+                    }
+                    open.push((place, next, range.start));
+                } else if segment.mark == Mark::None && range.start < next {
+                    for (_, from, to) in &mut open {
+                        if (*from..*to).contains(&range.start) {
+                            *to -= (range.end - range.start).min(*to - *from);
+                        }
+                    }
+                    let filled = |(_, from, to): &&(usize, u64, u64)| from == to;
+                    for &(early, ..) in open.iter().filter(filled) {
+                        self.list[early].early = true;
+                    }
+                    open.retain(|(_, from, to)| from < to);
+                }
+                next = next.max(range.end);
+            }
+        }
     }
 
     fn add(&mut self, history: &History, events: &mut [&'a Event], names: &[Names<'a>; 2]) {
@@ -160,6 +200,7 @@ impl<'a> Row<'a> {
             ours: None,
             theirs: None,
             message: None,
+            early: false,
             summary: None,
         }
     }
@@ -173,6 +214,18 @@ impl<'a> Row<'a> {
     pub(super) fn until(&self) -> Stamp {
         let summary = self.summary.as_ref().and_then(|summary| summary.span);
         summary.map_or(self.at, |(_, last)| last)
+    }
+
+    /// Whether it is common but for bytes that were early, late or sent again.
+    pub(super) fn is_common_or_marked(&self) -> bool {
+        let marked = |mark| matches!(mark, Mark::Retransmission | Mark::Gap);
+        let bare = |segment: &Segment| {
+            let flags = segment.flags;
+            !(flags.syn() || flags.fin() || flags.rst())
+        };
+        let state = self.ours.is_some() || self.theirs.is_some();
+        let segment = self.segment.filter(|segment| marked(segment.mark) && bare(segment));
+        self.is_common() || (segment.is_some() && !state)
     }
 
     /// Whether it says no more than many rows like it: bytes on their way, or acknowledged.

@@ -50,6 +50,7 @@ pub(super) fn call(
 /// What the segment carries, in at most `width` columns.
 pub(super) fn segment(
     segment: &Segment,
+    early: bool,
     message: Option<(&str, usize)>,
     width: usize,
     glyphs: &Glyphs,
@@ -69,6 +70,7 @@ pub(super) fn segment(
     }
     let (mark, brief) = match segment.mark {
         Mark::Retransmission => ("again: ", "again: "),
+        Mark::Gap if early => ("early: ", "early: "),
         Mark::Gap => ("gap, then ", "gap, "),
         _ => ("", ""),
     };
@@ -163,6 +165,13 @@ pub(super) fn data(summary: &Summary, way: usize, width: usize, glyphs: &Glyphs)
     let count = grouped(*count);
     let moved = short(range.end - range.start);
     let range = interval(range.start, range.end);
+    let again = match summary.again[way] {
+        0 => String::new(),
+        again => format!(", {} again", grouped(again)),
+    };
+    if summary.data[way].count == 0 {
+        return format!("{times} {} again", grouped(summary.again[way]));
+    }
     let messages = match summary.messages[way] {
         0 => String::new(),
         1 => String::from(", 1 message"),
@@ -171,10 +180,10 @@ pub(super) fn data(summary: &Summary, way: usize, width: usize, glyphs: &Glyphs)
     first_that_fits(
         width,
         [
-            format!("{times} {count} data {range}{messages}"),
-            format!("{times} {count} data {range}"),
-            format!("{times} {count} {range}"),
-            format!("{times} {count} data, {moved}"),
+            format!("{times} {count} data {range}{again}{messages}"),
+            format!("{times} {count} data {range}{again}"),
+            format!("{times} {count} {range}{again}"),
+            format!("{times} {count} data, {moved}{again}"),
             format!("{times} {count} data"),
         ],
     )

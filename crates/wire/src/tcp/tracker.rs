@@ -230,9 +230,13 @@ impl Tracker {
     }
 
     /// Tells the initial sequence number of an end whose SYN may not be seen, for instance from
-    /// `TCP_SAVED_SYN`. No effect once the end has sent a segment.
-    pub fn set_isn(&mut self, end: End, isn: Seq) {
-        self.streams[end.index()].set_isn(isn);
+    /// `TCP_SAVED_SYN`.
+    ///
+    /// Returns by how much the offsets of that end's stream told so far were too small, because
+    /// they had been counted from the first segment seen: 0 if the SYN was seen or nothing yet.
+    /// That holds while less than 4 GiB had gone by unseen.
+    pub fn set_isn(&mut self, end: End, isn: Seq) -> u64 {
+        self.streams[end.index()].set_isn(isn)
     }
 
     /// Whether nothing more can be expected: a reset, or both FINs acknowledged.

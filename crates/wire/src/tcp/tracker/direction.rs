@@ -1,7 +1,12 @@
 //! One direction of a connection: where its bytes lie, and how far they are acknowledged.
 
+use std::ops::Range;
+
 use super::{AckPoint, Flags, Mark, Seq};
 use crate::packet::Segment;
+
+/// Holes remembered; a segment that fills an older one is taken for a retransmission.
+const HOLES: usize = 8;
 
 /// The largest shift a window may be scaled by (RFC 7323 §2.3).
 const SCALE_MAX: u8 = 14;
@@ -19,8 +24,9 @@ pub(super) struct Stream {
     /// The furthest acknowledgment seen.
     acknowledged: Option<u64>,
     fin_acknowledged: bool,
-    /// Bytes passed over by the capture, which a segment captured out of order may yet fill.
-    hole: (u64, u64),
+    /// Bytes passed over, which segments that come out of order may yet fill; a ring.
+    holes: [Range<u64>; HOLES],
+    next_hole: usize,
     /// Flags of the SYN that was seen.
     syn: Option<Flags>,
     scale: Option<u8>,
@@ -48,11 +54,23 @@ impl Stream {
         self.isn
     }
 
-    pub(super) fn set_isn(&mut self, isn: Seq) {
-        if self.zero.is_none() {
-            self.isn = Some(isn);
-            self.zero = Some(isn + 1);
+    /// Returns by how much offsets told so far were too small: they were counted from the first
+    /// segment seen, if that was no SYN.
+    pub(super) fn set_isn(&mut self, isn: Seq) -> u64 {
+        if self.isn.is_some() {
+            return 0;
         }
+        self.isn = Some(isn);
+        let Some(guessed) = self.zero.replace(isn + 1) else { return 0 };
+        let shift = u64::from((guessed - 1).0.wrapping_sub(isn.0));
+        self.next += shift;
+        for offset in [&mut self.fin, &mut self.acknowledged].into_iter().flatten() {
+            *offset += shift;
+        }
+        for hole in &mut self.holes {
+            *hole = hole.start + shift..hole.end + shift;
+        }
+        shift
     }
 
     pub(super) fn fin(&self) -> Option<u64> {
@@ -125,7 +143,7 @@ impl Stream {
         let beyond = ahead > 0 && !fin;
         let offset = if fin { self.next } else { moved(self.next, ahead) };
         if beyond {
-            self.hole = (self.next, offset);
+            self.open_hole(self.next..offset);
             self.next = offset;
         }
         let advances = self.acknowledged.is_none_or(|before| offset > before)
@@ -152,7 +170,7 @@ impl Stream {
         &mut self,
         segment: &Segment,
         ahead: i32,
-        range: std::ops::Range<u64>,
+        range: Range<u64>,
         peer_window_closed: bool,
     ) -> Mark {
         let flags = segment.flags;
@@ -168,16 +186,38 @@ impl Stream {
             return if peer_window_closed { Mark::WindowProbe } else { Mark::KeepAlive };
         }
         if ahead > 0 {
-            self.hole = (self.next, range.start);
+            self.open_hole(self.next..range.start);
             return Mark::Gap;
         }
-        if !range.is_empty() && range.start >= self.hole.0 && range.end <= self.hole.1 {
-            self.hole.0 = range.end;
+        if self.fills_a_hole(&range) {
             return Mark::None;
         }
         let old_data = !range.is_empty() && range.end <= self.next;
         let old_fin = flags.fin() && self.fin.is_some();
         if old_fin || (old_data && !flags.fin()) { Mark::Retransmission } else { Mark::None }
+    }
+}
+
+impl Stream {
+    fn open_hole(&mut self, hole: Range<u64>) {
+        self.holes[self.next_hole] = hole;
+        self.next_hole = (self.next_hole + 1) % HOLES;
+    }
+
+    /// Whether the bytes were passed over before; from then on they were not.
+    fn fills_a_hole(&mut self, range: &Range<u64>) -> bool {
+        if range.is_empty() {
+            return false;
+        }
+        let within = |hole: &&mut Range<u64>| hole.start <= range.start && range.end <= hole.end;
+        let Some(hole) = self.holes.iter_mut().find(within) else { return false };
+        let before = hole.start..range.start;
+        let behind = range.end..hole.end;
+        *hole = if before.is_empty() { behind.clone() } else { before.clone() };
+        if !before.is_empty() && !behind.is_empty() {
+            self.open_hole(behind);
+        }
+        true
     }
 }
 

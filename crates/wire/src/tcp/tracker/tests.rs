@@ -184,6 +184,32 @@ fn an_isn_told_beforehand_gives_midstream_segments_their_true_offset() {
 }
 
 #[test]
+fn an_isn_told_later_says_how_far_the_offsets_were_off() {
+    let mut wire = Wire::new();
+    assert_eq!(wire.send(Remote, Flags::NONE, 50, 10, Some(0)).start, 0);
+    assert_eq!(wire.tracker.set_isn(Remote, Seq(7000)), 50);
+    assert_eq!(wire.tracker.set_isn(Remote, Seq(7000)), 0);
+    assert_eq!(wire.send(Remote, Flags::NONE, 60, 10, Some(0)).start, 60);
+    assert_eq!(wire.send(Local, Flags::NONE, 0, 0, Some(70)).ack.expect("has an ACK").offset, 70);
+}
+
+#[test]
+fn several_holes_are_filled_in_any_order() {
+    let mut wire = Wire::new();
+    wire.handshake();
+    for offset in [0, 20, 40, 60] {
+        let mark = if offset == 0 { Mark::None } else { Mark::Gap };
+        assert_eq!(wire.send(Remote, Flags::NONE, offset, 10, Some(0)).mark, mark);
+    }
+    for offset in [30, 50, 10] {
+        assert_eq!(wire.send(Remote, Flags::NONE, offset + 3, 4, Some(0)).mark, Mark::None);
+        assert_eq!(wire.send(Remote, Flags::NONE, offset + 7, 3, Some(0)).mark, Mark::None);
+        assert_eq!(wire.send(Remote, Flags::NONE, offset, 3, Some(0)).mark, Mark::None);
+        assert_eq!(wire.send(Remote, Flags::NONE, offset, 10, Some(0)).mark, Mark::Retransmission);
+    }
+}
+
+#[test]
 fn sent_again_is_told_from_sent() {
     let mut wire = Wire::new();
     wire.handshake();
