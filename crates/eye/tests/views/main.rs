@@ -211,6 +211,24 @@ fn a_start_in_midstream_is_marked_as_inferred() {
 }
 
 #[test]
+fn a_saved_syn_places_what_was_captured_in_midstream() {
+    let mut scene = Scene::new();
+    // The request itself was missed.
+    scene.segment(Received, Flags::NONE, 92, 0, Some(0)).wait(20).segment(
+        Sent,
+        Flags::NONE,
+        0,
+        300,
+        Some(92),
+    );
+    scene.wait(10).saved_syn().wait(10).segment(Received, Flags::FIN, 92, 0, Some(300));
+    let ladder = view::picture(scene.history(), &Style::default());
+    assert!(ladder.contains(" data [0..300) ack 92 "), "{ladder}");
+    assert!(ladder.contains(" FIN+ACK @92 ack 300 "), "{ladder}");
+    assert_eq!(scene.history().course.fin[0].map(|(offset, _)| offset), Some(92));
+}
+
+#[test]
 fn segments_told_before_the_calls_give_the_same_picture() {
     let mut scene = Scene::new();
     curl_into(scene.rewind(true, false));

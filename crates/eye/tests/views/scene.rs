@@ -185,6 +185,12 @@ impl Scene {
         self
     }
 
+    /// The kernel tells the peer's initial sequence number.
+    pub(crate) fn saved_syn(&mut self) -> &mut Scene {
+        self.timeline.saved_syn(ISN[0]);
+        self
+    }
+
     /// `recv` with room for 64 KiB returns so many bytes; 0 is the end of the stream.
     pub(crate) fn recv(&mut self, count: u64) -> &mut Scene {
         self.operation(Operation::Recv, 4, 65_536, Ok(count))
