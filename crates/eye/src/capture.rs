@@ -1,7 +1,7 @@
 //! Segments of our own ports, straight from the kernel (packet(7)).
 //!
 //! One ring for all interfaces. Which packets get in is decided in the kernel by [`filter`], how
-//! they are read from shared memory in [`ring`]; here the socket is put together and asked.
+//! they are read from shared memory in `ring`; here the socket is put together and asked.
 //! Needs `CAP_NET_RAW`; without it [`Capture::open`] says so and nothing else is lost.
 
 pub mod filter;

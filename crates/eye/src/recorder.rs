@@ -50,6 +50,23 @@ pub struct Options {
 /// An open eye: a thread that looks on, and one that draws.
 ///
 /// Dropped without [`Eye::close`], it closes as well but does not wait until all is drawn.
+///
+/// ```
+/// use std::net::TcpListener;
+/// use sockeye_eye::recorder::{Eye, Options};
+/// use sockeye_eye::view::Style;
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let options =
+///     Options { style: Style::default(), out: Box::new(std::io::stderr()), capture: true };
+/// let eye = Eye::open(&[listener.local_addr()?], options)?;
+/// if let Some(missing) = eye.missing() {
+///     assert!(missing.starts_with("eye: no packet capture"));
+/// }
+/// let _source = eye.source(); // for the engine
+/// eye.close();
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 pub struct Eye {
     sender: Sender,

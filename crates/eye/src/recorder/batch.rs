@@ -4,7 +4,6 @@
 //! beginnings and ends of connections are held back as long as that is bounded, because without
 //! its end a connection would be watched for ever.
 
-use std::mem;
 use std::net::SocketAddr;
 use std::ops::Range;
 
@@ -84,30 +83,41 @@ impl Batch {
         self.hand_over(sender);
     }
 
-    /// Hands over whatever there is.
-    pub(super) fn hand_over(&mut self, sender: &Sender) {
-        if self.items.is_empty() {
+    /// Hands over whatever there is, since nothing may come for long.
+    pub(super) fn flush(&mut self, sender: &Sender) {
+        if self.hand_over(sender) || !self.urgent {
             return;
         }
-        if sender.hand_over(&mut self.items, self.urgent) {
-            self.limit = BATCH;
-            self.urgent = false;
-        } else if self.items.len() >= self.limit {
+        // The end of a connection may not wait for the next record: the thread sleeps until then.
+        sender.lose(thin_out(&mut self.items));
+        if sender.hand_over_reserved(&mut self.items) {
+            self.sent();
+        }
+    }
+
+    /// Hands over what is left when its thread ends.
+    pub(super) fn finish(&mut self, sender: &Sender) {
+        self.urgent = true;
+        self.flush(sender);
+        sender.lose(self.items.len() as u64);
+    }
+
+    /// False if there was no room.
+    fn hand_over(&mut self, sender: &Sender) -> bool {
+        if self.items.is_empty() || sender.hand_over(&mut self.items, self.urgent) {
+            self.sent();
+            return true;
+        }
+        if self.items.len() >= self.limit {
             sender.lose(thin_out(&mut self.items));
             self.limit = self.items.len() + BATCH;
         }
+        false
     }
-}
 
-impl Batch {
-    /// Hands over what is left when its thread ends, come what may.
-    pub(super) fn finish(&mut self, sender: &Sender) {
-        self.urgent = true;
-        self.hand_over(sender);
-        if !self.items.is_empty() {
-            sender.lose(thin_out(&mut self.items));
-            sender.leave_behind(mem::take(&mut self.items));
-        }
+    fn sent(&mut self) {
+        self.limit = BATCH;
+        self.urgent = false;
     }
 }
 
@@ -171,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_full_channel_costs_calls_but_not_the_ends_of_connections() {
-        let (sender, mut inbox) = channel(1).unwrap();
+        let (sender, inbox) = channel(1).unwrap();
         let mut batch = Batch::new();
         batch.push_urgent(closed(1), &sender);
         // Nobody takes the first batch, yet each of these returns.
@@ -184,7 +194,7 @@ mod tests {
         }
 
         assert_eq!(inbox.next().map(|items| items.len()), Some(1));
-        batch.hand_over(&sender);
+        batch.flush(&sender);
         let (mut seven, mut eight, mut ends) = (0, 0, 0);
         for item in inbox.next().unwrap() {
             match item {
@@ -201,19 +211,32 @@ mod tests {
     }
 
     #[test]
-    fn what_a_thread_leaves_behind_is_taken_in_after_what_it_sent() {
-        let (sender, mut inbox) = channel(1).unwrap();
+    fn the_end_of_a_connection_goes_ahead_though_the_channel_is_full() {
+        let (sender, inbox) = channel(1).unwrap();
         let mut batch = Batch::new();
         batch.push_urgent(closed(1), &sender);
         batch.push(call(2), &sender);
+        batch.flush(&sender);
+        assert_eq!(batch.items.len(), 1, "a call alone can wait");
         batch.push_urgent(closed(2), &sender);
-        batch.finish(&sender);
+        batch.flush(&sender);
         let taken: Vec<_> = std::iter::from_fn(|| inbox.next()).flatten().collect();
         assert_eq!(
             format!("{taken:?}"),
             "[Closed { conn: ConnId(1), at: Stamp(3) }, Lost { conn: ConnId(2), records: 1 }, \
              Closed { conn: ConnId(2), at: Stamp(3) }]"
         );
+    }
+
+    #[test]
+    fn a_thread_that_ends_hands_over_what_it_has() {
+        let (sender, inbox) = channel(1).unwrap();
+        let mut batch = Batch::new();
+        batch.push_urgent(closed(1), &sender);
+        batch.push(call(2), &sender);
+        batch.finish(&sender);
+        let taken: Vec<_> = std::iter::from_fn(|| inbox.next()).flatten().collect();
+        assert!(matches!(taken[..], [_, Item::Lost { conn: ConnId(2), records: 1 }]));
     }
 
     #[test]

@@ -17,10 +17,14 @@ use super::batch::{BATCH, Item};
 /// So many batches may wait for the eye: some 3 MiB of records.
 pub(super) const BATCHES: usize = 128;
 
+/// Beyond these, so many batches with so many records in all that must not be lost.
+const RESERVE_BATCHES: usize = 1024;
+const RESERVE_RECORDS: usize = 1 << 16;
+
 /// The sending side, shared by the probes.
 #[derive(Debug)]
 pub(super) struct Sender {
-    batches: SyncSender<Vec<Item>>,
+    parcels: SyncSender<Parcel>,
     shared: Arc<Shared>,
     capacity: usize,
 }
@@ -28,10 +32,15 @@ pub(super) struct Sender {
 /// The receiving side: the thread of the eye.
 #[derive(Debug)]
 pub(super) struct Inbox {
-    batches: Receiver<Vec<Item>>,
+    parcels: Receiver<Parcel>,
     shared: Arc<Shared>,
-    /// Batches left behind, to be looked at when the channel is empty.
-    left_behind: Vec<Vec<Item>>,
+}
+
+#[derive(Debug)]
+struct Parcel {
+    items: Vec<Item>,
+    /// How many records of the reserve it takes.
+    reserved: usize,
 }
 
 #[derive(Debug)]
@@ -44,8 +53,8 @@ struct Shared {
     queued: AtomicUsize,
     /// Records lost whose connection is not known any more.
     lost: AtomicU64,
-    /// Last batches of threads that ended while the channel was full.
-    left_behind: Mutex<Vec<Vec<Item>>>,
+    /// Records in the channel that went beyond its capacity.
+    reserved: AtomicUsize,
     /// Emptied batches, to be filled again.
     spare: Mutex<Vec<Vec<Item>>>,
     closing: AtomicBool,
@@ -59,15 +68,13 @@ pub(super) fn channel(capacity: usize) -> io::Result<(Sender, Inbox)> {
         asleep: AtomicBool::new(false),
         queued: AtomicUsize::new(0),
         lost: AtomicU64::new(0),
-        left_behind: Mutex::new(Vec::new()),
+        reserved: AtomicUsize::new(0),
         spare: Mutex::new(Vec::new()),
         closing: AtomicBool::new(false),
     });
-    let (sender, receiver) = sync_channel(capacity);
-    Ok((
-        Sender { batches: sender, shared: Arc::clone(&shared), capacity },
-        Inbox { batches: receiver, shared, left_behind: Vec::new() },
-    ))
+    let (sender, receiver) = sync_channel(capacity + RESERVE_BATCHES);
+    let sender = Sender { parcels: sender, shared: Arc::clone(&shared), capacity };
+    Ok((sender, Inbox { parcels: receiver, shared }))
 }
 
 impl Sender {
@@ -82,32 +89,45 @@ impl Sender {
             self.shared.wake();
             return false;
         }
-        let full = mem::replace(batch, self.shared.spare());
-        match self.batches.try_send(full) {
+        let items = mem::replace(batch, self.shared.spare());
+        self.send(Parcel { items, reserved: 0 }, batch, urgent || queued >= self.capacity / 2)
+    }
+
+    /// Hands over what must not be lost where [`Sender::hand_over`] had no room.
+    ///
+    /// False if that is full too: then `batch` is as it was.
+    pub(super) fn hand_over_reserved(&self, batch: &mut Vec<Item>) -> bool {
+        let records = batch.len();
+        if self.shared.reserved.fetch_add(records, Ordering::Relaxed) + records > RESERVE_RECORDS {
+            self.shared.reserved.fetch_sub(records, Ordering::Relaxed);
+            return false;
+        }
+        self.shared.queued.fetch_add(1, Ordering::Relaxed);
+        let mut items = mem::replace(batch, self.shared.spare());
+        items.shrink_to_fit();
+        let sent = self.send(Parcel { items, reserved: records }, batch, true);
+        if !sent {
+            self.shared.reserved.fetch_sub(records, Ordering::Relaxed);
+        }
+        sent
+    }
+
+    fn send(&self, parcel: Parcel, batch: &mut Vec<Item>, wake: bool) -> bool {
+        match self.parcels.try_send(parcel) {
             Ok(()) => {
-                if urgent || queued >= self.capacity / 2 {
+                if wake {
                     self.shared.wake();
                 }
                 true
             }
-            Err(TrySendError::Full(full)) => {
+            Err(TrySendError::Full(parcel)) => {
                 self.shared.queued.fetch_sub(1, Ordering::Relaxed);
-                *batch = full;
+                *batch = parcel.items;
                 false
             }
             // The eye is shut: nobody looks.
             Err(TrySendError::Disconnected(_)) => true,
         }
-    }
-
-    /// Leaves a last batch for which there was no room, from a thread that can't try again.
-    ///
-    /// A lock, but one the eye holds only as long as it takes to move a pointer.
-    pub(super) fn leave_behind(&self, batch: Vec<Item>) {
-        if let Ok(mut left_behind) = self.shared.left_behind.lock() {
-            left_behind.push(batch);
-        }
-        self.shared.wake();
     }
 
     /// Counts records that are lost and can't be told of their connection.
@@ -125,7 +145,7 @@ impl Sender {
 impl Clone for Sender {
     fn clone(&self) -> Sender {
         Sender {
-            batches: self.batches.clone(),
+            parcels: self.parcels.clone(),
             shared: Arc::clone(&self.shared),
             capacity: self.capacity,
         }
@@ -134,34 +154,24 @@ impl Clone for Sender {
 
 impl Inbox {
     /// The next batch, if there is one. Give it back with [`Inbox::recycle`].
-    pub(super) fn next(&mut self) -> Option<Vec<Item>> {
-        if let Ok(batch) = self.batches.try_recv() {
-            self.shared.queued.fetch_sub(1, Ordering::Relaxed);
-            return Some(batch);
+    pub(super) fn next(&self) -> Option<Vec<Item>> {
+        let Parcel { items, reserved } = self.parcels.try_recv().ok()?;
+        self.shared.queued.fetch_sub(1, Ordering::Relaxed);
+        if reserved > 0 {
+            self.shared.reserved.fetch_sub(reserved, Ordering::Relaxed);
         }
-        if self.left_behind.is_empty() {
-            self.left_behind = mem::take(&mut *self.shared.left_behind.lock().ok()?);
-            if self.left_behind.is_empty() {
-                return None;
-            }
-            // What the same thread had sent before stands in the channel and comes first.
-            return self.next();
-        }
-        self.left_behind.pop()
+        Some(items)
     }
 
     /// Whether no batch is there or on its way.
     pub(super) fn is_empty(&self) -> bool {
-        let none_left = || self.shared.left_behind.lock().is_ok_and(|left| left.is_empty());
         self.shared.queued.load(Ordering::Relaxed) == 0
-            && self.left_behind.is_empty()
-            && none_left()
     }
 
     /// Lets an emptied batch be filled again.
     pub(super) fn recycle(&self, mut batch: Vec<Item>) {
         batch.clear();
-        if batch.capacity() <= 2 * BATCH
+        if (BATCH..=2 * BATCH).contains(&batch.capacity())
             && let Ok(mut spare) = self.shared.spare.try_lock()
             && spare.len() < 16
         {
@@ -237,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_full_channel_leaves_the_batch_as_it_was() {
-        let (sender, mut inbox) = channel(1).unwrap();
+        let (sender, inbox) = channel(1).unwrap();
         assert!(sender.hand_over(&mut vec![closed(1)], false));
         let mut batch = vec![closed(2), closed(3)];
         // Nobody takes the first batch, yet this returns.
@@ -247,6 +257,22 @@ mod tests {
         assert!(sender.hand_over(&mut batch, true));
         assert!(batch.is_empty());
         assert_eq!(inbox.next().map(|batch| batch.len()), Some(2));
+    }
+
+    #[test]
+    fn the_reserve_is_bounded_and_freed_when_taken() {
+        let (sender, inbox) = channel(1).unwrap();
+        let many = || (0..RESERVE_RECORDS as u64 / 2).map(closed).collect::<Vec<_>>();
+        assert!(sender.hand_over(&mut vec![closed(1)], false));
+        assert!(sender.hand_over_reserved(&mut many()));
+        assert!(sender.hand_over_reserved(&mut many()));
+        let mut batch = vec![closed(2)];
+        assert!(!sender.hand_over_reserved(&mut batch));
+        assert_eq!(batch.len(), 1);
+        assert_eq!(inbox.next().map(|batch| batch.len()), Some(1));
+        assert_eq!(inbox.next().map(|batch| batch.len()), Some(RESERVE_RECORDS / 2));
+        assert!(sender.hand_over_reserved(&mut batch));
+        assert!(inbox.next().is_some() && inbox.next().is_some() && inbox.is_empty());
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Probe for Recorder {
     }
 
     fn flush(&self) {
-        self.batch.borrow_mut().hand_over(&self.sender);
+        self.batch.borrow_mut().flush(&self.sender);
     }
 }
 

@@ -9,6 +9,7 @@
 //! Pure: time is handed in, nothing is asked of the kernel.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::iter;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -43,7 +44,7 @@ const SETTLE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Tracks {
     tracks: Slab<Track>,
-    by_conn: HashMap<ConnId, Name>,
+    by_conn: HashMap<ConnId, Name, BuildHasherDefault<IdHasher>>,
     /// The newest track of these addresses; older ones hang on it.
     by_tuple: HashMap<Tuple, Name>,
     unaccepted: VecDeque<Name>,
@@ -95,7 +96,7 @@ impl Tracks {
     pub(super) fn new(capturing: bool) -> Tracks {
         Tracks {
             tracks: Slab::new(),
-            by_conn: HashMap::new(),
+            by_conn: HashMap::default(),
             by_tuple: HashMap::new(),
             unaccepted: VecDeque::new(),
             ending: VecDeque::new(),
@@ -448,6 +449,28 @@ impl Tuple {
         };
         let ports = u32::from(local.port()) << 16 | u32::from(peer.port());
         Tuple { local: bits(local), peer: bits(peer), ports }
+    }
+}
+
+/// Spreads numbers we give out ourselves; what a peer can choose is hashed with a secret.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(self.0 ^ u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        // 2⁶⁴ divided by the golden ratio (Knuth, The Art of Computer Programming 3, §6.4).
+        let spread = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = spread ^ (spread >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
