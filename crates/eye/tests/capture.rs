@@ -73,7 +73,7 @@ fn converse(listener: &TcpListener, address: SocketAddr) -> (TcpStream, SocketAd
 
 #[test]
 fn sees_each_segment_of_a_loopback_connection_once_and_nothing_foreign() {
-    if !may_capture("sees_each_segment_of_a_loopback_connection_once") {
+    if !may_capture("sees_each_segment_of_a_loopback_connection_once_and_nothing_foreign") {
         return;
     }
     for host in ["127.0.0.1:0", "[::1]:0"] {

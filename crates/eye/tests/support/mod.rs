@@ -14,8 +14,9 @@ use rustix::thread::{CapabilitySet, capabilities};
 /// Says that a test was not run, past the test harness, or fails if that is not allowed.
 pub(crate) fn skip(test: &str, reason: &str) {
     assert!(env::var_os("SOCKEYE_NO_SKIP").is_none(), "{test} may not be skipped: {reason}");
-    // Written directly: the harness would swallow what print macros write.
-    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
+    // Written directly and at once: the harness would swallow what print macros write.
+    let line = format!("SKIPPED {test}: {reason}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 /// Whether this thread may capture; says so if not.
