@@ -181,8 +181,12 @@ impl Outgoing {
     }
 
     pub(crate) fn push_shared(&mut self, bytes: Bytes) {
-        if bytes.len() < COPY_BELOW {
+        // Alone they need no vectored call, and the copy would be for nothing.
+        if bytes.len() < COPY_BELOW && !self.is_empty() {
             return self.push(&bytes);
+        }
+        if bytes.is_empty() {
+            return;
         }
         if self.pieces.is_empty() && self.len > 0 {
             self.pieces.push_back(Piece::Owned(self.len));

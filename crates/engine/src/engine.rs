@@ -171,7 +171,9 @@ impl Future for Sleep {
         }
         let this = &mut *self;
         let mut timers = this.reactor.timers.borrow_mut();
-        if !this.timer.is_some_and(|timer| timers.at_latest(timer, this.due, cx.waker())) {
+        let stands =
+            this.timer.and_then(|timer| timers.at_latest(timer, this.due, cx.waker())).is_some();
+        if !stands {
             this.timer = Some(timers.insert(this.due, cx.waker().clone()));
         }
         Poll::Pending

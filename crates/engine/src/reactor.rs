@@ -124,8 +124,9 @@ impl Reactor {
             // A turn of the blocking driver lasts as long as its call sleeps.
             return self.after(duration);
         }
-        let millis = Tick::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(Tick::MAX);
-        self.now().saturating_add(millis).saturating_add(1)
+        // One more for what is cut off, another for what has passed of the present millisecond.
+        let millis = duration.as_secs().saturating_mul(1000);
+        self.now().saturating_add(millis).saturating_add(u64::from(duration.subsec_millis()) + 2)
     }
 
     fn read_clock(&self) -> Tick {

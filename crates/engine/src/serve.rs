@@ -5,16 +5,20 @@
 //! is a thread for each connection, or, where a number of threads is asked for, exactly so many
 //! that each accept a connection and serve it to its end: then further clients wait.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::retry_on_intr;
 
 use crate::driver::DriverKind;
 use crate::endpoint::Endpoint;
@@ -115,20 +119,18 @@ impl Bound {
         Fut: Future<Output = ()> + 'static,
     {
         let Bound { sockets, options, .. } = self;
-        let shared = Arc::new(Shared {
-            options,
-            connections: AtomicUsize::new(0),
-            stopping: AtomicBool::new(false),
-            threads: Mutex::new(Vec::new()),
-            ended: Condvar::new(),
-            told: Mutex::new(None),
-            serve,
-        });
+        let shared = Shared::new(options, serve);
+        let (ended, has_ended) = UnixStream::pair()?;
+        let ended = Arc::new(ended);
         let mut threads = Vec::new();
         let mut start = |name: String, sockets: Vec<OwnedFd>, each: Each| {
-            let shared = Arc::clone(&shared);
+            let (shared, ended) = (Arc::clone(&shared), Arc::clone(&ended));
             let (ready, is_ready) = std::sync::mpsc::channel();
-            let work = move || shared.accept(sockets, each, &ready);
+            let work = move || {
+                shared.accept(sockets, each, |result| drop(ready.send(result)), pending());
+                // Closed with the last thread, panic or not.
+                drop(ended);
+            };
             threads.push(std::thread::Builder::new().name(name).spawn(work)?);
             // The thread ends without a word only if it panicked.
             is_ready.recv().unwrap_or_else(|_| Err(io::Error::other("the thread panicked")))
@@ -151,7 +153,7 @@ impl Bound {
                 }
             }
         }
-        let serving = Serving { control: Arc::new(Control { shared }), threads };
+        let serving = Serving { control: Arc::new(Control { shared }), threads, has_ended };
         match result {
             Ok(()) => Ok(serving),
             Err(error) => {
@@ -161,12 +163,67 @@ impl Bound {
             }
         }
     }
+
+    /// Serves on threads of its own, or on the calling thread where one is all that is asked for,
+    /// until `stop` becomes readable: a pipe that a signal handler writes to, say. `ready` is
+    /// called when connections are accepted, `stopping` with the number of those that are open
+    /// when it is asked to stop. Returns the number of connections that had to be cut off.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bound::start`]; also when the server's threads end without having been asked to.
+    pub fn run<F, Fut>(
+        mut self,
+        serve: F,
+        stop: UnixStream,
+        ready: impl FnOnce(),
+        stopping: impl FnOnce(usize),
+    ) -> io::Result<usize>
+    where
+        F: Fn(Stream) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + 'static,
+    {
+        if self.sockets.len() > 1 || !self.options.driver.multiplexes() {
+            let serving = self.start(serve)?;
+            ready();
+            let asked = serving.wait(&stop)?;
+            stopping(serving.connections());
+            serving.stop();
+            let cut_off = serving.join();
+            let unasked = || io::Error::other("the server's threads ended unasked");
+            return if asked { Ok(cut_off) } else { Err(unasked()) };
+        }
+        // A process of one thread has its table of descriptors to itself, and the kernel then
+        // looks descriptors up without counting references: 2 % of a small request.
+        let shared = Shared::new(self.options, serve);
+        let (mut result, mut ready) = (Ok(()), Some(ready));
+        let told = |started: io::Result<()>| match (&started, ready.take()) {
+            (Ok(()), Some(ready)) => ready(),
+            _ => result = started,
+        };
+        let control = Arc::clone(&shared);
+        let stopped = async move {
+            let asked = match Stream::adopt(stop, Role::Client) {
+                Ok(mut stop) => stop.recv().await.map(drop),
+                Err(error) => Err(error),
+            };
+            stopping(control.connections.load(Ordering::SeqCst));
+            control.stop();
+            asked
+        };
+        let sockets = self.sockets.pop().unwrap_or_default();
+        Arc::clone(&shared).accept(sockets, Each::Task, told, stopped);
+        result?;
+        Ok(shared.connections.load(Ordering::SeqCst))
+    }
 }
 
 /// A server that runs.
 pub struct Serving {
     control: Arc<dyn Controlled>,
     threads: Vec<JoinHandle<()>>,
+    /// Ends when the last thread has.
+    has_ended: UnixStream,
 }
 
 impl Serving {
@@ -176,13 +233,12 @@ impl Serving {
         self.control.stop();
     }
 
-    /// The same, for another thread to call while this one waits in [`Serving::join`].
-    pub fn stopper(&self) -> impl Fn() -> usize + Send + Sync + 'static {
-        let control = Arc::clone(&self.control);
-        move || {
-            control.stop();
-            control.connections()
-        }
+    /// Waits until `stop` becomes readable, which is true, or all threads have ended unasked.
+    fn wait(&self, stop: &UnixStream) -> io::Result<bool> {
+        let watch = |fd| PollFd::new(fd, PollFlags::IN);
+        let mut fds = [watch(stop), watch(&self.has_ended)];
+        retry_on_intr(|| poll(&mut fds, None))?;
+        Ok(!fds[0].revents().is_empty())
     }
 
     /// Connections that are open.
@@ -236,53 +292,80 @@ impl<F> Drop for Counted<F> {
     }
 }
 
+impl<F> Shared<F> {
+    fn new(options: ServeOptions, serve: F) -> Arc<Shared<F>> {
+        Arc::new(Shared {
+            options,
+            connections: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+            threads: Mutex::new(Vec::new()),
+            ended: Condvar::new(),
+            told: Mutex::new(None),
+            serve,
+        })
+    }
+
+    fn stop(&self) {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        self.stopping.store(true, Ordering::SeqCst);
+        for (_, stopper) in threads.iter() {
+            stopper.stop();
+        }
+    }
+}
+
 impl<F, Fut> Shared<F>
 where
     F: Fn(Stream) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + 'static,
 {
-    /// The body of an accepting thread.
+    /// The body of an accepting thread. `ready` hears once how starting went; `watch` runs beside
+    /// the tasks until the thread is stopped.
     fn accept(
         self: Arc<Self>,
         sockets: Vec<OwnedFd>,
         each: Each,
-        ready: &std::sync::mpsc::Sender<io::Result<()>>,
+        mut ready: impl FnMut(io::Result<()>),
+        watch: impl Future<Output = io::Result<()>>,
     ) {
         let reactor = match Reactor::new(self.options.driver, self.options.probe.as_deref()) {
             Ok(reactor) => reactor,
-            Err(error) => {
-                let _ = ready.send(Err(error));
-                return;
-            }
+            Err(error) => return ready(Err(error)),
         };
         let _listed = self.list(&reactor);
+        let grace = self.options.grace;
         reactor.block_on(async {
             for socket in sockets {
-                let listener = match Listener::adopt(socket) {
-                    Ok(listener) => listener,
-                    Err(error) => {
-                        let _ = ready.send(Err(error));
-                        return;
+                match Listener::adopt(socket) {
+                    Ok(listener) => {
+                        reactor.spawn(Arc::clone(&self).accept_from(listener, each));
                     }
-                };
-                reactor.spawn(Arc::clone(&self).accept_from(listener, each));
+                    Err(error) => return ready(Err(error)),
+                }
             }
-            let _ = ready.send(Ok(()));
-            until_drained(&reactor, self.options.grace).await;
+            ready(Ok(()));
+            let mut watch = std::pin::pin!(watch);
+            let mut drained = std::pin::pin!(until_drained(&reactor, grace));
+            let mut watching = true;
+            std::future::poll_fn(|cx| {
+                if watching && let Poll::Ready(watched) = watch.as_mut().poll(cx) {
+                    watching = false;
+                    if let Err(error) = watched {
+                        ready(Err(error));
+                    }
+                }
+                drained.as_mut().poll(cx)
+            })
+            .await;
         });
         reactor.drop_tasks();
     }
 
     async fn accept_from(self: Arc<Self>, listener: Listener, each: Each) {
         loop {
-            let Some(counted) = self.count() else {
-                self.tell(|| Notice::Full { connections: self.options.max_connections });
-                if crate::stopping() {
-                    return;
-                }
-                sleep(PAUSE).await;
-                continue;
-            };
+            if self.full().await.is_err() {
+                return;
+            }
             let fd = match listener.accept().await {
                 None => return,
                 Some(Ok(fd)) => fd,
@@ -290,6 +373,14 @@ where
                     self.tell(|| Notice::Accept(error));
                     sleep(PAUSE).await;
                     continue;
+                }
+            };
+            // Another thread may have taken the last place meanwhile.
+            let counted = loop {
+                match self.count() {
+                    Some(counted) => break counted,
+                    None if self.full().await.is_err() => return,
+                    None => {}
                 }
             };
             let started = match each {
@@ -337,6 +428,18 @@ where
         Ok(())
     }
 
+    /// Waits while there are as many connections as may be; an error when the thread is to stop.
+    async fn full(&self) -> Result<(), Stopping> {
+        while self.connections.load(Ordering::SeqCst) >= self.options.max_connections {
+            self.tell(|| Notice::Full { connections: self.options.max_connections });
+            if crate::stopping() {
+                return Err(Stopping);
+            }
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
     /// One more connection, if there may be one more.
     fn count(self: &Arc<Self>) -> Option<Counted<F>> {
         let one_more = |count| (count < self.options.max_connections).then_some(count + 1);
@@ -369,6 +472,8 @@ where
     }
 }
 
+struct Stopping;
+
 struct Listed<'a> {
     threads: &'a Mutex<Vec<(u64, Stopper)>>,
     number: u64,
@@ -395,11 +500,7 @@ struct Control<F> {
 
 impl<F: Send + Sync> Controlled for Control<F> {
     fn stop(&self) {
-        let threads = self.shared.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        self.shared.stopping.store(true, Ordering::SeqCst);
-        for (_, stopper) in threads.iter() {
-            stopper.stop();
-        }
+        self.shared.stop();
     }
 
     fn connections(&self) -> usize {

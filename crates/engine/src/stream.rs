@@ -45,7 +45,17 @@ pub struct Stream {
     received: u64,
     written: u64,
     deadline: Tick,
-    timer: Option<Key>,
+    timer: Option<Timer>,
+}
+
+/// The connection's entry among the timers.
+#[derive(Clone, Copy)]
+struct Timer {
+    key: Key,
+    /// When it fires.
+    due: Tick,
+    /// Whom it wakes; compared, never followed.
+    task: *const (),
 }
 
 /// No deadline.
@@ -334,12 +344,21 @@ impl Stream {
             self.reactor.driver.forget(self.key, side);
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        let mut timers = self.reactor.timers.borrow_mut();
-        let standing =
-            self.timer.is_some_and(|timer| timers.at_latest(timer, self.deadline, cx.waker()));
-        if !standing {
-            self.timer = Some(timers.insert(self.deadline, cx.waker().clone()));
+        let (now, due, task) = (self.reactor.now(), self.deadline, cx.waker().data());
+        // One that wakes us in time is on its way already.
+        let stands = |timer: Timer| timer.due > now && timer.due <= due && timer.task == task;
+        if self.timer.is_some_and(stands) {
+            return Poll::Pending;
         }
+        let mut timers = self.reactor.timers.borrow_mut();
+        let moved = self.timer.and_then(|timer| {
+            let due = timers.at_latest(timer.key, due, cx.waker())?;
+            Some(Timer { due, task, ..timer })
+        });
+        self.timer = Some(moved.unwrap_or_else(|| {
+            let key = timers.insert(due, cx.waker().clone());
+            Timer { key, due, task }
+        }));
         Poll::Pending
     }
 }
@@ -347,7 +366,7 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         if let Some(timer) = self.timer {
-            self.reactor.timers.borrow_mut().remove(timer);
+            self.reactor.timers.borrow_mut().remove(timer.key);
         }
         if let Some(outgoing) = self.outgoing.take() {
             self.reactor.env.pool.give_back(outgoing);

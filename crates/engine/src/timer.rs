@@ -35,18 +35,16 @@ impl Timers {
         key
     }
 
-    /// Makes the entry fire at `due` or earlier; false if it has fired already and is gone.
-    pub(crate) fn at_latest(&mut self, key: Key, due: Tick, waker: &Waker) -> bool {
-        let Some(entry) = self.entries.get_mut(key) else {
-            return false;
-        };
+    /// Makes the entry fire at `due` or earlier, and says when; None if it has fired and is gone.
+    pub(crate) fn at_latest(&mut self, key: Key, due: Tick, waker: &Waker) -> Option<Tick> {
+        let entry = self.entries.get_mut(key)?;
         entry.waker.clone_from(waker);
         if entry.due > due {
             self.order.remove(&(entry.due, key.pack()));
             entry.due = due;
             self.order.insert((due, key.pack()));
         }
-        true
+        Some(entry.due)
     }
 
     pub(crate) fn remove(&mut self, key: Key) {
@@ -100,12 +98,12 @@ mod tests {
     fn a_deadline_moves_closer_but_a_farther_one_leaves_the_entry_alone() {
         let mut timers = Timers::new();
         let key = timers.insert(100, Waker::noop().clone());
-        assert!(timers.at_latest(key, 500, Waker::noop()));
+        assert_eq!(timers.at_latest(key, 500, Waker::noop()), Some(100));
         assert_eq!(timers.next(), Some(100));
-        assert!(timers.at_latest(key, 50, Waker::noop()));
+        assert_eq!(timers.at_latest(key, 50, Waker::noop()), Some(50));
         assert_eq!(timers.next(), Some(50));
         assert_eq!(due(&mut timers, 50), 1);
-        assert!(!timers.at_latest(key, 60, Waker::noop()));
+        assert_eq!(timers.at_latest(key, 60, Waker::noop()), None);
         assert_eq!(timers.len(), 0);
     }
 

@@ -5,7 +5,8 @@ use std::net::Ipv6Addr;
 /// A host with an optional port, as RFC 3986 §3.2.2 and §3.2.3 write them, without userinfo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Authority<'b> {
-    host: &'b str,
+    /// ASCII: nothing else is in a host.
+    host: &'b [u8],
     port: Option<u16>,
 }
 
@@ -23,20 +24,24 @@ impl<'b> Authority<'b> {
     /// ```
     #[must_use]
     pub fn parse(bytes: &'b [u8]) -> Option<Self> {
-        let text = str::from_utf8(bytes).ok()?;
-        let (host, rest) = if let Some(inside) = text.strip_prefix('[') {
-            let end = inside.find(']')?;
-            inside.get(..end)?.parse::<Ipv6Addr>().ok()?;
-            text.split_at_checked(end + 2)?
+        let (host, rest) = if let [b'[', inside @ ..] = bytes {
+            let end = inside.iter().position(|&b| b == b']')?;
+            str::from_utf8(inside.get(..end)?).ok()?.parse::<Ipv6Addr>().ok()?;
+            bytes.split_at_checked(end + 2)?
         } else {
-            let end = bytes.iter().position(|&b| b == b':').unwrap_or(bytes.len());
-            let (host, rest) = text.split_at_checked(end)?;
-            if !is_reg_name(host.as_bytes()) || (host.is_empty() && !rest.is_empty()) {
+            // Every request has one: a table is faster than comparing, measured.
+            let end = bytes.iter().position(|&b| !PLAIN[usize::from(b)]).unwrap_or(bytes.len());
+            let end = match bytes.get(end) {
+                None | Some(b':') => end,
+                _ => bytes.iter().position(|&b| b == b':').unwrap_or(bytes.len()),
+            };
+            let (host, rest) = bytes.split_at_checked(end)?;
+            if !is_reg_name(host) || (host.is_empty() && !rest.is_empty()) {
                 return None;
             }
             (host, rest)
         };
-        let port = match rest.as_bytes() {
+        let port = match rest {
             [] | [b':'] => None,
             [b':', digits @ ..] => Some(parse_port(digits)?),
             _ => return None,
@@ -47,7 +52,7 @@ impl<'b> Authority<'b> {
     /// The host as it was sent, an IPv6 literal with its brackets. Empty if the target has none.
     #[must_use]
     pub fn host(&self) -> &'b str {
-        self.host
+        str::from_utf8(self.host).unwrap_or_default()
     }
 
     /// The port, if one was sent.
@@ -59,19 +64,30 @@ impl<'b> Authority<'b> {
 
 /// `*( unreserved / pct-encoded / sub-delims )`; a dotted IPv4 address is one too.
 fn is_reg_name(mut bytes: &[u8]) -> bool {
-    while let Some((&first, rest)) = bytes.split_first() {
-        bytes = match first {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => rest,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => rest,
-            b'%' => match rest {
-                [a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest,
-                _ => return false,
-            },
-            _ => return false,
+    loop {
+        let plain = bytes.iter().position(|&b| !PLAIN[usize::from(b)]);
+        bytes = match plain.and_then(|plain| bytes.get(plain..)) {
+            None => return true,
+            Some([b'%', a, b, rest @ ..]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest,
+            Some(_) => return false,
         };
     }
-    true
 }
+
+/// `unreserved / sub-delims` of RFC 3986 §2.
+static PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 128 {
+        table[b as usize] = matches!(
+            b,
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~'
+                | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+        );
+        b += 1u8;
+    }
+    table
+};
 
 /// Checked by hand because `str::parse` takes a sign.
 fn parse_port(digits: &[u8]) -> Option<u16> {

@@ -41,6 +41,9 @@ pub fn evaluate(
     tag: Option<&EntityTag>,
     modified: Option<i64>,
 ) -> Precondition {
+    if !request.may_be_conditional() {
+        return Precondition::Proceed;
+    }
     let conditions = Conditions::of(request);
     let tag = tag.map(EntityTag::as_tag);
     let failed = match (conditions.if_match, conditions.if_unmodified_since) {

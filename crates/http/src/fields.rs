@@ -24,6 +24,8 @@ pub(crate) struct Fields<'b> {
     pub(crate) close: bool,
     pub(crate) keep_alive: bool,
     pub(crate) expect_continue: bool,
+    /// Some name begins like those of conditional requests (RFC 9110 §13.1).
+    pub(crate) conditional: bool,
 }
 
 impl<'b> Fields<'b> {
@@ -33,7 +35,9 @@ impl<'b> Fields<'b> {
         let mut length: Option<u64> = None;
         let mut codings = Codings::default();
         let (mut close, mut keep_alive, mut expects) = (false, false, false);
+        let mut conditional = false;
         for header in headers {
+            conditional |= matches!(header.name.as_bytes(), [b'i' | b'I', b'f' | b'F', b'-', ..]);
             // The length tells nearly all names apart before a byte is compared.
             match header.name.len() {
                 4 if is(header, "host") => {
@@ -85,6 +89,7 @@ impl<'b> Fields<'b> {
             framing,
             close,
             keep_alive,
+            conditional,
             // An HTTP/1.0 client can't wait for it, and without a body nobody does (RFC 9110 §10.1.1).
             expect_continue: expects
                 && http11

@@ -348,6 +348,11 @@ impl<'h, 'b> Request<'h, 'b> {
         self.fields.framing
     }
 
+    /// Whether any header may set a condition; most requests have none.
+    pub(crate) fn may_be_conditional(&self) -> bool {
+        self.fields.conditional
+    }
+
     /// Whether the client waits for 100 Continue before it sends the body (RFC 9110 §10.1.1).
     #[must_use]
     pub fn expect_continue(&self) -> bool {

@@ -1,17 +1,18 @@
 //! `sockeye serve`: a folder over HTTP.
 
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag::register_conditional_shutdown;
-use signal_hook::iterator::Signals;
-use sockeye_engine::{Bound, Endpoint, Notice, ServeOptions, Serving};
+use signal_hook::flag;
+use signal_hook::low_level::pipe;
+use sockeye_engine::{Bound, Endpoint, Notice, ServeOptions};
 use sockeye_services::http::{Site, SiteNotice, SiteOptions};
 use sockeye_wire::escape::Escaped;
 
@@ -45,25 +46,45 @@ pub(crate) fn run(args: &args::Serve) -> anyhow::Result<ExitCode> {
     }
     let addresses = bound.addresses().to_vec();
     // From now on signals are ours, so that one which comes early is not lost.
-    let signals = Caught::new().context("signals can't be caught")?;
-    let serving = bound
-        .start(move |stream| Arc::clone(&site).serve(stream))
+    let signals = signals().context("signals can't be caught")?;
+    let ready = || {
+        for address in &addresses {
+            // Whoever started us may have closed the pipe; the server is there all the same.
+            let _ =
+                output::result(format_args!("serving {} on http://{address}/", Shown(&args.dir)));
+        }
+    };
+    let stopping = |connections| {
+        if connections > 0 {
+            say(format_args!(
+                "sockeye: stopping; {connections} connections are open (again to stop at once)"
+            ));
+        }
+    };
+    let cut_off = bound
+        .run(move |stream| Arc::clone(&site).serve(stream), signals, ready, stopping)
         .with_context(|| format!("--driver {}", args.engine.driver))?;
-    let asked = signals.stop(&serving)?;
-    let said = addresses.iter().try_for_each(|address| {
-        output::result(format_args!("serving {} on http://{address}/", Shown(&args.dir)))
-    });
-    // Whoever started us may have closed the pipe; the server is there all the same.
-    drop(said);
-    let cut_off = serving.join();
     if let Some(eye) = eye {
         eye.close();
     }
     if cut_off > 0 {
         say(format_args!("sockeye: {cut_off} connections were cut off after --grace"));
     }
-    anyhow::ensure!(asked.load(Ordering::SeqCst), "the server's threads ended unasked");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Becomes readable at the first SIGINT or SIGTERM, which asks for a graceful end; the second one
+/// ends the process at once.
+fn signals() -> io::Result<UnixStream> {
+    let asked = Arc::new(AtomicBool::new(false));
+    let (told, is_told) = UnixStream::pair()?;
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the flag is down when the first signal looks at it.
+        flag::register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&asked))?;
+        flag::register(signal, Arc::clone(&asked))?;
+        pipe::register(signal, told.try_clone()?)?;
+    }
+    Ok(is_told)
 }
 
 fn engine_options(args: &args::Engine) -> ServeOptions {
@@ -94,43 +115,6 @@ fn most_connections() -> usize {
     };
     let descriptors = usize::try_from(reached.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
     (descriptors / 5).saturating_mul(4).max(1)
-}
-
-/// SIGINT and SIGTERM: the first one asks for a graceful end, the second one ends at once.
-struct Caught {
-    asked: Arc<AtomicBool>,
-    signals: Signals,
-}
-
-impl Caught {
-    fn new() -> io::Result<Caught> {
-        let asked = Arc::new(AtomicBool::new(false));
-        // Before the iterator: actions run in this order, and the thread that reads the iterator
-        // may raise the flag while the first signal is still being handled.
-        for signal in [SIGINT, SIGTERM] {
-            register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&asked))?;
-        }
-        Ok(Caught { asked, signals: Signals::new([SIGINT, SIGTERM])? })
-    }
-
-    /// Stops the server at the first signal; the flag says whether one came.
-    fn stop(self, serving: &Serving) -> io::Result<Arc<AtomicBool>> {
-        let Caught { asked, mut signals } = self;
-        let (stop, flag) = (serving.stopper(), Arc::clone(&asked));
-        let wait = move || {
-            if signals.forever().next().is_some() {
-                flag.store(true, Ordering::SeqCst);
-                let connections = stop();
-                if connections > 0 {
-                    say(format_args!(
-                        "sockeye: stopping; {connections} connections are open (again to stop at once)"
-                    ));
-                }
-            }
-        };
-        std::thread::Builder::new().name("signals".to_owned()).spawn(wait)?;
-        Ok(asked)
-    }
 }
 
 fn say_of_engine(notice: Notice) {
