@@ -14,6 +14,9 @@ use super::{Shard, Site, listing};
 
 const INDEX: &[u8] = b"index.html";
 
+/// A page up to this size, in bytes, is written at once.
+const LONGEST_PAGE: usize = 64 * 1024;
+
 /// Methods that are served.
 const ALLOWED: [Method; 2] = [Method::GET, Method::HEAD];
 
@@ -22,6 +25,8 @@ pub(super) enum Left {
     Nothing,
     /// The content, from a file.
     File(Opened),
+    /// The content, too much to be written at once.
+    Page(Bytes),
 }
 
 /// Answers a well-formed request.
@@ -37,27 +42,12 @@ pub(super) fn answer(
     answer.write(&mut shard)
 }
 
-/// Answers with a status alone; `detail` says why.
-pub(super) fn refuse(
-    site: &Site,
-    stream: &mut Stream,
-    status: StatusCode,
-    detail: Option<&str>,
-    persistence: Persistence,
-) {
-    let mut shard = site.shard();
-    let date = *shard.date.at(unix_now());
-    short(
-        stream,
-        &ErrorResponse {
-            status,
-            date: Some(&date),
-            persistence,
-            detail,
-            allow: &[],
-            head_only: false,
-        },
-    );
+/// Answers what is no request, for the last time; `detail` says why.
+pub(super) fn refuse(site: &Site, stream: &mut Stream, status: StatusCode, detail: &str) {
+    let date = *site.shard().date.at(unix_now());
+    let response =
+        ErrorResponse { date: Some(&date), detail: Some(detail), ..ErrorResponse::new(status) };
+    short(stream, &response);
 }
 
 struct Answer<'a, 'h, 'b> {
@@ -122,7 +112,7 @@ impl Answer<'_, '_, '_> {
         let date = *shard.date.at(self.now);
         let identity = opened.identity;
         let tag = EntityTag::of_file(&identity.stamp, self.now);
-        let lines = describe(path, &identity, &tag);
+        let lines = describe(path, &identity, &tag, self.now);
         if identity.stamp.size > LARGEST {
             return Ok(self.large(&lines, &tag, opened, &date));
         }
@@ -179,11 +169,11 @@ impl Answer<'_, '_, '_> {
             Precondition::NotModified => StatusCode::NOT_MODIFIED,
         };
         let start = self.stream.written();
-        let persistence = self.persistence;
+        let (persistence, now) = (self.persistence, self.now);
         self.stream.write_with(|out| {
             let mut head = ResponseHead::new(out, status);
             head.date(date);
-            let modified = ImfFixdate::from_unix(modified);
+            let modified = ImfFixdate::from_unix(modified.min(now));
             let written = head
                 .header(&header::ETAG, tag.as_str())
                 .and_then(|head| head.header(&header::LAST_MODIFIED, modified.as_bytes()));
@@ -218,7 +208,7 @@ impl Answer<'_, '_, '_> {
             Ok(Found::File(_)) => return self.refused(shard, Refused::NotFound),
             Err(refused) => return self.refused(shard, refused),
         };
-        let Ok(page) = listing::page(&folder, path) else {
+        let Ok(page) = listing::page(&self.site.root, &folder, path) else {
             return self.refused(shard, Refused::Unavailable);
         };
         let date = *shard.date.at(self.now);
@@ -236,10 +226,16 @@ impl Answer<'_, '_, '_> {
             head.finish();
         });
         let len = page.len() as u64;
-        if self.request.method() != Method::HEAD {
-            self.stream.write_shared(page.into());
+        if self.request.method() == Method::HEAD {
+            self.mark(start, StatusCode::OK, len);
+            return Left::Nothing;
         }
-        self.mark(start, StatusCode::OK, len);
+        let end = self.stream.written().saturating_add(len);
+        mark(self.stream, start..end, StatusCode::OK, len);
+        if page.len() > LONGEST_PAGE {
+            return Left::Page(page.into());
+        }
+        self.stream.write_shared(page.into());
         Left::Nothing
     }
 
@@ -326,10 +322,12 @@ fn mark(stream: &Stream, range: std::ops::Range<u64>, status: StatusCode, length
 }
 
 /// Header lines that hold for the file as long as it does not change.
-fn describe(path: &[u8], identity: &Identity, tag: &EntityTag) -> Vec<u8> {
+///
+/// No file was changed after `now`, whatever its stamp says (RFC 9110 §8.8.2.1).
+fn describe(path: &[u8], identity: &Identity, tag: &EntityTag, now: i64) -> Vec<u8> {
     let mut lines = Vec::with_capacity(256);
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
-    let modified = ImfFixdate::from_unix(identity.stamp.modified_seconds);
+    let modified = ImfFixdate::from_unix(identity.stamp.modified_seconds.min(now));
     let mut head = ResponseHead::new(&mut lines, StatusCode::OK);
     let written = head
         .header(&header::CONTENT_TYPE, content_type(name))

@@ -92,3 +92,68 @@ impl Cache {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sockeye_http::FileStamp;
+
+    use super::super::root::{Found, Root};
+    use super::*;
+
+    const LIMIT: usize = 64 * 1024;
+
+    fn identity() -> Identity {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(folder.path().join("f"), b"").expect("room");
+        let root = Root::open(folder.path(), Box::new(|_| ())).expect("it is there");
+        match root.find(b"f") {
+            Ok(Found::File(opened)) => opened.identity,
+            _ => panic!("it is a file"),
+        }
+    }
+
+    fn insert(cache: &mut Cache, path: &str, identity: Identity, content: usize) {
+        let stamp = FileStamp { modified_seconds: 0, modified_nanos: 0, size: 0, inode: 0 };
+        let tag = EntityTag::of_file(&stamp, 2);
+        cache.insert(
+            path.as_bytes(),
+            Entry::new(identity, tag, b"A: b\r\n", vec![0; content].into()),
+        );
+        let cost: usize = cache.entries.iter().map(|(path, entry)| entry.cost(path)).sum();
+        assert_eq!((cache.size, cache.order.len()), (cost, cache.entries.len()));
+        assert!(cache.size <= LIMIT);
+    }
+
+    #[test]
+    fn a_cache_stays_within_its_bound_and_keeps_what_is_used() {
+        let (mut cache, identity) = (Cache::new(LIMIT), identity());
+        insert(&mut cache, "used", identity, 1000);
+        for number in 0..10_000 {
+            insert(&mut cache, &number.to_string(), identity, number % 3000);
+            assert!(cache.get(b"used").is_some(), "after {number}");
+        }
+        assert!(cache.get(b"0").is_none());
+        assert!(cache.get(b"9999").is_some());
+    }
+
+    #[test]
+    fn an_entry_that_is_replaced_or_removed_leaves_nothing_behind() {
+        let (mut cache, identity) = (Cache::new(LIMIT), identity());
+        for content in [10, 5000, 0, 20] {
+            insert(&mut cache, "one", identity, content);
+            insert(&mut cache, "two", identity, content);
+            assert_eq!(cache.get(b"one").expect("it was put in").content.len(), content);
+        }
+        cache.remove(b"one");
+        cache.remove(b"two");
+        cache.remove(b"none");
+        assert_eq!((cache.size, cache.order.len(), cache.entries.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_is_larger_than_the_cache_does_not_get_in() {
+        let (mut cache, identity) = (Cache::new(LIMIT), identity());
+        insert(&mut cache, "large", identity, LIMIT + 1);
+        assert!(cache.get(b"large").is_none());
+    }
+}

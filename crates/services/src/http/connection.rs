@@ -1,12 +1,14 @@
 //! One connection: requests in, answers out, until one side has had enough.
 
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sockeye_engine::probe::Direction;
 use sockeye_engine::{Chunk, Stream};
 use sockeye_http::{
-    BodyDecoder, BodyLimits, Framing, HeaderStorage, Persistence, Progress, RequestParser,
+    BodyDecoder, BodyLimits, Framing, HeaderStorage, Persistence, Progress, Request, RequestParser,
     StatusCode,
 };
 
@@ -16,6 +18,9 @@ use super::root::Opened;
 
 /// Answers to pipelined requests that may gather before they are sent, in bytes.
 const HIGH_WATER: usize = 256 * 1024;
+
+/// A long page leaves in parts of this many bytes, each with the write deadline anew.
+const PART: usize = 64 * 1024;
 
 /// Bodies of requests that are answered without them are read up to this size, in bytes, to keep
 /// the connection; with a longer one it closes.
@@ -30,204 +35,133 @@ impl Site {
     /// # Cancel safety
     ///
     /// Dropping the future closes the connection.
-    pub async fn serve(self: Arc<Self>, mut stream: Stream) {
-        let mut requests = Requests::default();
-        let mut work = Work::Receive;
-        loop {
-            work = match work {
-                Work::Receive => match self.receive(&mut stream, &mut requests).await {
-                    Some(chunk) => self.work(&mut stream, &mut requests, chunk),
-                    None => return,
-                },
-                Work::Flush => {
-                    stream.set_deadline(Some(self.options.write));
-                    if stream.flush().await.is_err() {
-                        return;
-                    }
-                    self.work(&mut stream, &mut requests, Chunk::from_vec(Vec::new()))
-                }
-                Work::File(file) => {
-                    // In a box: a connection that waits should not hold room for this.
-                    if Box::pin(self.send(&mut stream, file)).await.is_err() {
-                        return;
-                    }
-                    self.work(&mut stream, &mut requests, Chunk::from_vec(Vec::new()))
-                }
-                Work::Close => {
-                    stream.set_deadline(Some(self.options.write));
-                    let _ = stream.flush().await;
-                    return;
-                }
-                Work::Linger => {
-                    stream.set_deadline(Some(self.options.linger));
-                    return Box::pin(stream.close_lingering(LINGER)).await;
-                }
-            };
-        }
-    }
-
-    /// The next bytes, with everything sent that was written; None when the connection is over.
-    async fn receive(&self, stream: &mut Stream, requests: &mut Requests) -> Option<Chunk> {
-        if stream.unflushed() > 0 {
-            stream.set_deadline(Some(self.options.write));
-            stream.flush().await.ok()?;
-        }
-        requests.wait(self, stream);
-        let received = if requests.waits_idle() {
-            stream.recv_idle().await
-        } else {
-            stream.recv().await.map(Some)
+    pub fn serve(self: Arc<Self>, stream: Stream) -> impl Future<Output = ()> + 'static {
+        let mut connection = Connection {
+            site: self,
+            stream,
+            pending: Vec::new(),
+            parser: RequestParser::new(),
+            body: None,
+            last: false,
+            still_sending: false,
+            clock_runs: false,
         };
-        match received {
-            Ok(chunk) => chunk.filter(|chunk| !chunk.is_empty()),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut && !requests.waits_idle() => {
-                let detail = Some("the request did not come in time");
-                let status = StatusCode::REQUEST_TIMEOUT;
-                answer::refuse(self, stream, status, detail, Persistence::Close);
-                stream.set_deadline(Some(self.options.linger));
-                stream.flush().await.ok()?;
-                None
-            }
-            Err(_) => None,
-        }
-    }
-
-    async fn send(&self, stream: &mut Stream, file: Opened) -> io::Result<()> {
-        let size = file.size();
-        stream.send_file(&file, 0..size, Some(self.options.write)).await
-    }
-
-    /// Deals with what has come, without waiting.
-    fn work(&self, stream: &mut Stream, requests: &mut Requests, chunk: Chunk) -> Work {
-        if requests.pending.is_empty() {
-            let (work, used) = self.take(stream, requests, &chunk);
-            requests.pending.extend_from_slice(&chunk[used..]);
-            return work;
-        }
-        let mut pending = std::mem::take(&mut requests.pending);
-        pending.extend_from_slice(&chunk);
-        drop(chunk);
-        let (work, used) = self.take(stream, requests, &pending);
-        if used < pending.len() {
-            pending.drain(..used);
-            requests.pending = pending;
-        }
-        work
-    }
-
-    /// Takes requests from `bytes`, which end where the stream has been received to, and answers
-    /// them; how many bytes that used.
-    fn take(&self, stream: &mut Stream, requests: &mut Requests, bytes: &[u8]) -> (Work, usize) {
-        let base = stream.received() - bytes.len() as u64;
-        let mut used = 0;
-        loop {
-            let rest = &bytes[used..];
-            if let Some(body) = &mut requests.body {
-                match body.skip(rest) {
-                    Ok(skipped) => {
-                        used += skipped.consumed;
-                        if !skipped.done {
-                            return (Work::Receive, used);
-                        }
-                        requests.body = None;
-                        requests.clock_runs = false;
-                        continue;
+        // A block that captures, not an async fn with arguments: those would be held twice.
+        async move {
+            let mut next = Next::Receive;
+            loop {
+                next = match next {
+                    Next::Receive => connection.receive().await,
+                    Next::Flush => connection.flush().await,
+                    // In boxes: a connection that waits should not hold room for these.
+                    Next::File(file) => Box::pin(connection.send_file(file)).await,
+                    Next::Page(page) => Box::pin(connection.send_page(*page)).await,
+                    Next::Close => {
+                        connection.flush().await;
+                        return;
                     }
-                    // It was answered already; what follows can't be told from the body.
-                    Err(_) => return (Work::Linger, bytes.len()),
-                }
-            }
-            if requests.last {
-                let more = !rest.is_empty() || requests.unread;
-                return (if more { Work::Linger } else { Work::Close }, bytes.len());
-            }
-            if rest.is_empty() {
-                return (Work::Receive, used);
-            }
-            if stream.unflushed() > HIGH_WATER {
-                return (Work::Flush, used);
-            }
-            let mut storage = HeaderStorage::new();
-            let (request, consumed) =
-                match requests.parser.parse(rest, &self.options.limits, &mut storage) {
-                    Ok(Progress::Incomplete) => return (Work::Receive, used),
-                    Ok(Progress::Complete { request, consumed }) => (request, consumed),
-                    Err(error) => {
-                        let start = base + used as u64;
-                        let range = start..base + bytes.len() as u64;
-                        stream.mark(Direction::Received, range, format_args!("refused: {error}"));
-                        let (status, detail) = (error.status(), error.to_string());
-                        answer::refuse(self, stream, status, Some(&detail), Persistence::Close);
-                        return (Work::Linger, bytes.len());
-                    }
+                    Next::Linger => return Box::pin(connection.linger()).await,
+                    Next::End => return,
                 };
-            let start = base + used as u64;
-            used += consumed;
-            let target = Sent(&rest[..consumed]);
-            stream.mark(
-                Direction::Received,
-                start..start + consumed as u64,
-                format_args!("{} {target}", request.method()),
-            );
-            let mut persistence = request.persistence();
-            requests.body = match request.body() {
-                Framing::None | Framing::Length(0) => None,
-                // The client waits for a word before it sends what is not wanted.
-                _ if request.expect_continue() => {
-                    requests.unread = true;
-                    None
-                }
-                Framing::Length(length) if length > LONGEST_BODY => {
-                    requests.unread = true;
-                    None
-                }
-                framing => {
-                    let limits =
-                        BodyLimits { content_bytes: LONGEST_BODY, ..BodyLimits::default() };
-                    Some(Box::new(BodyDecoder::new(framing, limits)))
-                }
-            };
-            if requests.unread || sockeye_engine::stopping() {
-                persistence = Persistence::Close;
-            }
-            requests.last = persistence == Persistence::Close;
-            requests.clock_runs = false;
-            let left = answer::answer(self, stream, &request, persistence);
-            if let Left::File(file) = left {
-                return (Work::File(file), used);
             }
         }
     }
 }
 
-/// What the connection does next.
-enum Work {
+/// What a connection does next.
+enum Next {
     Receive,
     /// Send what has gathered, then go on with what was received.
     Flush,
-    File(Opened),
+    File(Box<Opened>),
+    Page(Box<Bytes>),
     Close,
     /// Close so that a client which is still sending gets the answer.
     Linger,
+    /// It is over already.
+    End,
 }
 
-/// Where the connection stands between two receives. Small: every idle connection has one.
-#[derive(Default)]
-struct Requests {
+/// Small: every idle connection has one.
+struct Connection {
+    site: Arc<Site>,
+    stream: Stream,
     /// Received but not dealt with: the start of a head, or requests behind a file.
     pending: Vec<u8>,
     parser: RequestParser,
     /// The body of a request that was answered already.
-    body: Option<Box<BodyDecoder>>,
+    body: Option<Box<Body>>,
     /// No request is taken after the one that was answered last.
     last: bool,
-    /// A body that was announced will not be read.
-    unread: bool,
+    /// The end is our wish: a body that was announced, or more requests, may be on their way.
+    still_sending: bool,
     /// The deadline for a head or a body is running.
     clock_runs: bool,
 }
 
-impl Requests {
+/// A body that is skipped.
+struct Body {
+    decoder: BodyDecoder,
+    /// Where in the stream it began.
+    start: u64,
+}
+
+impl Connection {
+    /// Waits for more, with everything sent that was written, and deals with it.
+    async fn receive(&mut self) -> Next {
+        if self.stream.unflushed() > 0 {
+            self.stream.set_deadline(Some(self.site.options.write));
+            if self.stream.flush().await.is_err() {
+                return Next::End;
+            }
+        }
+        self.set_deadline();
+        let received = if self.waits_idle() {
+            self.stream.recv_idle().await
+        } else {
+            self.stream.recv().await.map(Some)
+        };
+        match received {
+            Ok(Some(chunk)) if !chunk.is_empty() => self.work(chunk),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => self.too_late(),
+            _ => Next::End,
+        }
+    }
+
+    async fn flush(&mut self) -> Next {
+        self.stream.set_deadline(Some(self.site.options.write));
+        match self.stream.flush().await {
+            Ok(()) => self.go_on(),
+            Err(_) => Next::End,
+        }
+    }
+
+    async fn send_file(&mut self, file: Box<Opened>) -> Next {
+        let patience = Some(self.site.options.write);
+        // A file that has become shorter can't be completed: only closing says so.
+        match self.stream.send_file(&*file, 0..file.size(), patience).await {
+            Ok(()) => self.go_on(),
+            Err(_) => Next::End,
+        }
+    }
+
+    async fn send_page(&mut self, mut page: Bytes) -> Next {
+        while !page.is_empty() {
+            let part = page.split_to(page.len().min(PART));
+            self.stream.write_shared(part);
+            self.stream.set_deadline(Some(self.site.options.write));
+            if self.stream.flush().await.is_err() {
+                return Next::End;
+            }
+        }
+        self.go_on()
+    }
+
+    async fn linger(mut self) {
+        self.stream.set_deadline(Some(self.site.options.linger));
+        self.stream.close_lingering(LINGER).await;
+    }
+
     /// Nothing has been asked of us yet.
     fn waits_idle(&self) -> bool {
         self.pending.is_empty() && self.body.is_none()
@@ -235,16 +169,160 @@ impl Requests {
 
     /// Sets the deadline for the next bytes. Those of heads and bodies are absolute: a client that
     /// trickles does not move them.
-    fn wait(&mut self, site: &Site, stream: &mut Stream) {
-        let options = &site.options;
-        if self.waits_idle() {
-            self.clock_runs = false;
-            stream.set_deadline(Some(options.idle));
-        } else if !self.clock_runs {
+    fn set_deadline(&mut self) {
+        let options = &self.site.options;
+        let patience = match &self.body {
+            None if self.pending.is_empty() => {
+                self.clock_runs = false;
+                self.stream.set_deadline(Some(options.idle));
+                return;
+            }
+            None => options.head,
+            Some(_) => options.body,
+        };
+        if !self.clock_runs {
             self.clock_runs = true;
-            let patience = if self.body.is_some() { options.body } else { options.head };
-            stream.set_deadline(Some(patience));
+            self.stream.set_deadline(Some(patience));
         }
+    }
+
+    /// The deadline for the next bytes has passed.
+    fn too_late(&mut self) -> Next {
+        if self.waits_idle() {
+            return Next::End;
+        }
+        // A request whose body is late was answered: one answer more would pass for the next one's.
+        if self.body.is_none() {
+            let detail = "the request did not come in time";
+            let received = self.stream.received();
+            let start = received - self.pending.len() as u64;
+            self.refuse(start..received, StatusCode::REQUEST_TIMEOUT, detail);
+        }
+        Next::Linger
+    }
+
+    fn refuse(&mut self, range: std::ops::Range<u64>, status: StatusCode, detail: &str) {
+        self.stream.mark(Direction::Received, range, format_args!("refused: {detail}"));
+        answer::refuse(&self.site, &mut self.stream, status, detail);
+    }
+
+    /// Deals with what was received before, after something was sent.
+    fn go_on(&mut self) -> Next {
+        self.work(Chunk::from_vec(Vec::new()))
+    }
+
+    /// Deals with what has come, without waiting.
+    fn work(&mut self, chunk: Chunk) -> Next {
+        if self.pending.is_empty() {
+            let (next, used) = self.take(&chunk);
+            self.pending.extend_from_slice(&chunk[used..]);
+            return next;
+        }
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.extend_from_slice(&chunk);
+        drop(chunk);
+        let (next, used) = self.take(&pending);
+        if used < pending.len() {
+            pending.drain(..used);
+            self.pending = pending;
+        }
+        next
+    }
+
+    /// Takes requests from `bytes`, which end where the stream has been received to, and answers
+    /// them; how many bytes that used.
+    fn take(&mut self, bytes: &[u8]) -> (Next, usize) {
+        let base = self.stream.received() - bytes.len() as u64;
+        let mut used = 0;
+        loop {
+            let rest = &bytes[used..];
+            if self.body.is_some() {
+                match self.skip_body(rest, base + used as u64) {
+                    Ok((consumed, done)) => {
+                        used += consumed;
+                        if !done {
+                            return (Next::Receive, used);
+                        }
+                        continue;
+                    }
+                    // It was answered already; what follows can't be told from the body.
+                    Err(()) => return (Next::Linger, bytes.len()),
+                }
+            }
+            if self.last {
+                let linger = self.still_sending || !rest.is_empty();
+                return (if linger { Next::Linger } else { Next::Close }, bytes.len());
+            }
+            if rest.is_empty() {
+                return (Next::Receive, used);
+            }
+            if self.stream.unflushed() > HIGH_WATER {
+                return (Next::Flush, used);
+            }
+            let mut storage = HeaderStorage::new();
+            let start = base + used as u64;
+            match self.parser.parse(rest, &self.site.options.limits, &mut storage) {
+                Ok(Progress::Incomplete) => return (Next::Receive, used),
+                Ok(Progress::Complete { request, consumed }) => {
+                    used += consumed;
+                    let end = base + used as u64;
+                    let target = Sent(&rest[..consumed]);
+                    let label = format_args!("{} {target}", request.method());
+                    self.stream.mark(Direction::Received, start..end, label);
+                    match self.answer(&request, end) {
+                        Left::Nothing => {}
+                        Left::File(file) => return (Next::File(Box::new(file)), used),
+                        Left::Page(page) => return (Next::Page(Box::new(page)), used),
+                    }
+                }
+                Err(error) => {
+                    let end = base + bytes.len() as u64;
+                    self.refuse(start..end, error.status(), &error.to_string());
+                    return (Next::Linger, bytes.len());
+                }
+            }
+        }
+    }
+
+    /// Answers a request whose head ended at `end` in the stream.
+    fn answer(&mut self, request: &Request<'_, '_>, end: u64) -> Left {
+        let mut persistence = request.persistence();
+        match request.body() {
+            Framing::None | Framing::Length(0) => {}
+            // The client waits for a word before it sends what is not wanted.
+            _ if request.expect_continue() => self.still_sending = true,
+            Framing::Length(length) if length > LONGEST_BODY => self.still_sending = true,
+            framing => {
+                let limits = BodyLimits { content_bytes: LONGEST_BODY, ..BodyLimits::default() };
+                let decoder = BodyDecoder::new(framing, limits);
+                self.body = Some(Box::new(Body { decoder, start: end }));
+            }
+        }
+        // Somebody who asked to stay may have sent the next request already.
+        let stopping = sockeye_engine::stopping();
+        self.still_sending |= stopping && persistence != Persistence::Close;
+        if self.still_sending {
+            persistence = Persistence::Close;
+        }
+        self.last = persistence == Persistence::Close;
+        self.clock_runs = false;
+        answer::answer(&self.site, &mut self.stream, request, persistence)
+    }
+
+    /// Skips the body that `rest`, at `offset` in the stream, is a part of: the bytes used, and
+    /// whether it ends there.
+    fn skip_body(&mut self, rest: &[u8], offset: u64) -> Result<(usize, bool), ()> {
+        let Some(body) = &mut self.body else {
+            return Ok((0, true));
+        };
+        let skipped = body.decoder.skip(rest).map_err(drop)?;
+        if skipped.done {
+            let range = body.start..offset + skipped.consumed as u64;
+            self.stream.mark(Direction::Received, range, format_args!("body"));
+            self.body = None;
+            self.clock_runs = false;
+        }
+        Ok((skipped.consumed, skipped.done))
     }
 }
 

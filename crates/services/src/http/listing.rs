@@ -4,15 +4,21 @@ use std::fmt::Write as _;
 use std::os::fd::OwnedFd;
 
 use html_escape::encode_text;
-use rustix::fs::{AtFlags, Dir, FileType};
+use rustix::fs::{Dir, FileType};
 use sockeye_http::{RelativePath, encode_segment};
+
+use super::root::Root;
 
 /// The page needs nothing but its own style.
 pub(super) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
 /// The listing as HTML. Names that are not UTF-8 are shown with replacement characters; their
 /// links are exact.
-pub(super) fn page(folder: &OwnedFd, path: &RelativePath<'_>) -> rustix::io::Result<Vec<u8>> {
+pub(super) fn page(
+    root: &Root,
+    folder: &OwnedFd,
+    path: &RelativePath<'_>,
+) -> rustix::io::Result<Vec<u8>> {
     let mut entries = Vec::new();
     for entry in Dir::read_from(folder)? {
         let entry = entry?;
@@ -20,15 +26,13 @@ pub(super) fn page(folder: &OwnedFd, path: &RelativePath<'_>) -> rustix::io::Res
         if name == b"." || name == b".." {
             continue;
         }
-        let kind = match entry.file_type() {
-            // A link leads somewhere; where it leads out, the link is dead and stays a file.
+        let is_folder = match entry.file_type() {
             FileType::Symlink | FileType::Unknown => {
-                rustix::fs::statat(folder, entry.file_name(), AtFlags::empty())
-                    .map_or(FileType::RegularFile, |stat| FileType::from_raw_mode(stat.st_mode))
+                root.is_folder(&[path.as_bytes(), name].join(&b'/'))
             }
-            kind => kind,
+            kind => kind == FileType::Directory,
         };
-        entries.push((kind != FileType::Directory, name.to_vec()));
+        entries.push((!is_folder, name.to_vec()));
     }
     entries.sort();
     let shown = format!("/{}", String::from_utf8_lossy(path.as_bytes()));

@@ -40,7 +40,8 @@ pub struct SiteOptions {
     pub idle: Duration,
     /// From the first byte of a head until it must be whole, however it trickles. Default 15 s.
     pub head: Duration,
-    /// How long a client may take nothing of what is sent. Default 60 s.
+    /// How long a client may take for the next part of what is sent, 256 KiB or a little more of
+    /// answers that gathered, or whatever the kernel has room for of a file. Default 60 s.
     pub write: Duration,
     /// From the head until the whole body of a request must have come. Default 30 s.
     pub body: Duration,

@@ -16,6 +16,10 @@ use super::SiteNotice;
 /// Times that openat2 may say "changed while I looked, ask again" before we believe it.
 const RETRIES: usize = 16;
 
+/// NONBLOCK: opening a FIFO must not wait for somebody to write to it.
+const READ: OFlags =
+    OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
 pub(super) struct Root {
     path: PathBuf,
     folder: RwLock<Arc<OwnedFd>>,
@@ -91,7 +95,7 @@ impl Root {
             vanished: AtomicBool::new(false),
             notice,
         };
-        match root.openat(b"") {
+        match root.openat(b"", READ) {
             Err(Errno::NOSYS) => Err(RootError::NoOpenat2(path.to_owned())),
             Err(errno) => Err(RootError::Other { path: path.to_owned(), source: errno.into() }),
             Ok(_) => Ok(root),
@@ -101,13 +105,26 @@ impl Root {
     /// Opens `path`, which has no leading slash. Symbolic links are followed while they stay beneath
     /// the root; what is neither file nor folder is not found.
     pub(super) fn find(&self, path: &[u8]) -> Result<Found, Refused> {
-        let fd = self.openat(path).map_err(|errno| self.refuse(errno))?;
-        let stat = rustix::fs::fstat(&fd).map_err(|errno| self.refuse(errno))?;
+        let fd = match self.openat(path, READ) {
+            Err(Errno::NOENT) => match self.anew() {
+                Anew::Same => return Err(Refused::NotFound),
+                Anew::Gone => return Err(Refused::Unavailable),
+                Anew::Another => self.openat(path, READ),
+            },
+            result => result,
+        };
+        let fd = fd.map_err(refuse)?;
+        let stat = rustix::fs::fstat(&fd).map_err(refuse)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => Ok(Found::File(Opened { fd, identity: Identity::of(&stat) })),
             FileType::Directory => Ok(Found::Folder(fd)),
             _ => Err(Refused::NotFound),
         }
+    }
+
+    /// Whether `path` names a folder that [`Root::find`] would find.
+    pub(super) fn is_folder(&self, path: &[u8]) -> bool {
+        self.openat(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC).is_ok()
     }
 
     /// Whether `path` still names the very file that was once opened there, unchanged. The file
@@ -119,11 +136,11 @@ impl Root {
             .is_ok_and(|stat| Identity::of(&stat) == *identity)
     }
 
-    fn openat(&self, path: &[u8]) -> rustix::io::Result<OwnedFd> {
+    /// `path` may begin with a slash, as a name in the root joined to nothing does.
+    fn openat(&self, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let folder = Arc::clone(&self.folder.read().unwrap_or_else(PoisonError::into_inner));
+        let path = path.strip_prefix(b"/").unwrap_or(path);
         let path = if path.is_empty() { b"." } else { path };
-        // NONBLOCK: opening a FIFO must not wait for somebody to write to it.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         let mut result = Err(Errno::AGAIN);
         for _ in 0..RETRIES {
@@ -132,37 +149,44 @@ impl Root {
                 break;
             }
         }
-        if result.is_ok() && self.vanished.swap(false, Ordering::Relaxed) {
-            (self.notice)(SiteNotice::Returned(self.path.clone()));
-        }
         result
     }
 
-    fn refuse(&self, errno: Errno) -> Refused {
-        match errno {
-            Errno::ACCESS | Errno::PERM => Refused::Forbidden,
-            Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::IO => Refused::Unavailable,
-            Errno::NOENT if self.is_gone() => Refused::Unavailable,
-            // XDEV: a link or `..` that leads out. LOOP, NAMETOOLONG, NOTDIR, NXIO: no such file.
-            _ => Refused::NotFound,
-        }
-    }
-
-    /// Whether the folder itself was deleted. If another stands in its place, that is served.
-    fn is_gone(&self) -> bool {
+    /// Looks whether the folder was deleted. If another stands in its place, that one is served.
+    fn anew(&self) -> Anew {
         let folder = Arc::clone(&self.folder.read().unwrap_or_else(PoisonError::into_inner));
         if rustix::fs::fstat(&*folder).is_ok_and(|stat| stat.st_nlink > 0) {
-            return false;
+            return Anew::Same;
         }
-        if let Ok(anew) = open_folder(&self.path) {
-            *self.folder.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(anew);
-            // The request that noticed is answered as before; the next one finds the new folder.
-            return true;
+        let Ok(anew) = open_folder(&self.path) else {
+            if !self.vanished.swap(true, Ordering::Relaxed) {
+                (self.notice)(SiteNotice::Vanished(self.path.clone()));
+            }
+            return Anew::Gone;
+        };
+        *self.folder.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(anew);
+        if self.vanished.swap(false, Ordering::Relaxed) {
+            (self.notice)(SiteNotice::Returned(self.path.clone()));
         }
-        if !self.vanished.swap(true, Ordering::Relaxed) {
-            (self.notice)(SiteNotice::Vanished(self.path.clone()));
+        Anew::Another
+    }
+}
+
+/// What became of the folder.
+enum Anew {
+    Same,
+    Gone,
+    Another,
+}
+
+fn refuse(errno: Errno) -> Refused {
+    match errno {
+        Errno::ACCESS | Errno::PERM => Refused::Forbidden,
+        Errno::AGAIN | Errno::INTR | Errno::IO | Errno::MFILE | Errno::NFILE | Errno::NOMEM => {
+            Refused::Unavailable
         }
-        true
+        // XDEV: a link or `..` that leads out. LOOP, NAMETOOLONG, NOENT, NOTDIR, NXIO: no such file.
+        _ => Refused::NotFound,
     }
 }
 
