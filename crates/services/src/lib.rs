@@ -3,3 +3,8 @@
 //! - [`http`]: a folder served over HTTP/1.1.
 
 pub mod http;
+
+/// The example in the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

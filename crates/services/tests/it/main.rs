@@ -1,0 +1,15 @@
+//! The HTTP file service as its clients meet it: raw bytes over plain sockets, on every driver.
+
+mod arbitrary;
+mod bodies;
+mod changes;
+mod conditions;
+mod files;
+mod listings;
+mod pipeline;
+mod refusals;
+mod size;
+mod slow;
+mod stop;
+mod support;
+mod told;
