@@ -6,7 +6,7 @@ use sockeye_engine::DriverKind;
 use sockeye_http::Limits;
 use sockeye_services::http::SiteOptions;
 
-use crate::support::{Folder, Server, Setup, dateless, on_every_driver, short};
+use crate::support::{Folder, Server, Setup, dateless, on_every_driver, patiently, short};
 
 const CLOSE: &str = "Connection: close\r\n";
 
@@ -217,10 +217,11 @@ fn a_head_that_trickles_runs_into_its_deadline() {
         // The deadline is the head's: bytes that keep coming do not move it.
         let (mut client, mut other) = (server.connect(), server.connect());
         client.send("GET /hello.txt HTTP/1.1\r\nA: ");
-        while !client.is_answered() {
+        patiently(|| {
             client.send("b");
             other.get("/hello.txt");
-        }
+            client.is_answered()
+        });
         // What is sent behind the refusal does not cost the client the answer.
         client.send("b".repeat(100_000));
         assert_eq!(dateless(&client.rest()), timed_out);

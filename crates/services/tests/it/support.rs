@@ -28,6 +28,15 @@ pub(crate) fn on_every_driver(script: impl Fn(DriverKind)) {
     }
 }
 
+/// Asks until it is so.
+pub(crate) fn patiently(mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "it does not come to that");
+        std::thread::yield_now();
+    }
+}
+
 /// A folder that is gone with the test.
 pub(crate) struct Folder(TempDir);
 
@@ -171,7 +180,7 @@ impl Server {
     /// Until the server has received all that the client has sent so far.
     pub(crate) fn wait_until_read(&self, client: &Client) {
         let local = client.socket.local_addr().expect("connected");
-        self.wait(|| {
+        patiently(|| {
             let theirs = kernel_view(local, self.address).expect("our end exists");
             let ours = kernel_view(self.address, local).expect("the server's end exists");
             theirs.to_send == 0 && ours.to_receive == 0
@@ -182,15 +191,7 @@ impl Server {
     /// not be able to see.
     pub(crate) fn wait_until_closed(&self, client: &Client) {
         let local = client.socket.local_addr().expect("connected");
-        self.wait(|| kernel_view(self.address, local).is_none_or(|socket| socket.inode == 0));
-    }
-
-    fn wait(&self, mut until: impl FnMut() -> bool) {
-        let start = Instant::now();
-        while !until() {
-            assert!(start.elapsed() < PATIENCE, "it hangs");
-            std::thread::yield_now();
-        }
+        patiently(|| kernel_view(self.address, local).is_none_or(|socket| socket.inode == 0));
     }
 
     pub(crate) fn ask_to_stop(&self) {
