@@ -8,9 +8,9 @@ use sockeye_engine::probe::Role;
 use sockeye_engine::{DriverKind, Engine, Stream};
 use sockeye_services::http::{Site, SiteOptions};
 
-/// Bytes of a connection's future. The rest of an idle connection (the driver's slot, a timer,
-/// a task) is the engine's.
-const LARGEST: usize = 224;
+/// Bytes of a connection's future besides its stream. The rest of an idle connection (the driver's
+/// slot, a timer, a task) is the engine's.
+const LARGEST: usize = 136;
 
 #[test]
 fn the_future_of_a_connection_stays_small() {
@@ -27,5 +27,5 @@ fn the_future_of_a_connection_stays_small() {
         (size_of_val(&Arc::clone(&site).serve(stream)), size)
     });
     println!("a connection's future: {future} bytes, {stream} of them its stream");
-    assert!(future <= LARGEST, "a connection's future has grown to {future} bytes");
+    assert!(future <= stream + LARGEST, "a connection's future has grown to {future} bytes");
 }
