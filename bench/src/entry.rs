@@ -140,7 +140,11 @@ fn start_sockeye(
     }
     let mut command = Command::new(program);
     command.arg("serve").arg(site);
-    command.args(["--port", "0", "--threads", "1", "--driver", driver]);
+    command.args(["--port", "0", "--driver", driver]);
+    // On the blocking driver that would be one connection at a time; there each has a thread.
+    if driver != "blocking" {
+        command.args(["--threads", "1"]);
+    }
     if eye == Eye::Open {
         command.arg("--eye");
     }

@@ -31,6 +31,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::str::FromStr;
@@ -127,7 +128,7 @@ impl Env {
     /// The end of it; `offset` is where in its stream the first byte it moved lies.
     pub(crate) fn ended(
         &self,
-        conn: Option<ConnId>,
+        conn: Option<NonZeroU64>,
         operation: Operation,
         offset: u64,
         start: Stamp,
@@ -137,6 +138,7 @@ impl Env {
         let (Some(probe), Some(conn)) = (&self.probe, conn) else {
             return;
         };
+        let conn = ConnId(conn.get());
         let result = result.map(|count| count as u64).map_err(rustix::io::Errno::raw_os_error);
         let end = Stamp::now();
         probe.call(conn, &Call { operation, start, end, asked: asked as u64, result, offset });
@@ -147,6 +149,7 @@ impl Env {
         let (Some(probe), Some(conn)) = (&self.probe, socket.conn) else {
             return;
         };
+        let conn = ConnId(conn.get());
         probe.closing(conn, socket.fd.as_fd());
         let start = Stamp::now();
         drop(socket.fd);
@@ -167,8 +170,8 @@ impl Env {
 #[derive(Debug)]
 pub(crate) struct Socket {
     pub(crate) fd: OwnedFd,
-    /// None for what is not a connection.
-    pub(crate) conn: Option<ConnId>,
+    /// The [`ConnId`] that is never 0; None for what nobody looks at.
+    pub(crate) conn: Option<NonZeroU64>,
     /// Bytes that arrived so far.
     pub(crate) received: Cell<u64>,
     /// Bytes the kernel took so far.
@@ -177,6 +180,7 @@ pub(crate) struct Socket {
 
 impl Socket {
     pub(crate) fn new(fd: OwnedFd, conn: Option<ConnId>) -> Socket {
+        let conn = conn.and_then(|conn| NonZeroU64::new(conn.0));
         Socket { fd, conn, received: Cell::new(0), sent: Cell::new(0) }
     }
 }

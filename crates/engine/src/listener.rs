@@ -13,6 +13,7 @@ use crate::driver::{Side, Socket};
 use crate::endpoint::Endpoint;
 use crate::probe::Role;
 use crate::reactor::Reactor;
+use crate::serve::Counted;
 use crate::slab::Key;
 use crate::stream::{Stream, address};
 
@@ -158,8 +159,8 @@ impl Listener {
         .await
     }
 
-    pub(crate) fn stream(&self, fd: OwnedFd) -> io::Result<Stream> {
-        Stream::new(Rc::clone(&self.reactor), fd, Role::Server)
+    pub(crate) fn stream(&self, fd: OwnedFd, counted: Counted) -> io::Result<Stream> {
+        Stream::new(Rc::clone(&self.reactor), fd, Role::Server, Some(counted))
     }
 }
 

@@ -270,7 +270,7 @@ enum Each {
 
 struct Shared<F> {
     options: ServeOptions,
-    connections: AtomicUsize,
+    connections: Arc<AtomicUsize>,
     stopping: AtomicBool,
     /// All threads that can be asked to stop.
     threads: Mutex<Vec<(u64, Stopper)>>,
@@ -282,13 +282,13 @@ struct Shared<F> {
 }
 
 /// One connection that counts, until it is dropped.
-struct Counted<F> {
-    shared: Arc<Shared<F>>,
+pub(crate) struct Counted {
+    connections: Arc<AtomicUsize>,
 }
 
-impl<F> Drop for Counted<F> {
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.shared.connections.fetch_sub(1, Ordering::SeqCst);
+        self.connections.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -296,7 +296,7 @@ impl<F> Shared<F> {
     fn new(options: ServeOptions, serve: F) -> Arc<Shared<F>> {
         Arc::new(Shared {
             options,
-            connections: AtomicUsize::new(0),
+            connections: Arc::default(),
             stopping: AtomicBool::new(false),
             threads: Mutex::new(Vec::new()),
             ended: Condvar::new(),
@@ -384,14 +384,10 @@ where
                 }
             };
             let started = match each {
-                Each::Task => listener.stream(fd).map(|stream| {
-                    let serve = (self.serve)(stream);
-                    Reactor::current().spawn(async move {
-                        serve.await;
-                        drop(counted);
-                    });
+                Each::Task => listener.stream(fd, counted).map(|stream| {
+                    Reactor::current().spawn((self.serve)(stream));
                 }),
-                Each::InTurn => match listener.stream(fd) {
+                Each::InTurn => match listener.stream(fd, counted) {
                     Ok(stream) => {
                         (self.serve)(stream).await;
                         Ok(())
@@ -407,13 +403,13 @@ where
         }
     }
 
-    fn own_thread(self: Arc<Self>, fd: OwnedFd, counted: Counted<F>) -> io::Result<()> {
+    fn own_thread(self: Arc<Self>, fd: OwnedFd, counted: Counted) -> io::Result<()> {
         let thread = std::thread::Builder::new().name("connection".to_owned()).stack_size(STACK);
         thread.spawn(move || {
             let served = Reactor::new(self.options.driver, self.options.probe.as_deref());
             let served = served.and_then(|reactor| {
                 let _listed = self.list(&reactor);
-                let stream = Stream::new(Rc::clone(&reactor), fd, Role::Server)?;
+                let stream = Stream::new(Rc::clone(&reactor), fd, Role::Server, Some(counted))?;
                 reactor.block_on((self.serve)(stream));
                 reactor.drop_tasks();
                 Ok(())
@@ -421,8 +417,7 @@ where
             if let Err(error) = served {
                 self.tell(|| Notice::Accept(error));
             }
-            drop(counted);
-            let _listed = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+            let _threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
             self.ended.notify_all();
         })?;
         Ok(())
@@ -441,11 +436,11 @@ where
     }
 
     /// One more connection, if there may be one more.
-    fn count(self: &Arc<Self>) -> Option<Counted<F>> {
+    fn count(&self) -> Option<Counted> {
         let one_more = |count| (count < self.options.max_connections).then_some(count + 1);
         let (order, load) = (Ordering::SeqCst, Ordering::SeqCst);
         self.connections.fetch_update(order, load, one_more).ok()?;
-        Some(Counted { shared: Arc::clone(self) })
+        Some(Counted { connections: Arc::clone(&self.connections) })
     }
 
     /// Makes the thread known to those who stop the server, for as long as the guard lives.

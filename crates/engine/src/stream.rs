@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
@@ -18,6 +19,7 @@ use crate::buffer::{Chunk, Outgoing};
 use crate::driver::{Patience, Side, Socket};
 use crate::probe::{ConnId, Direction, Opened, Operation, Role, Stamp};
 use crate::reactor::Reactor;
+use crate::serve::Counted;
 use crate::slab::Key;
 use crate::timer::Tick;
 
@@ -46,6 +48,8 @@ pub struct Stream {
     written: u64,
     deadline: Tick,
     timer: Option<Timer>,
+    /// Keeps its place among the server's connections.
+    _counted: Option<Counted>,
 }
 
 /// The connection's entry among the timers.
@@ -54,8 +58,8 @@ struct Timer {
     key: Key,
     /// When it fires.
     due: Tick,
-    /// Whom it wakes; compared, never followed.
-    task: *const (),
+    /// Whom it wakes: one more than its waker's data, so that no timer takes no more room.
+    task: NonZeroUsize,
 }
 
 /// No deadline.
@@ -68,10 +72,15 @@ impl Stream {
     ///
     /// What the driver says when it can't watch the descriptor, or the kernel when it is not a socket.
     pub fn adopt(fd: impl Into<OwnedFd>, role: Role) -> io::Result<Stream> {
-        Stream::new(Reactor::current(), fd.into(), role)
+        Stream::new(Reactor::current(), fd.into(), role, None)
     }
 
-    pub(crate) fn new(reactor: Rc<Reactor>, fd: OwnedFd, role: Role) -> io::Result<Stream> {
+    pub(crate) fn new(
+        reactor: Rc<Reactor>,
+        fd: OwnedFd,
+        role: Role,
+        counted: Option<Counted>,
+    ) -> io::Result<Stream> {
         let conn = ConnId(NEXT.fetch_add(1, Ordering::Relaxed));
         let mut told = None;
         if let Some(probe) = &reactor.env.probe
@@ -91,6 +100,7 @@ impl Stream {
             written: 0,
             deadline: NEVER,
             timer: None,
+            _counted: counted,
         })
     }
 
@@ -257,7 +267,14 @@ impl Stream {
         self.with_fd(|fd| result = rustix::net::shutdown(fd, rustix::net::Shutdown::Write));
         let told = result.map(|()| 0);
         let operation = Operation::ShutdownWrite;
-        self.reactor.env.ended(Some(self.conn), operation, self.written, start, 0, told);
+        self.reactor.env.ended(
+            NonZeroU64::new(self.conn.0),
+            operation,
+            self.written,
+            start,
+            0,
+            told,
+        );
         Ok(result?)
     }
 
@@ -344,7 +361,8 @@ impl Stream {
             self.reactor.driver.forget(self.key, side);
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        let (now, due, task) = (self.reactor.now(), self.deadline, cx.waker().data());
+        let (now, due) = (self.reactor.now(), self.deadline);
+        let task = NonZeroUsize::MIN.saturating_add(cx.waker().data().addr());
         // One that wakes us in time is on its way already.
         let stands = |timer: Timer| timer.due > now && timer.due <= due && timer.task == task;
         if self.timer.is_some_and(stands) {

@@ -221,7 +221,7 @@ impl Driver for Blocking {
             match calls::send(&self.env, &slot.socket, bytes, more, !sleep) {
                 Err(Errno::AGAIN) => return slot.write.again(cx),
                 Err(error) => return Poll::Ready(Err(error.into())),
-                Ok(count) => bytes.advance(count),
+                Ok(sent) => bytes.advance(sent.count),
             }
         }
         self.env.pool.give_back(outgoing.take().expect("it is there"));
@@ -255,7 +255,7 @@ impl Driver for Blocking {
         }
         match result {
             Err(Errno::AGAIN) => slot.write.again(cx),
-            result => Poll::Ready(result.map_err(Into::into)),
+            result => Poll::Ready(result.map(|sent| sent.count).map_err(Into::into)),
         }
     }
 

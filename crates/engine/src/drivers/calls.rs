@@ -38,6 +38,14 @@ pub(crate) fn recv(env: &Env, socket: &Socket, room: &mut [u8], now: bool) -> Re
     result
 }
 
+/// What became of a send.
+pub(crate) struct Sent {
+    /// Bytes the kernel took.
+    pub(crate) count: usize,
+    /// It took less than it was offered.
+    pub(crate) short: bool,
+}
+
 /// What the kernel took is counted, but stays in `outgoing` until the caller advances it.
 pub(crate) fn send(
     env: &Env,
@@ -45,38 +53,48 @@ pub(crate) fn send(
     outgoing: &Outgoing,
     more: bool,
     now: bool,
-) -> Result<usize> {
+) -> Result<Sent> {
     let start = env.started();
     let mut flags = SendFlags::NOSIGNAL;
     flags.set(SendFlags::DONTWAIT, now);
     flags.set(SendFlags::MORE, more);
-    let result = if outgoing.in_one_piece() {
+    let (offered, result) = if outgoing.in_one_piece() {
         let (front, _) = outgoing.front();
-        retry_on_intr(|| rustix::net::send(&socket.fd, front, flags))
+        (front.len(), retry_on_intr(|| rustix::net::send(&socket.fd, front, flags)))
     } else {
         let (slices, used) = outgoing.vectors::<VECTORS>();
-        retry_on_intr(|| {
+        let slices = &slices[..used];
+        let result = retry_on_intr(|| {
             let mut no_ancillary = SendAncillaryBuffer::default();
-            rustix::net::sendmsg(&socket.fd, &slices[..used], &mut no_ancillary, flags)
-        })
+            rustix::net::sendmsg(&socket.fd, slices, &mut no_ancillary, flags)
+        });
+        (slices.iter().map(|slice| slice.len()).sum(), result)
     };
-    sent(env, socket, Operation::Send, start, outgoing.len(), result)
+    let count = sent(env, socket, Operation::Send, start, outgoing.len(), result)?;
+    Ok(Sent { count, short: count < offered })
 }
 
-/// `sendfile(2)`; the file's own position is not used.
+/// `sendfile(2)`; the file's own position is not used. A count below `len` is called short only if
+/// the file goes on: then the socket's queue is full.
 pub(crate) fn send_file(
     env: &Env,
     socket: &Socket,
     file: BorrowedFd<'_>,
     offset: u64,
     len: usize,
-) -> Result<usize> {
+) -> Result<Sent> {
     let start = env.started();
     let result = retry_on_intr(|| {
         let mut offset = offset;
         rustix::fs::sendfile(socket.fd.as_fd(), file, Some(&mut offset), len)
     });
-    sent(env, socket, Operation::SendFile, start, len, result)
+    let count = sent(env, socket, Operation::SendFile, start, len, result)?;
+    let ends = offset.saturating_add(count as u64);
+    let goes_on = || {
+        let stat = rustix::fs::fstat(file).ok();
+        stat.is_some_and(|stat| u64::try_from(stat.st_size).is_ok_and(|size| size > ends))
+    };
+    Ok(Sent { count, short: count < len && goes_on() })
 }
 
 fn sent(

@@ -181,7 +181,11 @@ impl<S: Selector> Driver for Readiness<S> {
             match calls::send(&self.env, &slot.socket, bytes, more, true) {
                 Err(Errno::AGAIN) => slot.ready.write = false,
                 Err(error) => return Poll::Ready(Err(error.into())),
-                Ok(count) => bytes.advance(count),
+                Ok(sent) => {
+                    bytes.advance(sent.count);
+                    // A short send has filled the queue, and room in it will be a new edge.
+                    slot.ready.write = !sent.short;
+                }
             }
         }
         self.env.pool.give_back(outgoing.take().expect("it is there"));
@@ -208,7 +212,13 @@ impl<S: Selector> Driver for Readiness<S> {
                 slot.ready.write = false;
                 slot.wait_to_write(cx)
             }
-            result => Poll::Ready(result.map_err(Into::into)),
+            Err(error) => Poll::Ready(Err(error.into())),
+            Ok(sent) => {
+                // Asked again at once, a queue that drains takes a segment or two at a time; by the
+                // next edge a third of it is free.
+                slot.ready.write = !sent.short;
+                Poll::Ready(Ok(sent.count))
+            }
         }
     }
 

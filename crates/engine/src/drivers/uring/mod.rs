@@ -211,7 +211,13 @@ impl Driver for Uring {
                 state.wait_writable(key);
                 Poll::Pending
             }
-            result => Poll::Ready(result.map_err(Into::into)),
+            Err(error) => Poll::Ready(Err(error.into())),
+            Ok(sent) => {
+                if sent.short {
+                    state.wait_writable(key);
+                }
+                Poll::Ready(Ok(sent.count))
+            }
         }
     }
 
