@@ -44,12 +44,6 @@ pub(crate) struct Serve {
     #[arg(long, short, value_name = "N", conflicts_with = "listen")]
     pub(crate) port: Option<u16>,
 
-    #[command(flatten)]
-    pub(crate) engine: Engine,
-
-    #[command(flatten)]
-    pub(crate) eye: Eye,
-
     /// How long a connection may wait between two requests
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub(crate) idle_timeout: Duration,
@@ -61,6 +55,13 @@ pub(crate) struct Serve {
     /// How long a client may take nothing of what is sent
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub(crate) write_timeout: Duration,
+
+    // Behind the others: their headings hold for all that follows.
+    #[command(flatten)]
+    pub(crate) engine: Engine,
+
+    #[command(flatten)]
+    pub(crate) eye: Eye,
 }
 
 #[derive(clap::Args)]
@@ -81,7 +82,7 @@ pub(crate) struct Engine {
     pub(crate) threads: Option<u16>,
 
     /// Connections held at once; others wait in the backlog [default: four fifths of the
-    /// descriptors the process may have]
+    /// descriptors the process may have; with the blocking driver two fifths]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_connections: Option<u32>,
 

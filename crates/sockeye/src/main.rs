@@ -10,6 +10,7 @@ mod serve;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use sockeye_wire::escape::Escaped;
 
 use args::{Args, Command};
 
@@ -22,8 +23,21 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            output::say(format_args!("sockeye: {error:#}"));
+            output::say(format_args!("sockeye: {}", Escaped(told(&error).as_bytes())));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and its causes in one line, without those that the text before them includes already.
+fn told(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told = cause;
+        } else if !told.contains(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
 }

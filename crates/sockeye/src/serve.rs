@@ -12,7 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::low_level::pipe;
-use sockeye_engine::{Bound, Endpoint, Notice, ServeOptions};
+use sockeye_engine::{Bound, DriverKind, Endpoint, Notice, ServeOptions};
 use sockeye_services::http::{Site, SiteNotice, SiteOptions};
 use sockeye_wire::escape::Escaped;
 
@@ -57,7 +57,8 @@ pub(crate) fn run(args: &args::Serve) -> anyhow::Result<ExitCode> {
     let stopping = |connections| {
         if connections > 0 {
             say(format_args!(
-                "sockeye: stopping; {connections} connections are open (again to stop at once)"
+                "sockeye: stopping; {} open (again to stop at once)",
+                Connections(connections, "is", "are")
             ));
         }
     };
@@ -68,7 +69,7 @@ pub(crate) fn run(args: &args::Serve) -> anyhow::Result<ExitCode> {
         eye.close();
     }
     if cut_off > 0 {
-        say(format_args!("sockeye: {cut_off} connections were cut off after --grace"));
+        say(format_args!("sockeye: {} cut off after --grace", Connections(cut_off, "was", "were")));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -88,7 +89,7 @@ fn signals() -> io::Result<UnixStream> {
 }
 
 fn engine_options(args: &args::Engine) -> ServeOptions {
-    let most = most_connections();
+    let most = most_connections(args.driver);
     let asked = args.max_connections.map(|asked| asked as usize);
     if let Some(asked) = asked.filter(|asked| *asked > most) {
         say(format_args!(
@@ -106,7 +107,7 @@ fn engine_options(args: &args::Engine) -> ServeOptions {
 }
 
 /// Raises the limit on descriptors as far as it goes, and leaves a fifth for files.
-fn most_connections() -> usize {
+fn most_connections(driver: DriverKind) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let highest = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let reached = match setrlimit(Resource::Nofile, highest) {
@@ -114,13 +115,16 @@ fn most_connections() -> usize {
         Err(_) => limit.current,
     };
     let descriptors = usize::try_from(reached.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
-    (descriptors / 5).saturating_mul(4).max(1)
+    // A thread that serves one connection alone has a descriptor to be woken by.
+    let each = if driver.multiplexes() { 1 } else { 2 };
+    ((descriptors / 5).saturating_mul(4) / each).max(1)
 }
 
 fn say_of_engine(notice: Notice) {
     match notice {
         Notice::Full { connections } => say(format_args!(
-            "sockeye: {connections} connections are open, as many as may be (--max-connections); others wait"
+            "sockeye: {} open, as many as may be (--max-connections); others wait",
+            Connections(connections, "is", "are")
         )),
         Notice::Accept(error) => say(format_args!(
             "sockeye: accept: {error}; trying again (out of descriptors? see: ulimit -n)"
@@ -136,6 +140,18 @@ fn say_of_site(notice: SiteNotice) {
         )),
         SiteNotice::Returned(path) => {
             say(format_args!("sockeye: {}: the folder is back", Shown(&path)));
+        }
+    }
+}
+
+/// So many connections, with the verb for one and the verb for more.
+struct Connections(usize, &'static str, &'static str);
+
+impl std::fmt::Display for Connections {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Connections(1, one, _) => write!(f, "1 connection {one}"),
+            Connections(count, _, more) => write!(f, "{count} connections {more}"),
         }
     }
 }
