@@ -1,0 +1,19 @@
+//! The program as people meet it: started as a process, asked over real sockets, read in a pipe.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[macro_use]
+mod kit;
+
+mod colour;
+mod crowd;
+mod escape;
+mod eye;
+mod fetch;
+mod fresh;
+mod help;
+mod patience;
+mod ready;
+mod refusal;
+mod shutdown;
+mod unprivileged;
