@@ -120,7 +120,7 @@ pub struct KernelFacts {
     pub limited_us: Option<(u64, u64)>,
 }
 
-/// What became of our end after close, asked of `sock_diag`.
+/// What became of an end after close, asked of `sock_diag`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Aftermath {
     /// When it was asked.
@@ -186,6 +186,8 @@ pub struct History {
     pub kernel: Option<KernelFacts>,
     /// What became of our end after it.
     pub aftermath: Option<Aftermath>,
+    /// What became of the peer's end; asked only where that is on this machine too.
+    pub peer_aftermath: Option<Aftermath>,
     /// Whether segments were captured at all.
     pub captured: bool,
     /// Records known to be lost: calls dropped because the eye was too slow, packets the kernel dropped.
@@ -246,15 +248,18 @@ pub struct Course {
     pub last_moved: [Option<Stamp>; 2],
 }
 
-/// What the time between accept (or connect) and close was spent on, in nanoseconds; the three
+/// What the time between accept (or connect) and close was spent on, in nanoseconds; the four
 /// add up to all of it that calls cover.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
-    /// Nothing to read: the peer's turn.
+    /// Nothing to read: the peer's turn. Without packets, all the time until `recv` returned.
     pub peer: u64,
     /// Something to send and no room in the socket's buffer: the peer has not taken what it has.
     pub window: u64,
-    /// Everything else: calls, computing, waiting for the processor.
+    /// In `send` and `sendfile` while there was room: the kernel's work, and on a busy machine
+    /// the time others, the peer not least, had the processor meanwhile.
+    pub sending: u64,
+    /// Everything else: computing, other calls, waiting for the processor.
     pub program: u64,
 }
 

@@ -66,6 +66,7 @@ impl Timeline {
             isn: [None; 2],
             kernel: None,
             aftermath: None,
+            peer_aftermath: None,
             captured: false,
             lost: Loss::default(),
             totals: Totals::default(),
@@ -112,7 +113,7 @@ impl Timeline {
         }
         let course = &mut self.history.course;
         match (call.operation, call.result) {
-            (Operation::Recv, Ok(0)) if call.asked > 0 => {
+            (Operation::Recv, Ok(0)) => {
                 course.end_of_stream.get_or_insert(call.end);
             }
             (Operation::ShutdownWrite | Operation::Close, _) => {
@@ -179,10 +180,7 @@ impl Timeline {
         let totals = &mut self.history.totals;
         totals.segments[index] += 1;
         totals.retransmissions[index] += u64::from(mark == Mark::Retransmission);
-        if direction == Direction::Received && placed.end > placed.start {
-            self.clock.arrived(placed.end, at);
-        }
-        self.push(Event::Segment(Segment {
+        let segment = Segment {
             at,
             direction,
             seq: segment.seq.0,
@@ -195,7 +193,9 @@ impl Timeline {
             }),
             window: placed.window,
             mark,
-        }));
+        };
+        self.clock.segment(&segment);
+        self.push(Event::Segment(segment));
         for change in placed.changes.iter() {
             if change.to == State::Established && !change.inferred {
                 self.history.course.established = Some(at);
@@ -226,6 +226,11 @@ impl Timeline {
     /// What became of our end after its close.
     pub fn aftermath(&mut self, aftermath: Aftermath) {
         self.history.aftermath = Some(aftermath);
+    }
+
+    /// What became of the peer's end, where the kernel knows it as well.
+    pub fn peer_aftermath(&mut self, aftermath: Aftermath) {
+        self.history.peer_aftermath = Some(aftermath);
     }
 
     /// Our descriptor is closed.
@@ -260,7 +265,11 @@ impl Timeline {
 
     /// What is known at the end.
     #[must_use]
-    pub fn into_history(self) -> History {
+    pub fn into_history(mut self) -> History {
+        // Packets come later than the calls that took what they brought.
+        if self.history.captured && self.history.events.left_out() == 0 {
+            self.history.spent = spent::of(&self.history);
+        }
         self.history
     }
 

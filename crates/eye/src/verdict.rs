@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 use sockeye_engine::probe::{Direction, Role};
 use sockeye_wire::tcp::State;
 
-use crate::record::{Event, History, Spent};
+use crate::record::{Aftermath, Event, History, Spent};
 use crate::timeline::{index, other};
 use crate::view::scale::{bytes, counted, grouped, millis, millis_like, span};
 use crate::view::text::error_name;
@@ -267,10 +267,16 @@ fn time(history: &History) -> Option<String> {
     if history.lost.calls > 0 {
         return Some(whole);
     }
-    let Spent { peer, window, program } = history.spent;
+    let Spent { peer, window, sending, program } = history.spent;
+    // Short, it is part of our own program's work.
+    let (sending, program) = match sending >= total / 10 {
+        true => (sending, program),
+        false => (0, program + sending),
+    };
     let shares = [
         (peer, "waiting for the peer"),
         (window, "for the peer's window"),
+        (sending, "inside send()"),
         (program, "in our own program"),
     ];
     let told = shares.into_iter().filter(|(nanos, _)| *nanos >= total / 100 && *nanos > 0);
@@ -281,27 +287,38 @@ fn time(history: &History) -> Option<String> {
     Some(format!("{whole}{colon}{}", told.join(", ")))
 }
 
-/// Where the connection's last state is kept, if it is.
+/// Which end still holds a state, and for how long: the kernel's word where it was asked, else
+/// what the packets showed.
 fn rest(history: &History) -> Option<String> {
-    if let Some(aftermath) = history.aftermath
-        && aftermath.state != State::Closed
-    {
-        let left = aftermath.remaining_ms.filter(|_| aftermath.state == State::TimeWait);
-        let left = left.map(|left| format!(" for another {}", span(u64::from(left) * 1_000_000)));
-        return Some(format!("{} here{}", aftermath.state, left.unwrap_or_default()));
-    }
     let last = |end: Role| {
         let changes = history.events.iter().filter_map(|event| match event {
             Event::State(change) if change.end == end => Some(change.to),
             _ => None,
         });
-        changes.last() == Some(State::TimeWait)
+        changes.last().filter(|state| *state == State::TimeWait).map(|state| (state, None))
     };
-    match (last(history.role), last(other(history.role))) {
-        (true, true) => Some(String::from("TIME-WAIT at both ends")),
-        (true, false) => Some(String::from("TIME-WAIT here")),
-        (false, true) => Some(String::from("TIME-WAIT at the peer")),
-        (false, false) => None,
+    let told = |end: Role, aftermath: Option<Aftermath>| match aftermath {
+        Some(Aftermath { state: State::Closed, .. }) => None,
+        Some(Aftermath { state, remaining_ms, .. }) => {
+            Some((state, remaining_ms.filter(|_| state == State::TimeWait)))
+        }
+        None => last(end),
+    };
+    let left = |remaining: Option<u32>| {
+        remaining.map_or(String::new(), |ms| format!(", {} left", span(u64::from(ms) * 1_000_000)))
+    };
+    let ours = told(history.role, history.aftermath);
+    let theirs = told(other(history.role), history.peer_aftermath);
+    match (ours, theirs) {
+        (Some((State::TimeWait, here)), Some((State::TimeWait, there))) => {
+            Some(format!("TIME-WAIT at both ends{}", left(here.max(there))))
+        }
+        (Some((here, ours)), Some((there, theirs))) => {
+            Some(format!("{here} here{}, {there} at the peer{}", left(ours), left(theirs)))
+        }
+        (Some((here, ours)), None) => Some(format!("{here} here{}", left(ours))),
+        (None, Some((there, theirs))) => Some(format!("{there} at the peer{}", left(theirs))),
+        (None, None) => None,
     }
 }
 

@@ -43,6 +43,7 @@ struct Seen {
     isn: Option<(u32, IsnSource)>,
     bytes: Option<(u64, u64)>,
     aftermath: Option<(State, Option<u32>)>,
+    peer_aftermath: Option<(State, Option<u32>)>,
 }
 
 struct Collect(Sender<Told>);
@@ -83,6 +84,7 @@ fn seen(history: &History) -> Seen {
         isn: history.isn[0],
         bytes: kernel.and_then(|kernel| kernel.bytes_received.zip(kernel.bytes_acked)),
         aftermath: history.aftermath.map(|after| (after.state, after.remaining_ms)),
+        peer_aftermath: history.peer_aftermath.map(|after| (after.state, after.remaining_ms)),
     }
 }
 
@@ -145,6 +147,9 @@ fn calls_messages_and_the_kernels_facts_need_no_capture() {
     assert!(matches!(seen.isn, Some((_, IsnSource::SavedSyn))), "{:?}", seen.isn);
     // The client closed first, so TIME-WAIT is its own.
     assert_eq!(seen.aftermath, Some((State::Closed, None)));
+    let (state, remaining) = seen.peer_aftermath.unwrap();
+    assert_eq!(state, State::TimeWait);
+    assert!(remaining.is_some_and(|ms| (1..=60_000).contains(&ms)), "{remaining:?}");
     eye.close();
 }
 
@@ -159,7 +164,9 @@ fn the_end_that_closed_first_is_left_in_time_wait() {
     assert_eq!(client.read(&mut [0]).unwrap(), 0);
     drop(client);
     served.close();
-    let (state, remaining) = next_ended(&told).aftermath.unwrap();
+    let seen = next_ended(&told);
+    assert_eq!(seen.peer_aftermath, Some((State::Closed, None)));
+    let (state, remaining) = seen.aftermath.unwrap();
     assert_eq!(state, State::TimeWait);
     assert!(remaining.is_some_and(|ms| ms <= 60_000), "{remaining:?}");
     eye.close();

@@ -49,8 +49,7 @@ impl Sink for Collect {
                     flags: segment.flags.bits(),
                     range: range(segment.range.start, segment.range.end),
                     ack: ack.map(|ack| ack.offset + u64::from(ack.fin)),
-                    // RFC 7323 §2.3 scales that of an RST too, but nobody may send by it any more.
-                    window: if segment.flags.rst() { 0 } else { segment.window },
+                    window: segment.window,
                 };
                 Some((segment.at.0, row))
             }
@@ -142,7 +141,7 @@ impl Tshark {
             flags: flags.try_into().unwrap(),
             range: range(start, start + number(4)),
             ack: (ack && !syn).then(|| number(5) - 1),
-            window: if flags & 4 != 0 { 0 } else { number(6).try_into().unwrap() },
+            window: number(6).try_into().unwrap(),
         };
         let (seconds, nanos) = fields[7].split_once('.').unwrap();
         let at = seconds.parse::<u64>().unwrap() * 1_000_000_000 + nanos.parse::<u64>().unwrap();

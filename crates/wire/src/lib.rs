@@ -4,3 +4,8 @@
 pub mod escape;
 pub mod packet;
 pub mod tcp;
+
+// The example of the README is compiled with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

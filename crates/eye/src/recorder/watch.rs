@@ -131,7 +131,12 @@ impl Watch {
 
     fn ask_what_became_of(&mut self, mut history: History) -> Box<History> {
         if let Some(diag) = &mut self.diag {
-            history.aftermath = diag.aftermath(history.local, history.peer).ok();
+            let (local, peer) = (history.local, history.peer);
+            history.aftermath = diag.aftermath(local, peer).ok();
+            // Elsewhere the peer's end is another kernel's, of which this one knows nothing.
+            if peer.ip() == local.ip() || peer.ip().to_canonical().is_loopback() {
+                history.peer_aftermath = diag.aftermath(peer, local).ok();
+            }
         }
         Box::new(history)
     }

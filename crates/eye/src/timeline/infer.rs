@@ -39,8 +39,8 @@ impl OwnEnd {
         };
         let to = match (call.operation, call.result, self.state) {
             (_, Err(errno), _) if is_reset(errno) => Closed,
-            (Operation::Recv, Ok(0), Established) if call.asked > 0 => CloseWait,
-            (Operation::Recv, Ok(0), FinWait1 | FinWait2 | Closing) if call.asked > 0 => TimeWait,
+            (Operation::Recv, Ok(0), Established) => CloseWait,
+            (Operation::Recv, Ok(0), FinWait1 | FinWait2 | Closing) => TimeWait,
             // Closed with bytes unread, the kernel sends RST instead of FIN (RFC 9293 §3.6.1).
             (Operation::Close, _, Established | CloseWait) if self.unread => Closed,
             (Operation::ShutdownWrite, Ok(_), Established) => FinWait1,
@@ -130,10 +130,11 @@ mod tests {
     }
 
     #[test]
-    fn a_recv_without_room_returning_0_is_no_end() {
+    fn the_end_of_the_stream_is_one_whatever_room_a_completion_driver_tells() {
         let mut end = OwnEnd::new(Role::Server);
         assert!(end.opened(Stamp(0)).is_some());
-        assert_eq!(end.call(&call(Operation::Recv, 0, Ok(0))), None);
+        let change = end.call(&call(Operation::Recv, 0, Ok(0))).expect("a change");
+        assert_eq!(change.to, CloseWait);
     }
 
     #[test]

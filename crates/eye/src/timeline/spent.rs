@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
-use sockeye_engine::probe::{Call, Operation, Stamp};
+use sockeye_engine::probe::{Call, Direction, Operation, Stamp};
 
 use super::is_transient;
-use crate::record::Spent;
+use crate::record::{Event, History, Segment, Spent};
 
 /// Sorts every stretch of time by whose turn it was.
 ///
-/// Until a `recv` returns it is the peer's turn, but once the byte it returned has arrived, our
-/// program's. Before a `send` it is the window's turn if the send before could not place all it
-/// had, else our program's. Before a close that the peer did not ask for, we had waited for it.
+/// Until a `recv` returns it is the peer's turn, but once what it returned has arrived, our
+/// program's; without packets nobody knows when that was, and all of it is the peer's. Before a
+/// `send` it is the window's turn if the send before could not place all it had, else our
+/// program's. Before a close that the peer did not ask for, we had waited for it.
+///
+/// Told of a call before the packets that belong to it, as happens with packets that come in
+/// blocks, it can't know when they came: [`of`] sorts a history that is complete.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     /// Up to here all time is sorted.
@@ -20,17 +24,72 @@ pub(super) struct Clock {
     blocked: bool,
     /// The peer has ended its stream, or the connection broke.
     over: bool,
-    /// End offset and time of the latest segments with data, a ring.
-    arrivals: [Option<(u64, Stamp)>; ARRIVALS],
-    next: usize,
+    /// Bytes sent since the peer last said something: no more can lie in the socket's buffer if
+    /// it answers what it has read.
+    unanswered: u64,
+    /// What came lately, a ring.
+    arrivals: [Option<Arrival>; ARRIVALS],
+    next: u8,
 }
 
-/// Arrivals remembered. If a program lets more pile up unread, its delay is taken for the
-/// peer's: wrong in its favour, but bounded in memory.
-const ARRIVALS: usize = 32;
+/// Something of the peer's stream came.
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    /// All offsets below this were there; the FIN counts as a byte, a reset ends everything.
+    end: u64,
+    at: Stamp,
+}
 
-/// Copying into a socket takes microseconds; a send that took longer slept for room.
+/// Arrivals remembered while a connection runs. If a program lets more pile up unread, its delay
+/// is taken for the peer's: wrong in its favour, but bounded in memory.
+const ARRIVALS: usize = 4;
+
+/// Copying into a socket takes microseconds; a send that took longer slept for room, or was put
+/// off the processor.
 const SEND_SLEPT: Duration = Duration::from_millis(1);
+
+/// A socket's buffer has at least so much room (`tcp_wmem`, tcp(7)): a send does not sleep for
+/// less.
+const SEND_ROOM: u64 = 16_384;
+
+/// Sorts the time of a connection of which nothing was left out.
+pub(super) fn of(history: &History) -> Spent {
+    let mut arrivals: Vec<Arrival> = history
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Segment(segment) => arrival(segment),
+            Event::Call(_) | Event::State(_) => None,
+        })
+        .collect();
+    arrivals.sort_by_key(|arrival| arrival.at);
+    let mut reached = 0;
+    for arrival in &mut arrivals {
+        reached = reached.max(arrival.end);
+        arrival.end = reached;
+    }
+    let mut clock = Clock { latest: history.opened, ..Clock::default() };
+    let mut spent = Spent::default();
+    for event in history.events.iter() {
+        if let Event::Call(call) = event {
+            let first = arrivals.partition_point(|arrival| arrival.end <= call.offset);
+            clock.sort(call, arrivals.get(first).map(|arrival| arrival.at), &mut spent);
+        }
+    }
+    spent
+}
+
+/// How far the peer's stream had come with this segment.
+fn arrival(segment: &Segment) -> Option<Arrival> {
+    let end = match segment.flags {
+        _ if segment.direction == Direction::Sent => return None,
+        flags if flags.rst() => u64::MAX,
+        flags if flags.fin() => segment.range.end.saturating_add(1),
+        _ if segment.range.is_empty() => return None,
+        _ => segment.range.end,
+    };
+    Some(Arrival { end, at: segment.at })
+}
 
 impl Clock {
     pub(super) fn start(&mut self, at: Stamp) {
@@ -42,13 +101,25 @@ impl Clock {
         self.latest
     }
 
-    /// Received bytes below `end` have arrived.
-    pub(super) fn arrived(&mut self, end: u64, at: Stamp) {
-        self.arrivals[self.next] = Some((end, at));
-        self.next = (self.next + 1) % ARRIVALS;
+    /// A segment crossed the wire.
+    pub(super) fn segment(&mut self, segment: &Segment) {
+        let Some(arrival) = arrival(segment) else { return };
+        if let Some(oldest) = self.arrivals.get_mut(usize::from(self.next)) {
+            *oldest = Some(arrival);
+        }
+        self.next = (self.next + 1) % ARRIVALS as u8;
     }
 
     pub(super) fn call(&mut self, call: &Call, spent: &mut Spent) {
+        let arrived = match call.operation {
+            Operation::Recv => self.arrival_of(call.offset),
+            _ => None,
+        };
+        self.sort(call, arrived, spent);
+    }
+
+    /// Sorts the time up to this call's end; what it returned had arrived at `arrived`.
+    fn sort(&mut self, call: &Call, arrived: Option<Stamp>, spent: &mut Spent) {
         let Some(latest) = self.latest.replace(self.latest.map_or(call.end, |l| l.max(call.end)))
         else {
             return;
@@ -57,16 +128,14 @@ impl Clock {
         let end = call.end.max(latest);
         match call.operation {
             Operation::Recv => {
-                let arrived = match call.result {
-                    Ok(1..) => self.arrival_of(call.offset).map_or(end, |at| at.clamp(latest, end)),
-                    _ => end,
-                };
+                let nothing = matches!(call.result, Err(errno) if is_transient(errno));
+                let arrived = arrived.filter(|_| !nothing).map_or(end, |at| at.clamp(latest, end));
                 spent.peer += nanos(latest, arrived);
                 spent.program += nanos(arrived, end);
-                self.over |= match call.result {
-                    Ok(count) => count == 0 && call.asked > 0,
-                    Err(errno) => !is_transient(errno),
-                };
+                match call.result {
+                    Ok(1..) => self.unanswered = 0,
+                    _ => self.over |= !nothing,
+                }
             }
             Operation::Send | Operation::SendFile => {
                 *self.turn(spent) += nanos(latest, start);
@@ -74,11 +143,13 @@ impl Clock {
                     Ok(count) => count < call.asked,
                     Err(errno) => is_transient(errno),
                 };
-                if end.since(start) >= SEND_SLEPT {
+                let fits = self.unanswered.saturating_add(call.asked) <= SEND_ROOM;
+                if !fits && end.since(start) >= SEND_SLEPT {
                     spent.window += nanos(start, end);
                 } else {
-                    spent.program += nanos(start, end);
+                    spent.sending += nanos(start, end);
                 }
+                self.unanswered = self.unanswered.saturating_add(call.result.unwrap_or(0));
             }
             Operation::Accept | Operation::Connect => spent.peer += nanos(latest, end),
             Operation::ShutdownWrite | Operation::Close => {
@@ -97,7 +168,7 @@ impl Clock {
     /// When the byte at `offset` arrived.
     fn arrival_of(&self, offset: u64) -> Option<Stamp> {
         let known = self.arrivals.iter().flatten();
-        known.filter(|(end, _)| *end > offset).map(|(_, at)| *at).min()
+        known.filter(|arrival| arrival.end > offset).map(|arrival| arrival.at).min()
     }
 }
 
@@ -107,7 +178,12 @@ fn nanos(from: Stamp, to: Stamp) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
+    use sockeye_wire::tcp::Flags;
+
     use super::*;
+    use crate::record::Mark;
 
     fn call(
         operation: Operation,
@@ -119,26 +195,93 @@ mod tests {
         Call { operation, start: Stamp(start), end: Stamp(end), asked, result, offset: 0 }
     }
 
-    fn spent(arrivals: &[(u64, u64)], calls: &[Call]) -> [u64; 3] {
+    fn arrives(range: Range<u64>, flags: Flags, at: u64) -> Segment {
+        Segment {
+            at: Stamp(at),
+            direction: Direction::Received,
+            seq: 0,
+            range,
+            flags,
+            ack: None,
+            window: 0,
+            mark: Mark::None,
+        }
+    }
+
+    /// Peer, window, inside send, program.
+    fn spent(arrivals: &[Segment], calls: &[Call]) -> [u64; 4] {
         let mut clock = Clock::default();
         let mut spent = Spent::default();
         clock.start(Stamp(0));
-        for (end, at) in arrivals {
-            clock.arrived(*end, Stamp(*at));
+        for segment in arrivals {
+            clock.segment(segment);
         }
         for call in calls {
             clock.call(call, &mut spent);
         }
-        [spent.peer, spent.window, spent.program]
+        [spent.peer, spent.window, spent.sending, spent.program]
     }
 
     #[test]
     fn bytes_that_lie_unread_are_our_programs_delay() {
         let recv = call(Operation::Recv, 100, 110, 64, Ok(5));
-        assert_eq!(spent(&[], &[recv]), [110, 0, 0]);
-        assert_eq!(spent(&[(5, 40)], &[recv]), [40, 0, 70]);
+        assert_eq!(spent(&[], &[recv]), [110, 0, 0, 0]);
+        assert_eq!(spent(&[arrives(0..5, Flags::ACK, 40)], &[recv]), [40, 0, 0, 70]);
         // They had come before the connection was even accepted.
-        assert_eq!(spent(&[(5, 0)], &[recv]), [0, 0, 110]);
+        assert_eq!(spent(&[arrives(0..5, Flags::ACK, 0)], &[recv]), [0, 0, 0, 110]);
+    }
+
+    #[test]
+    fn an_end_or_a_reset_that_lies_unread_is_our_programs_delay_too() {
+        let end = Call { offset: 5, ..call(Operation::Recv, 100, 110, 64, Ok(0)) };
+        let broken = Call { result: Err(libc::ECONNRESET), ..end };
+        let fin = arrives(5..5, Flags::FIN | Flags::ACK, 30);
+        let rst = arrives(0..0, Flags::RST, 30);
+        assert_eq!(spent(&[arrives(0..5, Flags::ACK, 10), fin], &[end]), [30, 0, 0, 80]);
+        assert_eq!(spent(&[arrives(0..5, Flags::ACK, 10), rst], &[broken]), [30, 0, 0, 80]);
+        assert_eq!(spent(&[], &[end]), [110, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_readiness_driver_waits_between_its_calls() {
+        // Edge-triggered: a short recv is followed by no other until the peer is heard of again.
+        let first = call(Operation::Recv, 10, 12, 64, Ok(5));
+        let send = call(Operation::Send, 20, 25, 50, Ok(50));
+        let end = Call { offset: 5, ..call(Operation::Recv, 1_000, 1_002, 64, Ok(0)) };
+        let close = call(Operation::Close, 1_003, 1_004, 0, Ok(0));
+        let calls = [first, send, end, close];
+        assert_eq!(spent(&[], &calls), [12 + 977, 0, 5, 8 + 2]);
+        // Level-triggered: a recv in between finds nothing, whenever it is made.
+        let nothing =
+            Call { result: Err(libc::EAGAIN), ..call(Operation::Recv, 30, 31, 64, Ok(0)) };
+        assert_eq!(spent(&[], &[first, send, nothing, end, close]), [989, 0, 5, 10]);
+        let arrived = [arrives(0..5, Flags::ACK, 4), arrives(5..5, Flags::FIN, 800)];
+        assert_eq!(spent(&arrived, &calls), [4 + 775, 0, 5, 8 + 8 + 202 + 2]);
+    }
+
+    #[test]
+    fn a_completion_driver_waits_before_its_completions() {
+        // io_uring: a multishot recv has neither a beginning nor a room of its own.
+        let first = call(Operation::Recv, 12, 12, 0, Ok(5));
+        let send = call(Operation::Send, 20, 25, 50, Ok(50));
+        let end = Call { offset: 5, ..call(Operation::Recv, 1_002, 1_002, 0, Ok(0)) };
+        let close = call(Operation::Close, 1_003, 1_004, 0, Ok(0));
+        let calls = [first, send, end, close];
+        assert_eq!(spent(&[], &calls), [12 + 977, 0, 5, 8 + 2]);
+        let arrived = [arrives(0..5, Flags::ACK, 4), arrives(5..5, Flags::FIN, 800)];
+        assert_eq!(spent(&arrived, &calls), [4 + 775, 0, 5, 8 + 8 + 202 + 2]);
+    }
+
+    #[test]
+    fn a_blocking_driver_waits_inside_its_calls() {
+        let first = call(Operation::Recv, 1, 12, 64, Ok(5));
+        let send = call(Operation::Send, 20, 25, 50, Ok(50));
+        let end = Call { offset: 5, ..call(Operation::Recv, 26, 5_000_000, 64, Ok(0)) };
+        let close = call(Operation::Close, 5_000_001, 5_000_002, 0, Ok(0));
+        let calls = [first, send, end, close];
+        assert_eq!(spent(&[], &calls), [12 + 4_999_975, 0, 5, 8 + 2]);
+        let arrived = [arrives(0..5, Flags::ACK, 4), arrives(5..5, Flags::FIN, 4_000_000)];
+        assert_eq!(spent(&arrived, &calls), [4 + 3_999_975, 0, 5, 8 + 8 + 1_000_000 + 2]);
     }
 
     #[test]
@@ -147,15 +290,22 @@ mod tests {
         let part = call(Operation::Send, 10, 20, 50, Ok(30));
         let full = call(Operation::Send, 10, 20, 50, Err(libc::EAGAIN));
         let next = call(Operation::Send, 520, 530, 20, Ok(20));
-        assert_eq!(spent(&[], &[whole, next]), [0, 0, 530]);
-        assert_eq!(spent(&[], &[part, next]), [0, 500, 30]);
-        assert_eq!(spent(&[], &[full, next]), [0, 500, 30]);
+        assert_eq!(spent(&[], &[whole, next]), [0, 0, 20, 510]);
+        assert_eq!(spent(&[], &[part, next]), [0, 500, 20, 10]);
+        assert_eq!(spent(&[], &[full, next]), [0, 500, 20, 10]);
     }
 
     #[test]
-    fn a_send_that_slept_waited_for_the_window() {
-        let slept = call(Operation::Send, 10, 2_000_010, 50, Ok(50));
-        assert_eq!(spent(&[], &[slept]), [0, 2_000_000, 10]);
+    fn a_send_that_slept_waited_for_the_window_if_the_buffer_can_have_been_full() {
+        let slept = |asked| call(Operation::Send, 10, 2_000_010, asked, Ok(asked));
+        assert_eq!(spent(&[], &[slept(20_000)]), [0, 2_000_000, 0, 10]);
+        // For this much there was room: it was put off the processor.
+        assert_eq!(spent(&[], &[slept(1_246)]), [0, 0, 2_000_000, 10]);
+
+        let before = call(Operation::Send, 0, 10, 16_000, Ok(16_000));
+        assert_eq!(spent(&[], &[before, slept(1_246)]), [0, 2_000_000, 10, 0]);
+        let answer = call(Operation::Recv, 10, 10, 64, Ok(3));
+        assert_eq!(spent(&[], &[before, answer, slept(1_246)]), [0, 0, 2_000_010, 0]);
     }
 
     #[test]
@@ -163,8 +313,8 @@ mod tests {
         let nothing = call(Operation::Recv, 10, 11, 64, Err(libc::EAGAIN));
         let end = call(Operation::Recv, 10, 11, 64, Ok(0));
         let close = call(Operation::Close, 911, 912, 0, Ok(0));
-        assert_eq!(spent(&[], &[nothing, close]), [911, 0, 1]);
-        assert_eq!(spent(&[], &[end, close]), [11, 0, 901]);
+        assert_eq!(spent(&[], &[nothing, close]), [911, 0, 0, 1]);
+        assert_eq!(spent(&[], &[end, close]), [11, 0, 0, 901]);
     }
 
     #[test]

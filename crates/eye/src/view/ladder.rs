@@ -11,8 +11,8 @@ use super::rows::{Row, Rows, initial_states};
 use super::scale::{counted, grouped, millis_fixed, span};
 use super::style::{Ink, Style};
 use super::text;
-use crate::record::{Certainty, History, StateChange};
-use crate::timeline::index;
+use crate::record::{Aftermath, Certainty, History, StateChange};
+use crate::timeline::{index, other};
 
 /// Draws what happened, in order of time.
 ///
@@ -72,7 +72,8 @@ impl<'a> Ladder<'a> {
         let first = rows.iter().map(|row| row.at).min().unwrap_or(Stamp(0));
         let start = history.course.span.map_or(first, |(start, _)| start.min(first));
         let end = rows.iter().map(Row::until).max().unwrap_or(start);
-        let asked = history.aftermath.map_or(end, |aftermath| aftermath.at.max(end));
+        let asked = [history.aftermath, history.peer_aftermath].into_iter().flatten();
+        let asked = asked.map(|aftermath| aftermath.at).max().map_or(end, |at| at.max(end));
         let total = end.0 - start.0;
         let decimals = match total {
             0..10_000_000 => 3,
@@ -253,17 +254,29 @@ impl<'a> Ladder<'a> {
         self.paper.end_line();
     }
 
-    /// What the kernel said of our end after the last row.
+    /// What the kernel said of both ends after the last row: which of them waits how long.
     fn aftermath(&mut self) {
-        let Some(aftermath) = self.history.aftermath else { return };
-        let Some(remaining) = aftermath.remaining_ms else { return };
-        let left = span(u64::from(remaining) * 1_000_000);
-        let text = format!("{}, {left} left", aftermath.state);
-        let text = escape::fit(&text, self.our_width(), self.style.glyphs().ellipsis);
-        self.time(aftermath.at);
+        let history = self.history;
+        let captured = history.captured;
+        let told = |aftermath: Option<Aftermath>, width: usize| {
+            let aftermath = aftermath?;
+            let left = span(u64::from(aftermath.remaining_ms?) * 1_000_000);
+            let mut text = format!("{}, {left} left", aftermath.state);
+            if text.len() > width {
+                // The state stands above it.
+                text = format!("{left} left");
+            }
+            Some((aftermath.at, escape::fit(&text, width, self.style.glyphs().ellipsis)))
+        };
+        let ours = told(history.aftermath, self.our_width());
+        let theirs = told(history.peer_aftermath, self.their_width()).filter(|_| captured);
+        let Some(at) = ours.iter().chain(&theirs).map(|(at, _)| *at).max() else { return };
+        let text = |told: Option<(Stamp, String)>| told.map_or(String::new(), |(_, text)| text);
+        let (ours, theirs) = (text(ours), text(theirs));
+        self.time(at);
         let lifeline = self.style.glyphs().idle;
-        if self.history.captured {
-            let (left, right) = self.sides(text, String::new());
+        if captured {
+            let (left, right) = self.sides(ours, theirs);
             self.paper.put_before(self.columns.left - 1, Ink::State, &left);
             self.lifelines(lifeline, None);
             self.put_right(Ink::State, &right);
@@ -271,7 +284,7 @@ impl<'a> Ladder<'a> {
             self.paper.go_to(self.columns.left);
             self.paper.put(Ink::Dim, &lifeline.to_string());
             self.paper.blank(1);
-            self.paper.put(Ink::State, &text);
+            self.paper.put(Ink::State, &ours);
         }
         self.paper.end_line();
     }
@@ -350,8 +363,16 @@ impl<'a> Ladder<'a> {
     }
 
     fn our_width(&self) -> usize {
+        self.width_of(self.history.role)
+    }
+
+    fn their_width(&self) -> usize {
+        self.width_of(other(self.history.role))
+    }
+
+    fn width_of(&self, end: Role) -> usize {
         let columns = &self.columns;
-        match (self.history.captured, self.history.role) {
+        match (self.history.captured, end) {
             (true, Role::Client) => columns.left.saturating_sub(columns.time + 3),
             (true, Role::Server) => columns.end.saturating_sub(columns.right + 2),
             (false, _) => columns.end.saturating_sub(columns.left + 2),

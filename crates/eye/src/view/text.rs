@@ -30,7 +30,7 @@ pub(super) fn call(
                 [format!("{name} = {}", error_name(errno)), error_name(errno)],
             );
         }
-        (Operation::Recv, Ok(0)) if call.asked > 0 => return format!("{name} = 0 EOF"),
+        (Operation::Recv, Ok(0)) => return format!("{name} = 0 EOF"),
         (_, Ok(count)) => count,
     };
     let short = format!("{name} = {result}");

@@ -89,11 +89,11 @@ fn tell(timeline: &mut Timeline, input: Input) {
                 mss: None,
             },
         ),
-        Input::Aftermath { remaining_ms } => timeline.aftermath(Aftermath {
-            at: Stamp(5000),
-            state: State::TimeWait,
-            remaining_ms: Some(remaining_ms),
-        }),
+        Input::Aftermath { remaining_ms } => {
+            let (at, state) = (Stamp(5000), State::TimeWait);
+            timeline.aftermath(Aftermath { at, state, remaining_ms: Some(remaining_ms) });
+            timeline.peer_aftermath(Aftermath { at, state, remaining_ms: Some(remaining_ms / 2) });
+        }
         Input::Closed { at } => {
             timeline
                 .kernel(KernelFacts { state: Some(State::CloseWait), ..KernelFacts::default() });

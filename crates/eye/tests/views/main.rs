@@ -67,6 +67,7 @@ fn three_requests_in_one_segment() {
     scene.wait(40).send(600).wait(9).data(Sent, 600).wait(9).ack(Received);
     scene.wait(3000).fin(Received).wait(30).recv(0).wait(10).close().wait(5).fin(Sent);
     scene.wait(8).ack(Received);
+    scene.wait(300).aftermath(State::Closed, None).peer_aftermath(59_990);
     check("pipelined", scene.history(), &Style::default());
 }
 
@@ -103,6 +104,7 @@ fn the_client_resets_in_the_middle_of_an_answer() {
 fn a_connection_without_packets() {
     let mut scene = Scene::without_capture();
     curl_into(&mut scene);
+    scene.aftermath(State::Closed, None).peer_aftermath(59_999);
     check("no_capture", scene.history(), &Style::default());
 }
 

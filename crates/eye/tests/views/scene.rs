@@ -282,6 +282,12 @@ impl Scene {
         self
     }
 
+    pub(crate) fn peer_aftermath(&mut self, remaining_ms: u32) -> &mut Scene {
+        let (at, state) = (self.stamp(), State::TimeWait);
+        self.timeline.peer_aftermath(Aftermath { at, state, remaining_ms: Some(remaining_ms) });
+        self
+    }
+
     pub(crate) fn lost(&mut self, lost: Loss) -> &mut Scene {
         self.timeline.lost(lost);
         self

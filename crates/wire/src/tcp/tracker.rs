@@ -112,7 +112,8 @@ pub struct Placed {
     pub end: u64,
     /// How far it acknowledges the opposite stream.
     pub ack: Option<AckPoint>,
-    /// The window in bytes, scaled where both SYNs were seen to agree on it (RFC 7323 §2.2).
+    /// The window in bytes, scaled where both SYNs were seen to agree on it (RFC 7323 §2.3: that
+    /// of every segment but a SYN).
     pub window: u32,
     /// What sets it apart.
     pub mark: Mark,

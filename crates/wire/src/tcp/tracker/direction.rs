@@ -158,10 +158,14 @@ impl Stream {
     /// The window a segment of this end advertises, in bytes.
     pub(super) fn window(&mut self, segment: &Segment, scaled: bool) -> u32 {
         let plain = u32::from(segment.window);
-        if segment.flags.syn() || segment.flags.rst() {
+        // RFC 7323 §2.3: of all segments only a SYN's window is never scaled.
+        if segment.flags.syn() {
             return plain;
         }
-        self.window_closed = plain == 0;
+        // Behind a reset nothing waits for room any more.
+        if !segment.flags.rst() {
+            self.window_closed = plain == 0;
+        }
         let shift = if scaled { self.scale.unwrap_or(0) } else { 0 };
         plain << shift
     }

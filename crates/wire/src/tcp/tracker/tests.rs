@@ -276,6 +276,8 @@ fn windows_are_scaled_once_both_ends_agreed() {
     assert_eq!(wire.send(Remote, Flags::SYN, -1, 0, None).window, 1000);
     assert_eq!(wire.send(Local, Flags::SYN, -1, 0, Some(0)).window, 1000);
     assert_eq!(wire.send(Remote, Flags::NONE, 0, 0, Some(0)).window, 128_000);
+    // RFC 7323 §2.3 leaves out SYN segments alone.
+    assert_eq!(wire.send(Local, Flags::RST, 0, 0, Some(0)).window, 128_000);
 }
 
 #[test]
