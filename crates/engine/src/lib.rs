@@ -60,3 +60,8 @@ pub use engine::{Engine, Sleep, Stopper, Turn, Usage, sleep, spawn, stopping, tu
 pub use listener::{BACKLOG, ListenError};
 pub use serve::{Bound, Notice, ServeOptions, Serving};
 pub use stream::Stream;
+
+// The example of the README is compiled with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -138,7 +138,8 @@ impl Reactor {
     }
 
     pub(crate) fn stopping(&self) -> bool {
-        self.stopping.get()
+        // On the blocking driver the thread may have slept in a call since it last looked.
+        self.stopping.get() || (!self.kind.multiplexes() && self.inbox.stopping())
     }
 
     pub(crate) fn tasks(&self) -> usize {

@@ -214,7 +214,7 @@ impl Bound {
         let sockets = self.sockets.pop().unwrap_or_default();
         Arc::clone(&shared).accept(sockets, Each::Task, told, stopped);
         result?;
-        Ok(shared.connections.load(Ordering::SeqCst))
+        Ok(shared.cut_off.load(Ordering::SeqCst))
     }
 }
 
@@ -271,6 +271,8 @@ enum Each {
 struct Shared<F> {
     options: ServeOptions,
     connections: Arc<AtomicUsize>,
+    /// Tasks that had to be dropped.
+    cut_off: AtomicUsize,
     stopping: AtomicBool,
     /// All threads that can be asked to stop.
     threads: Mutex<Vec<(u64, Stopper)>>,
@@ -297,6 +299,7 @@ impl<F> Shared<F> {
         Arc::new(Shared {
             options,
             connections: Arc::default(),
+            cut_off: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             threads: Mutex::new(Vec::new()),
             ended: Condvar::new(),
@@ -358,6 +361,8 @@ where
             })
             .await;
         });
+        // Acceptors have ended; what is left is cut off.
+        self.cut_off.fetch_add(reactor.tasks(), Ordering::SeqCst);
         reactor.drop_tasks();
     }
 
@@ -508,7 +513,7 @@ impl<F: Send + Sync> Controlled for Control<F> {
         let waited =
             self.shared.ended.wait_timeout_while(threads, grace, |_| self.connections() > 0);
         drop(waited);
-        self.connections()
+        self.shared.cut_off.load(Ordering::SeqCst) + self.connections()
     }
 }
 

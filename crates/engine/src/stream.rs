@@ -287,8 +287,9 @@ impl Stream {
         }
         let end = self.received.saturating_add(limit);
         while self.received < end {
-            match self.recv_idle().await {
-                Ok(Some(chunk)) if !chunk.is_empty() => {}
+            // Not idle, even while the thread is stopping: the peer has yet to get what we sent.
+            match self.recv().await {
+                Ok(chunk) if !chunk.is_empty() => {}
                 _ => return,
             }
         }

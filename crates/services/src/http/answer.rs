@@ -99,8 +99,8 @@ impl Answer<'_, '_, '_> {
                 entry.checked = turn.filter(|_| self.site.root.still(path, &entry.identity));
             }
             if entry.checked.is_some() {
-                let date = *shard.date.at(self.now);
-                return Ok(self.content(entry, &date));
+                let date = shard.date.at(self.now);
+                return Ok(self.content(entry, date));
             }
             shard.cache.remove(path);
         }
@@ -119,7 +119,7 @@ impl Answer<'_, '_, '_> {
         let content = opened.read().map_err(|_| Some(Refused::Unavailable))?;
         let mut entry = Entry::new(identity, tag, &lines, content.into());
         entry.checked = turn;
-        let left = self.content(&entry, &date);
+        let left = self.content(&mut entry, &date);
         if identity.settled(self.now) {
             shard.cache.insert(path, entry);
         }
@@ -127,14 +127,25 @@ impl Answer<'_, '_, '_> {
     }
 
     /// A file whose content is at hand.
-    fn content(&mut self, entry: &Entry, date: &ImfFixdate) -> Left {
+    fn content(&mut self, entry: &mut Entry, date: &ImfFixdate) -> Left {
         let modified = entry.identity.stamp.modified_seconds;
         if !self.proceed(&entry.tag, modified, date) {
             return Left::Nothing;
         }
         let start = self.stream.written();
-        self.head(&entry.lines, date);
-        if self.request.method() != Method::HEAD {
+        let persistence = self.persistence;
+        if self.request.method() == Method::HEAD {
+            self.stream.write_with(|out| write_head(out, &entry.lines, date, persistence));
+        } else if persistence == Persistence::Unstated {
+            let whole = entry.whole(self.now, |entry| {
+                let mut whole = Vec::with_capacity(256 + entry.lines.len() + entry.content.len());
+                write_head(&mut whole, &entry.lines, date, persistence);
+                whole.extend_from_slice(&entry.content);
+                whole
+            });
+            self.stream.write_shared(whole);
+        } else {
+            self.stream.write_with(|out| write_head(out, &entry.lines, date, persistence));
             self.stream.write_shared(Bytes::clone(&entry.content));
         }
         self.mark(start, StatusCode::OK, entry.content.len() as u64);
@@ -147,7 +158,8 @@ impl Answer<'_, '_, '_> {
             return Left::Nothing;
         }
         let start = self.stream.written();
-        self.head(lines, date);
+        let persistence = self.persistence;
+        self.stream.write_with(|out| write_head(out, lines, date, persistence));
         if self.request.method() == Method::HEAD {
             self.mark(start, StatusCode::OK, opened.size());
             return Left::Nothing;
@@ -183,22 +195,6 @@ impl Answer<'_, '_, '_> {
         });
         self.mark(start, status, 0);
         false
-    }
-
-    /// The head of a 200, with lines that were written before.
-    fn head(&mut self, lines: &[u8], date: &ImfFixdate) {
-        let persistence = self.persistence;
-        self.stream.write_with(|out| {
-            out.extend_from_slice(b"HTTP/1.1 200 OK\r\nDate: ");
-            out.extend_from_slice(date.as_bytes());
-            out.extend_from_slice(b"\r\n");
-            out.extend_from_slice(lines);
-            out.extend_from_slice(match persistence {
-                Persistence::Unstated => b"\r\n".as_slice(),
-                Persistence::KeepAlive => b"Connection: keep-alive\r\n\r\n",
-                Persistence::Close => b"Connection: close\r\n\r\n",
-            });
-        });
     }
 
     /// A folder that has no index file.
@@ -308,6 +304,19 @@ impl Answer<'_, '_, '_> {
         let range = start..self.stream.written();
         mark(self.stream, range, status, length);
     }
+}
+
+/// The head of a 200, with lines that were written before.
+fn write_head(out: &mut Vec<u8>, lines: &[u8], date: &ImfFixdate, persistence: Persistence) {
+    out.extend_from_slice(b"HTTP/1.1 200 OK\r\nDate: ");
+    out.extend_from_slice(date.as_bytes());
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(lines);
+    out.extend_from_slice(match persistence {
+        Persistence::Unstated => b"\r\n".as_slice(),
+        Persistence::KeepAlive => b"Connection: keep-alive\r\n\r\n",
+        Persistence::Close => b"Connection: close\r\n\r\n",
+    });
 }
 
 fn short(stream: &mut Stream, response: &ErrorResponse<'_>) {

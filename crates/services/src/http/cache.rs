@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use sockeye_engine::Turn;
 use sockeye_http::EntityTag;
 
@@ -20,7 +21,8 @@ pub(super) const LARGEST: u64 = 64 * 1024;
 const OVERHEAD: usize = 512;
 
 pub(super) struct Cache {
-    entries: HashMap<Arc<[u8]>, Entry>,
+    /// Only paths of files that exist get in here, so nobody can choose keys that collide.
+    entries: HashMap<Arc<[u8]>, Entry, RandomState>,
     /// Order of arrival, for a second chance to those that were used since.
     order: VecDeque<Arc<[u8]>>,
     size: usize,
@@ -33,6 +35,9 @@ pub(super) struct Entry {
     /// The header lines that describe the file.
     pub(super) lines: Box<[u8]>,
     pub(super) content: Bytes,
+    /// A whole answer, head and content, with the second its Date is of: under load it is written
+    /// once a second and sent as it stands.
+    whole: Option<(i64, Bytes)>,
     /// When it was last found to be the file's.
     pub(super) checked: Option<Turn>,
     used: bool,
@@ -40,18 +45,38 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new(identity: Identity, tag: EntityTag, lines: &[u8], content: Bytes) -> Entry {
-        Entry { identity, tag, lines: lines.into(), content, checked: None, used: false }
+        Entry {
+            identity,
+            tag,
+            lines: lines.into(),
+            content,
+            whole: None,
+            checked: None,
+            used: false,
+        }
+    }
+
+    /// The whole answer for this second, which `write` writes if it is not there.
+    pub(super) fn whole(&mut self, second: i64, write: impl FnOnce(&Entry) -> Vec<u8>) -> Bytes {
+        if let Some((of, whole)) = &self.whole
+            && *of == second
+        {
+            return Bytes::clone(whole);
+        }
+        let whole = Bytes::from(write(self));
+        self.whole = Some((second, Bytes::clone(&whole)));
+        whole
     }
 
     fn cost(&self, path: &[u8]) -> usize {
-        self.content.len() + self.lines.len() + path.len() + OVERHEAD
+        2 * self.content.len() + self.lines.len() + path.len() + OVERHEAD
     }
 }
 
 impl Cache {
     /// A cache of about `limit` bytes.
     pub(super) fn new(limit: usize) -> Cache {
-        Cache { entries: HashMap::new(), order: VecDeque::new(), size: 0, limit }
+        Cache { entries: HashMap::default(), order: VecDeque::new(), size: 0, limit }
     }
 
     pub(super) fn get(&mut self, path: &[u8]) -> Option<&mut Entry> {

@@ -39,8 +39,7 @@ impl Site {
         let mut connection = Connection {
             site: self,
             stream,
-            pending: Vec::new(),
-            parser: RequestParser::new(),
+            early: None,
             body: None,
             last: false,
             still_sending: false,
@@ -86,9 +85,7 @@ enum Next {
 struct Connection {
     site: Arc<Site>,
     stream: Stream,
-    /// Received but not dealt with: the start of a head, or requests behind a file.
-    pending: Vec<u8>,
-    parser: RequestParser,
+    early: Option<Box<Early>>,
     /// The body of a request that was answered already.
     body: Option<Box<Body>>,
     /// No request is taken after the one that was answered last.
@@ -97,6 +94,13 @@ struct Connection {
     still_sending: bool,
     /// The deadline for a head or a body is running.
     clock_runs: bool,
+}
+
+/// Received but not dealt with: the start of a head, or requests behind a file.
+struct Early {
+    bytes: Vec<u8>,
+    /// How much of the first head it has seen.
+    parser: RequestParser,
 }
 
 /// A body that is skipped.
@@ -164,7 +168,7 @@ impl Connection {
 
     /// Nothing has been asked of us yet.
     fn waits_idle(&self) -> bool {
-        self.pending.is_empty() && self.body.is_none()
+        self.early.is_none() && self.body.is_none()
     }
 
     /// Sets the deadline for the next bytes. Those of heads and bodies are absolute: a client that
@@ -172,7 +176,7 @@ impl Connection {
     fn set_deadline(&mut self) {
         let options = &self.site.options;
         let patience = match &self.body {
-            None if self.pending.is_empty() => {
+            None if self.early.is_none() => {
                 self.clock_runs = false;
                 self.stream.set_deadline(Some(options.idle));
                 return;
@@ -195,7 +199,8 @@ impl Connection {
         if self.body.is_none() {
             let detail = "the request did not come in time";
             let received = self.stream.received();
-            let start = received - self.pending.len() as u64;
+            let pending = self.early.as_ref().map_or(0, |early| early.bytes.len());
+            let start = received - pending as u64;
             self.refuse(start..received, StatusCode::REQUEST_TIMEOUT, detail);
         }
         Next::Linger
@@ -213,25 +218,28 @@ impl Connection {
 
     /// Deals with what has come, without waiting.
     fn work(&mut self, chunk: Chunk) -> Next {
-        if self.pending.is_empty() {
-            let (next, used) = self.take(&chunk);
-            self.pending.extend_from_slice(&chunk[used..]);
+        let Some(mut early) = self.early.take() else {
+            let mut parser = RequestParser::new();
+            let (next, used) = self.take(&chunk, &mut parser);
+            if used < chunk.len() {
+                let bytes = chunk[used..].to_vec();
+                self.early = Some(Box::new(Early { bytes, parser }));
+            }
             return next;
-        }
-        let mut pending = std::mem::take(&mut self.pending);
-        pending.extend_from_slice(&chunk);
+        };
+        early.bytes.extend_from_slice(&chunk);
         drop(chunk);
-        let (next, used) = self.take(&pending);
-        if used < pending.len() {
-            pending.drain(..used);
-            self.pending = pending;
+        let (next, used) = self.take(&early.bytes, &mut early.parser);
+        if used < early.bytes.len() {
+            early.bytes.drain(..used);
+            self.early = Some(early);
         }
         next
     }
 
     /// Takes requests from `bytes`, which end where the stream has been received to, and answers
     /// them; how many bytes that used.
-    fn take(&mut self, bytes: &[u8]) -> (Next, usize) {
+    fn take(&mut self, bytes: &[u8], parser: &mut RequestParser) -> (Next, usize) {
         let base = self.stream.received() - bytes.len() as u64;
         let mut used = 0;
         loop {
@@ -261,7 +269,7 @@ impl Connection {
             }
             let mut storage = HeaderStorage::new();
             let start = base + used as u64;
-            match self.parser.parse(rest, &self.site.options.limits, &mut storage) {
+            match parser.parse(rest, &self.site.options.limits, &mut storage) {
                 Ok(Progress::Incomplete) => return (Next::Receive, used),
                 Ok(Progress::Complete { request, consumed }) => {
                     used += consumed;

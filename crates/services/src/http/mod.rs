@@ -28,8 +28,8 @@ pub use root::RootError;
 /// Memory for the content of small files, over all threads, in bytes.
 const CACHE: usize = 32 * 1024 * 1024;
 
-/// Threads beyond this many share.
-const SHARDS: usize = 16;
+/// Threads beyond this many share their parts of the cache.
+const MOST_SHARDS: usize = 16;
 
 /// What a site promises its clients and demands of them.
 #[derive(Clone, Copy, Debug)]
@@ -96,19 +96,22 @@ impl Site {
         options: SiteOptions,
         notice: impl Fn(SiteNotice) + Send + Sync + 'static,
     ) -> Result<Site, RootError> {
+        let shards = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_SHARDS);
         let shard =
-            || Mutex::new(Shard { cache: Cache::new(CACHE / SHARDS), date: DateCache::new(0) });
+            || Mutex::new(Shard { cache: Cache::new(CACHE / shards), date: DateCache::new(0) });
         Ok(Site {
             root: Root::open(folder, Box::new(notice))?,
             options,
-            shards: (0..SHARDS).map(|_| shard()).collect(),
+            shards: (0..shards).map(|_| shard()).collect(),
         })
     }
 
     /// The calling thread's part. Hold it for one answer, not over an await.
     fn shard(&self) -> MutexGuard<'_, Shard> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        thread_local!(static MINE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS);
-        self.shards[MINE.with(|mine| *mine)].lock().unwrap_or_else(PoisonError::into_inner)
+        thread_local!(static MINE: usize = NEXT.fetch_add(1, Ordering::Relaxed));
+        self.shards[MINE.with(|mine| *mine) % self.shards.len()]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
