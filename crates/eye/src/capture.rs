@@ -174,6 +174,10 @@ fn bind(socket: BorrowedFd<'_>, listeners: &[SocketAddr]) -> Result<(), CaptureE
         true => rustix::net::netdevice::name_to_index(socket, "lo").unwrap_or(0),
         false => 0,
     };
+    // On `lo` every packet comes back as one that arrives, so that the tap on what leaves costs
+    // each packet a clone for nothing. A kernel before 4.20 has no such option, but the filter.
+    let arriving_only = libc::c_int::from(interface != 0);
+    let _ = set_option(socket, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &arriving_only);
     // SAFETY: `sockaddr_ll` is made of integers, for which zero is a value.
     let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
     address.sll_family = AF_PACKET;

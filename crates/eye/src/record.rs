@@ -307,8 +307,10 @@ impl Fold {
 pub struct Kept<T> {
     head: Vec<T>,
     tail: VecDeque<T>,
-    /// How many of each end are kept.
+    /// How many of the first are kept.
     keep: usize,
+    /// How many of the last.
+    keep_last: usize,
     left_out: u64,
 }
 
@@ -316,7 +318,7 @@ impl<T> Kept<T> {
     /// Keeps the first `keep` and the last `keep`.
     #[must_use]
     pub fn new(keep: usize) -> Kept<T> {
-        Kept { head: Vec::new(), tail: VecDeque::new(), keep, left_out: 0 }
+        Kept { head: Vec::new(), tail: VecDeque::new(), keep, keep_last: keep, left_out: 0 }
     }
 
     /// Adds one at the end; returns the one that had to give way.
@@ -325,10 +327,27 @@ impl<T> Kept<T> {
             self.head.push(item);
             return None;
         }
-        let gone = if self.tail.len() >= self.keep { self.tail.pop_front() } else { None };
+        let full = self.tail.len() >= self.keep_last;
+        let gone = if full { self.tail.pop_front() } else { None };
         self.left_out += u64::from(gone.is_some());
         self.tail.push_back(item);
         gone
+    }
+
+    /// Keeps but the last `keep` from now on, though never more than of the first.
+    ///
+    /// Those that have to give way are handed to `gone`, the oldest first.
+    pub fn keep_last(&mut self, keep: usize, mut gone: impl FnMut(T)) {
+        let keep = keep.min(self.keep);
+        if keep == self.keep_last {
+            return;
+        }
+        self.keep_last = keep;
+        let surplus = self.tail.len().saturating_sub(keep);
+        self.left_out += surplus as u64;
+        self.tail.drain(..surplus).for_each(&mut gone);
+        // What is left is written over and over, and should be as small as it can be.
+        self.tail.shrink_to(keep);
     }
 
     /// The first ones kept.

@@ -80,6 +80,16 @@ impl Timeline {
         }
     }
 
+    /// Keeps but so many of the last events and messages from now on, if that is fewer than
+    /// before.
+    pub fn keep_last(&mut self, keep: usize) {
+        let History { events, messages, left_out, .. } = &mut self.history;
+        events.keep_last(keep, |event| leave_out(left_out, &event));
+        messages.keep_last(keep, |message| {
+            left_out.messages[index(message.direction)].add(&message.range);
+        });
+    }
+
     /// Accept or connect returned; packets may have come before.
     pub fn opened(&mut self, opened: &Opened) {
         self.history.conn = Some(opened.conn);
@@ -310,31 +320,36 @@ impl Timeline {
     }
 
     fn push(&mut self, event: Event) {
-        let Some(gone) = self.history.events.push(event) else { return };
-        let left_out = &mut self.history.left_out;
-        let at = match &gone {
-            Event::Call(call) => call.end,
-            Event::Segment(segment) => segment.at,
-            Event::State(change) => change.at,
-        };
-        left_out.span =
-            Some(left_out.span.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
-        match gone {
-            Event::Call(call) => match moved(&call) {
-                Some((direction, range)) => {
-                    left_out.calls[index(direction)].add(&range);
-                    left_out.sendfiles += u64::from(call.operation == Operation::SendFile);
-                }
-                None => left_out.others += 1,
-            },
-            Event::Segment(segment) if segment.mark == Mark::None && !segment.range.is_empty() => {
-                left_out.data[index(segment.direction)].add(&segment.range);
-            }
-            Event::Segment(Segment { direction, ack: Some(ack), mark: Mark::None, .. }) => {
-                left_out.acks[index(direction)].add(&(ack.offset..ack.offset));
-            }
-            _ => left_out.others += 1,
+        if let Some(gone) = self.history.events.push(event) {
+            leave_out(&mut self.history.left_out, &gone);
         }
+    }
+}
+
+/// Adds an event to the sums of those there was no room for.
+fn leave_out(left_out: &mut LeftOut, gone: &Event) {
+    let at = match gone {
+        Event::Call(call) => call.end,
+        Event::Segment(segment) => segment.at,
+        Event::State(change) => change.at,
+    };
+    left_out.span =
+        Some(left_out.span.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
+    match gone {
+        Event::Call(call) => match moved(call) {
+            Some((direction, range)) => {
+                left_out.calls[index(direction)].add(&range);
+                left_out.sendfiles += u64::from(call.operation == Operation::SendFile);
+            }
+            None => left_out.others += 1,
+        },
+        Event::Segment(segment) if segment.mark == Mark::None && !segment.range.is_empty() => {
+            left_out.data[index(segment.direction)].add(&segment.range);
+        }
+        Event::Segment(Segment { direction, ack: Some(ack), mark: Mark::None, .. }) => {
+            left_out.acks[index(*direction)].add(&(ack.offset..ack.offset));
+        }
+        _ => left_out.others += 1,
     }
 }
 

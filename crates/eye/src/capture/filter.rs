@@ -11,6 +11,8 @@
 //! - On loopback each packet once: the copy that arrives. The copy that leaves comes first but
 //!   both are the same packet.
 //! - Nothing on its way to another host.
+//!
+//! Of what passes the headers alone are kept, whatever their length, and no byte of payload.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -21,9 +23,6 @@ use crate::kernel::length_of;
 
 /// The most ports one filter holds: its jumps reach 255 instructions.
 pub const MAX_PORTS: usize = 64;
-
-/// How many bytes of each packet are kept: the longest IPv4 header (60) and TCP header (60) fit.
-pub const SNAP_LENGTH: u32 = 128;
 
 /// A filter, ready to be attached.
 #[derive(Clone)]
@@ -97,12 +96,18 @@ const LOAD_WORD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
 const LOAD_HALF: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_ABS;
 const LOAD_BYTE: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
 const LOAD_HALF_BEHIND_HEADER: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_IND;
+const LOAD_BYTE_BEHIND_HEADER: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_IND;
 const HEADER_LENGTH: u32 = libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH;
+const HEADER_LENGTH_IS: u32 = libc::BPF_LDX | libc::BPF_W | libc::BPF_IMM;
+const MASK: u32 = libc::BPF_ALU | libc::BPF_AND | libc::BPF_K;
+const SHIFT_RIGHT: u32 = libc::BPF_ALU | libc::BPF_RSH | libc::BPF_K;
+const ADD_HEADER_LENGTH: u32 = libc::BPF_ALU | libc::BPF_ADD | libc::BPF_X;
 const LOAD_KEPT: u32 = libc::BPF_LD | libc::BPF_MEM;
 const KEEP: u32 = libc::BPF_ST;
 const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
 const ANY_BIT: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+const RETURN_SUM: u32 = libc::BPF_RET | libc::BPF_A;
 
 /// Scratch words of the program.
 const SOURCE: u32 = 0;
@@ -144,9 +149,10 @@ fn source(ports: &[u16]) -> Vec<Line> {
         If(EQUAL, tcp, Label::Ports),
         Go(Label::Drop),
         At(Label::V6),
-        Do(LOAD_HALF, 40),
+        Do(HEADER_LENGTH_IS, 40),
+        Do(LOAD_HALF_BEHIND_HEADER, 0),
         Do(KEEP, SOURCE),
-        Do(LOAD_HALF, 42),
+        Do(LOAD_HALF_BEHIND_HEADER, 2),
         Do(KEEP, DESTINATION),
         Do(LOAD_BYTE, 6),
         If(EQUAL, tcp, Label::Ports),
@@ -165,7 +171,17 @@ fn source(ports: &[u16]) -> Vec<Line> {
         Do(LOAD_KEPT, SOURCE),
     ]);
     lines.extend(one_of_ours());
-    lines.extend([At(Label::Drop), Do(RETURN, 0), At(Label::Accept), Do(RETURN, SNAP_LENGTH)]);
+    lines.extend([
+        At(Label::Drop),
+        Do(RETURN, 0),
+        At(Label::Accept),
+        // RFC 9293 §3.1: the upper four bits count the TCP header's words of four bytes.
+        Do(LOAD_BYTE_BEHIND_HEADER, 12),
+        Do(MASK, 0xf0),
+        Do(SHIFT_RIGHT, 2),
+        Do(ADD_HEADER_LENGTH, 0),
+        Do(RETURN_SUM, 0),
+    ]);
     lines
 }
 

@@ -30,9 +30,9 @@ pub struct RingSize {
 }
 
 impl Default for RingSize {
-    /// 8 MiB, enough for some 37,000 headers; a picture waits at most 32 ms for its packets.
+    /// 4 MiB, enough for some 27,000 headers; a picture waits at most 32 ms for its packets.
     fn default() -> RingSize {
-        RingSize { block_bytes: 1 << 20, blocks: 8, retire_ms: 32 }
+        RingSize { block_bytes: 1 << 19, blocks: 8, retire_ms: 32 }
     }
 }
 

@@ -50,6 +50,10 @@ pub(super) enum Item {
 /// So many records a batch gathers before it is handed over unasked.
 pub(super) const BATCH: usize = 256;
 
+/// Fewer than these are not worth a hand-over of their own if they are calls and messages alone:
+/// their connection is not drawn before its end.
+const FEW: usize = BATCH / 4;
+
 /// At most so many beginnings and ends of connections, and tallies, are held back.
 const HELD_BACK: usize = 16 * BATCH;
 
@@ -61,15 +65,18 @@ pub(super) struct Batch {
     limit: usize,
     /// The eye shall be woken for it.
     urgent: bool,
+    /// A connection or a listener begins in it.
+    begins: bool,
 }
 
 impl Batch {
     pub(super) fn new() -> Batch {
-        Batch { items: Vec::with_capacity(BATCH), limit: BATCH, urgent: false }
+        Batch { items: Vec::with_capacity(BATCH), limit: BATCH, urgent: false, begins: false }
     }
 
     /// Adds one record.
     pub(super) fn push(&mut self, item: Item, sender: &Sender) {
+        self.begins |= matches!(item, Item::Opened { .. });
         self.items.push(item);
         if self.items.len() >= self.limit {
             self.hand_over(sender);
@@ -83,8 +90,11 @@ impl Batch {
         self.hand_over(sender);
     }
 
-    /// Hands over whatever there is, since nothing may come for long.
+    /// Hands over what the eye may need, since nothing may come for long.
     pub(super) fn flush(&mut self, sender: &Sender) {
+        if self.items.len() < FEW && !self.urgent && !self.begins {
+            return;
+        }
         if self.hand_over(sender) || !self.urgent {
             return;
         }
@@ -118,6 +128,7 @@ impl Batch {
     fn sent(&mut self) {
         self.limit = BATCH;
         self.urgent = false;
+        self.begins = false;
     }
 }
 

@@ -38,8 +38,8 @@ impl Write for Label {
         let used = usize::from(self.length);
         let room = self.bytes.get_mut(used..).unwrap_or_default();
         let taken = boundary_at_most(text, room.len());
-        for (to, from) in room.iter_mut().zip(text.as_bytes().iter().take(taken)) {
-            *to = *from;
+        if let (Some(to), Some(from)) = (room.get_mut(..taken), text.as_bytes().get(..taken)) {
+            to.copy_from_slice(from);
         }
         self.length = u8::try_from(used + taken).map_err(|_| fmt::Error)?;
         // Full: whatever else would be formatted can't be kept, not even if it is shorter.

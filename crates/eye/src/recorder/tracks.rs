@@ -46,13 +46,17 @@ pub(super) struct Tracks {
     tracks: Slab<Track>,
     by_conn: HashMap<ConnId, Name, BuildHasherDefault<IdHasher>>,
     /// The newest track of these addresses; older ones hang on it.
-    by_tuple: HashMap<Tuple, Name>,
+    by_tuple: HashMap<Tuple, Name, foldhash::fast::RandomState>,
+    /// Whose record came last; the next one is most often of the same connection.
+    latest: Option<(ConnId, Name)>,
     unaccepted: VecDeque<Name>,
     /// Closed and not finished on the wire, by the time at which waiting ends.
     ending: VecDeque<(Instant, Name)>,
     ended: Vec<History>,
     listeners: Vec<Listener>,
     capturing: bool,
+    /// How many of the last records are kept of each connection now.
+    keep_last: usize,
     /// Packets the kernel dropped so far.
     dropped: u64,
     unwatched: u64,
@@ -97,12 +101,14 @@ impl Tracks {
         Tracks {
             tracks: Slab::new(),
             by_conn: HashMap::default(),
-            by_tuple: HashMap::new(),
+            by_tuple: HashMap::default(),
+            latest: None,
             unaccepted: VecDeque::new(),
             ending: VecDeque::new(),
             ended: Vec::new(),
             listeners: Vec::new(),
             capturing,
+            keep_last: keep_last(0),
             dropped: 0,
             unwatched: 0,
         }
@@ -144,6 +150,7 @@ impl Tracks {
             return;
         }
         track.seen = true;
+        track.timeline.keep_last(self.keep_last);
         track.timeline.segment(at, direction, segment);
         if track.closed
             && track.timeline.finished_on_the_wire()
@@ -154,29 +161,32 @@ impl Tracks {
     }
 
     /// Takes in a record of a thread that serves.
-    pub(super) fn item(&mut self, item: Item, now: Instant) {
+    pub(super) fn item(&mut self, item: &Item, now: Instant) {
         match item {
-            Item::Listening(local) => self.listen(local),
-            Item::Opened { opened, peer_isn } => self.open(&opened, peer_isn),
+            Item::Listening(local) => self.listen(*local),
+            Item::Opened { opened, peer_isn } => self.open(opened, *peer_isn),
             Item::Call { conn, call } => {
-                if let Some(track) = self.of(conn) {
-                    track.timeline.call(call);
+                let keep = self.keep_last;
+                if let Some(track) = self.of(*conn) {
+                    track.timeline.keep_last(keep);
+                    track.timeline.call(*call);
                 }
             }
             Item::Message { conn, direction, range, at, label } => {
-                if let Some(track) = self.of(conn) {
-                    track.timeline.message(at, direction, range, label.as_str());
+                if let Some(track) = self.of(*conn) {
+                    track.timeline.message(*at, *direction, range.clone(), label.as_str());
                 }
             }
-            Item::Closing { conn, mut facts } => {
-                if let Some(track) = self.of(conn) {
+            Item::Closing { conn, facts } => {
+                if let Some(track) = self.of(*conn) {
+                    let mut facts = (**facts).clone();
                     uncount_syn(&mut facts, track.role);
-                    track.timeline.kernel(*facts);
+                    track.timeline.kernel(facts);
                 }
             }
-            Item::Closed { conn, at } => self.close(conn, at, now),
+            Item::Closed { conn, at } => self.close(*conn, *at, now),
             Item::Lost { conn, records } => {
-                if let Some(track) = self.of(conn) {
+                if let Some(track) = self.of(*conn) {
                     track.lost_calls += records;
                 }
             }
@@ -224,7 +234,12 @@ impl Tracks {
     }
 
     fn of(&mut self, conn: ConnId) -> Option<&mut Track> {
-        self.tracks.get_mut(*self.by_conn.get(&conn)?)
+        let name = match self.latest {
+            Some((latest, name)) if latest == conn => name,
+            _ => *self.by_conn.get(&conn)?,
+        };
+        self.latest = Some((conn, name));
+        self.tracks.get_mut(name)
     }
 
     fn open(&mut self, opened: &Opened, peer_isn: Option<u32>) {
@@ -241,7 +256,7 @@ impl Tracks {
         let name = match waiting {
             Some(name) => name,
             None => {
-                let name = self.tracks.insert(Track {
+                let name = self.insert(Track {
                     tuple,
                     older: None,
                     conn: None,
@@ -316,7 +331,7 @@ impl Tracks {
             return name;
         }
         let timeline = self.timeline(Role::Server, segment.destination, segment.source);
-        let name = self.tracks.insert(Track {
+        let name = self.insert(Track {
             tuple,
             older: None,
             conn: None,
@@ -408,6 +423,7 @@ impl Tracks {
     /// Takes a track out of everything that leads to it.
     fn remove(&mut self, name: Name) -> Option<Box<Track>> {
         let track = self.tracks.remove(name)?;
+        self.keep_last = keep_last(self.tracks.len());
         if let Some(conn) = track.conn {
             self.by_conn.remove(&conn);
         }
@@ -429,16 +445,30 @@ impl Tracks {
         self.chain(tuple).find(|(_, track)| track.older == Some(name)).map(|(name, _)| name)
     }
 
+    /// Enters a connection; every other one is kept the less of.
+    fn insert(&mut self, track: Track) -> Name {
+        self.keep_last = keep_last(self.tracks.len());
+        self.tracks.insert(track)
+    }
+
     fn timeline(&self, role: Role, local: SocketAddr, peer: SocketAddr) -> Timeline {
         Timeline::new(role, local, peer, keep(self.tracks.len()))
     }
 }
 
-/// How many of the first and of the last records are kept of a connection, if so many are open:
-/// a few connections in all detail, or many in little, within the same memory.
+/// How many of the first records are kept of a connection, if so many are open: a few connections
+/// in all detail, or many in little, within the same memory.
 fn keep(open: usize) -> usize {
-    const IN_ALL: usize = 1 << 19;
+    const IN_ALL: usize = 1 << 16;
     (IN_ALL / (open + 1)).clamp(32, 1024)
+}
+
+/// How many of the last: all of these together are written over and over, and shall stay in the
+/// processor's cache.
+fn keep_last(open: usize) -> usize {
+    const IN_ALL: usize = 1 << 14;
+    // In few steps, for each means that rings are moved.
+    (IN_ALL / (open + 1)).clamp(32, 1024).next_power_of_two()
 }
 
 impl Tuple {

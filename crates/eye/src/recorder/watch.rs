@@ -83,11 +83,11 @@ impl Watch {
         let mut took = false;
         // Bounded, so that a flood of calls leaves time for the packets.
         for _ in 0..BATCHES {
-            let Some(mut batch) = self.inbox.next() else { break };
+            let Some(batch) = self.inbox.next() else { break };
             took = true;
-            for item in batch.drain(..) {
+            for item in &batch {
                 if let Item::Listening(local) = item {
-                    self.listen(local);
+                    self.listen(*local);
                 }
                 self.tracks.item(item, now);
             }
