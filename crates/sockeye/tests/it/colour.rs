@@ -119,7 +119,7 @@ fn a_terminal_gets_colour_unless_the_environment_objects() {
 
 /// The drawing of one connection with a terminal of 110 columns as standard error.
 fn on_a_terminal(environment: &[(&str, &str)]) -> String {
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
     let size = Winsize { ws_row: 40, ws_col: 110, ws_xpixel: 0, ws_ypixel: 0 };

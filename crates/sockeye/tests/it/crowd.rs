@@ -7,10 +7,9 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::net::{AddressFamily, SocketType};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::kit::client::{Client, get};
+use crate::kit::client::{self, Client, get};
 use crate::kit::folder::noise;
 use crate::kit::server::Server;
 use crate::kit::{DRIVERS, eventually, skip};
@@ -85,7 +84,7 @@ fn answer_time(server: SocketAddr) -> Duration {
 
 /// From one of several addresses, since ports are few.
 fn join(server: SocketAddr, each: usize) -> TcpStream {
-    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    let socket = client::socket();
     let host = Ipv4Addr::new(127, 0, 0, 2 + u8::try_from(each % 8).unwrap());
     rustix::net::bind(&socket, &SocketAddrV4::new(host, 0)).unwrap();
     rustix::net::connect(&socket, &server).unwrap();

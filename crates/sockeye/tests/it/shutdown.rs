@@ -6,7 +6,7 @@ use std::net::TcpStream;
 
 use rustix::process::Signal;
 
-use crate::kit::client::{Client, get};
+use crate::kit::client::Client;
 use crate::kit::eventually;
 use crate::kit::folder::{noise, sparse};
 use crate::kit::server::Server;
@@ -35,9 +35,10 @@ fn a_download_in_flight_finishes_and_nobody_else_gets_in(driver: &str) {
         server.signal(signal);
         server.stderr.wait_for("sockeye: stopping; ");
         eventually("nobody is let in", || {
-            let refused = TcpStream::connect(server.address).err()?;
-            assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
-            Some(())
+            let error = TcpStream::connect(server.address).err()?.kind();
+            // Queued in the last moment, it is reset with the queue.
+            assert!(matches!(error, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset));
+            (error == ErrorKind::ConnectionRefused).then_some(())
         });
         let mut taken = 0;
         let mut buffer = vec![0; 1 << 20];
@@ -64,12 +65,14 @@ fn idle_connections_are_closed_at_once(driver: &str) {
     for client in &mut idle {
         assert_eq!(client.get("/hello").text(), "hello\n");
     }
+    // This one may be in the queue of a thread that has not accepted it yet: then it is reset.
     let mut silent = Client::connect(server.address);
-    assert_eq!(get(server.address, "/hello").status, 200);
     server.signal(Signal::TERM);
-    for client in idle.iter_mut().chain([&mut silent]) {
+    for client in &mut idle {
         assert!(client.is_over());
     }
+    let end = silent.read(&mut [0]).map_err(|error| error.kind());
+    assert!(matches!(end, Ok(0) | Err(ErrorKind::ConnectionReset)), "{end:?}");
     let (status, said) = server.ended();
     assert_eq!(status.code(), Some(0), "{said}");
     assert!(!said.contains("cut off"), "{said}");

@@ -2,8 +2,9 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 
-use rustix::net::{AddressFamily, SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::PATIENCE;
 
@@ -29,7 +30,7 @@ impl Client {
 
     /// One with a receive buffer so small that the server soon has to wait for it.
     pub(crate) fn connect_narrow(address: SocketAddr) -> Client {
-        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        let socket = socket();
         sockopt::set_socket_recv_buffer_size(&socket, 32 * 1024).unwrap();
         rustix::net::connect(&socket, &address).unwrap();
         Client::of(socket.into())
@@ -132,6 +133,13 @@ impl Answer {
 fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     let fields = head.lines().filter_map(|line| line.split_once(": "));
     fields.into_iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// For connections that begin in another way than usual. No child may inherit it: with a copy in
+/// another process, closing it would end nothing.
+pub(crate) fn socket() -> OwnedFd {
+    let (kind, flags) = (SocketType::STREAM, SocketFlags::CLOEXEC);
+    rustix::net::socket_with(AddressFamily::INET, kind, flags, None).unwrap()
 }
 
 /// Asks on a connection of its own.

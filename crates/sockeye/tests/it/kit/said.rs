@@ -60,6 +60,18 @@ impl Said {
         })
     }
 
+    /// Waits for the first line; `None` if it ends without one.
+    pub(crate) fn first_line(&self) -> Option<String> {
+        let mut text = self.shared.text();
+        while !text.ended && !text.bytes.contains(&b'\n') {
+            let (changed, timeout) = self.shared.more.wait_timeout(text, PATIENCE).unwrap();
+            assert!(!timeout.timed_out(), "it says nothing");
+            text = changed;
+        }
+        let text = String::from_utf8_lossy(&text.bytes).into_owned();
+        text.split_once('\n').map(|(line, _)| line.to_owned())
+    }
+
     /// Waits until the text so far satisfies `so`.
     pub(crate) fn wait<T>(&self, what: &str, so: impl Fn(&str) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
@@ -74,11 +86,6 @@ impl Said {
             assert!(!left.is_zero(), "it does not say {what:?}, but:\n{so_far}");
             text = self.shared.more.wait_timeout(text, left).unwrap().0;
         }
-    }
-
-    /// What has been said so far.
-    pub(crate) fn so_far(&self) -> String {
-        String::from_utf8_lossy(&self.shared.text().bytes).into_owned()
     }
 
     /// All of it, once the writer has closed its end.

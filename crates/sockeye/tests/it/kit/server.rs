@@ -38,9 +38,9 @@ impl Server {
         let mut child = Ended(command.spawn().unwrap());
         let stdout = Said::by(child.0.stdout.take().unwrap());
         let stderr = Said::by(child.0.stderr.take().unwrap());
-        let ready = stdout.wait(&format!("serving ... {}", stderr.so_far()), |text| {
-            text.split_once('\n').map(|(line, _)| line.to_owned())
-        });
+        let Some(ready) = stdout.first_line() else {
+            panic!("it does not serve: {}", stderr.all())
+        };
         let (_, url) = ready.rsplit_once(" on http://").unwrap();
         let address = url.trim_end_matches('/').parse().unwrap();
         Server { address, ready, stdout, stderr, child }
