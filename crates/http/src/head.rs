@@ -348,8 +348,10 @@ impl<'h, 'b> Request<'h, 'b> {
         self.fields.framing
     }
 
-    /// Whether any header may set a condition; most requests have none.
-    pub(crate) fn may_be_conditional(&self) -> bool {
+    /// Whether any header's name begins like those that set conditions (RFC 9110 §13.1); most
+    /// requests have none.
+    #[must_use]
+    pub fn may_be_conditional(&self) -> bool {
         self.fields.conditional
     }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sockeye_engine::Stream;
 use sockeye_engine::probe::Direction;
 use sockeye_http::{
-    EntityTag, ErrorResponse, ImfFixdate, Method, PathError, Persistence, Precondition,
+    EntityTag, ErrorResponse, Framing, ImfFixdate, Method, PathError, Persistence, Precondition,
     RelativePath, Request, ResponseHead, StatusCode, Target, conditional, decode_path, header,
 };
 
@@ -29,17 +29,45 @@ pub(super) enum Left {
     Page(Bytes),
 }
 
-/// Answers a well-formed request.
+/// Answers a well-formed request, which `head` is the head of.
 pub(super) fn answer(
     site: &Site,
     stream: &mut Stream,
+    head: &[u8],
     request: &Request<'_, '_>,
     persistence: Persistence,
 ) -> Left {
     let mut shard = site.shard();
     let now = unix_now();
-    let answer = Answer { site, stream, request, persistence, now };
+    let answer = Answer { site, stream, head, request, persistence, now };
     answer.write(&mut shard)
+}
+
+/// Answers `bytes` if they are one whole head that came before and the file is at hand; `start` is
+/// where in the stream they begin.
+pub(super) fn answer_again(site: &Site, stream: &mut Stream, bytes: &[u8], start: u64) -> bool {
+    // The last answer says that it is the last one.
+    if sockeye_engine::stopping() {
+        return false;
+    }
+    let shard = &mut *site.shard();
+    let Some(path) = shard.heads.find(bytes) else {
+        return false;
+    };
+    let Some(entry) = shard.cache.get(path) else {
+        return false;
+    };
+    if !entry.is_fresh(|identity| site.root.still(path, identity)) {
+        return false;
+    }
+    let now = unix_now();
+    let end = start + bytes.len() as u64;
+    stream.mark(Direction::Received, start..end, format_args!("GET {}", Sent(bytes)));
+    let start = stream.written();
+    let date = shard.date.at(now);
+    stream.write_shared(entry.whole(now, |entry| whole(entry, date)));
+    mark(stream, start..stream.written(), StatusCode::OK, entry.content.len() as u64);
+    true
 }
 
 /// Answers what is no request, for the last time; `detail` says why.
@@ -53,6 +81,7 @@ pub(super) fn refuse(site: &Site, stream: &mut Stream, status: StatusCode, detai
 struct Answer<'a, 'h, 'b> {
     site: &'a Site,
     stream: &'a mut Stream,
+    head: &'a [u8],
     request: &'a Request<'h, 'b>,
     persistence: Persistence,
     now: i64,
@@ -93,37 +122,44 @@ impl Answer<'_, '_, '_> {
 
     /// Answers with the file of this path; None for an error says that it is a folder.
     fn file(&mut self, shard: &mut Shard, path: &[u8]) -> Result<Left, Option<Refused>> {
-        let turn = sockeye_engine::turn();
-        if let Some(entry) = shard.cache.get(path) {
-            if turn.is_none() || entry.checked != turn {
-                entry.checked = turn.filter(|_| self.site.root.still(path, &entry.identity));
+        let Shard { cache, heads, date } = shard;
+        if let Some(entry) = cache.get(path) {
+            let root = &self.site.root;
+            if entry.is_fresh(|identity| root.still(path, identity)) {
+                if self.is_plain() {
+                    heads.remember(self.head, path);
+                }
+                return Ok(self.content(entry, date.at(self.now)));
             }
-            if entry.checked.is_some() {
-                let date = shard.date.at(self.now);
-                return Ok(self.content(entry, date));
-            }
-            shard.cache.remove(path);
+            cache.remove(path);
         }
         let opened = match self.site.root.find(path) {
             Ok(Found::File(opened)) => opened,
             Ok(Found::Folder(_)) => return Err(None),
             Err(refused) => return Err(Some(refused)),
         };
-        let date = *shard.date.at(self.now);
+        let date = date.at(self.now);
         let identity = opened.identity;
         let tag = EntityTag::of_file(&identity.stamp, self.now);
         let lines = describe(path, &identity, &tag, self.now);
         if identity.stamp.size > LARGEST {
-            return Ok(self.large(&lines, &tag, opened, &date));
+            return Ok(self.large(&lines, &tag, opened, date));
         }
         let content = opened.read().map_err(|_| Some(Refused::Unavailable))?;
         let mut entry = Entry::new(identity, tag, &lines, content.into());
-        entry.checked = turn;
-        let left = self.content(&mut entry, &date);
+        let left = self.content(&mut entry, date);
         if identity.settled(self.now) {
-            shard.cache.insert(path, entry);
+            cache.insert(path, entry);
         }
         Ok(left)
+    }
+
+    /// Whether nothing but the file decides the answer.
+    fn is_plain(&self) -> bool {
+        self.request.method() == Method::GET
+            && self.persistence == Persistence::Unstated
+            && self.request.body() == Framing::None
+            && !self.request.may_be_conditional()
     }
 
     /// A file whose content is at hand.
@@ -137,13 +173,7 @@ impl Answer<'_, '_, '_> {
         if self.request.method() == Method::HEAD {
             self.stream.write_with(|out| write_head(out, &entry.lines, date, persistence));
         } else if persistence == Persistence::Unstated {
-            let whole = entry.whole(self.now, |entry| {
-                let mut whole = Vec::with_capacity(256 + entry.lines.len() + entry.content.len());
-                write_head(&mut whole, &entry.lines, date, persistence);
-                whole.extend_from_slice(&entry.content);
-                whole
-            });
-            self.stream.write_shared(whole);
+            self.stream.write_shared(entry.whole(self.now, |entry| whole(entry, date)));
         } else {
             self.stream.write_with(|out| write_head(out, &entry.lines, date, persistence));
             self.stream.write_shared(Bytes::clone(&entry.content));
@@ -306,6 +336,14 @@ impl Answer<'_, '_, '_> {
     }
 }
 
+/// A whole answer, on a connection that goes on.
+fn whole(entry: &Entry, date: &ImfFixdate) -> Vec<u8> {
+    let mut whole = Vec::with_capacity(128 + entry.lines.len() + entry.content.len());
+    write_head(&mut whole, &entry.lines, date, Persistence::Unstated);
+    whole.extend_from_slice(&entry.content);
+    whole
+}
+
 /// The head of a 200, with lines that were written before.
 fn write_head(out: &mut Vec<u8>, lines: &[u8], date: &ImfFixdate, persistence: Persistence) {
     out.extend_from_slice(b"HTTP/1.1 200 OK\r\nDate: ");
@@ -365,6 +403,17 @@ fn content_type(name: &[u8]) -> String {
 /// Seconds since 1970, as of the kernel's last tick.
 fn unix_now() -> i64 {
     rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse).tv_sec
+}
+
+/// The target of a request head, as it was sent.
+pub(super) struct Sent<'b>(pub(super) &'b [u8]);
+
+impl std::fmt::Display for Sent<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let line = self.0.trim_ascii_start();
+        let target = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+        f.write_str(&String::from_utf8_lossy(target))
+    }
 }
 
 /// A number as people read it: `1,073,741,824`.

@@ -39,7 +39,7 @@ pub(super) struct Entry {
     /// once a second and sent as it stands.
     whole: Option<(i64, Bytes)>,
     /// When it was last found to be the file's.
-    pub(super) checked: Option<Turn>,
+    checked: Option<Turn>,
     used: bool,
 }
 
@@ -54,6 +54,15 @@ impl Entry {
             checked: None,
             used: false,
         }
+    }
+
+    /// Whether it is still the file's: `check` is asked once in each turn of the thread.
+    pub(super) fn is_fresh(&mut self, check: impl FnOnce(&Identity) -> bool) -> bool {
+        let turn = sockeye_engine::turn();
+        if turn.is_none() || self.checked != turn {
+            self.checked = turn.filter(|_| check(&self.identity));
+        }
+        self.checked.is_some()
     }
 
     /// The whole answer for this second, which `write` writes if it is not there.

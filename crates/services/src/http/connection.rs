@@ -13,7 +13,7 @@ use sockeye_http::{
 };
 
 use super::Site;
-use super::answer::{self, Left};
+use super::answer::{self, Left, Sent};
 use super::root::Opened;
 
 /// Answers to pipelined requests that may gather before they are sent, in bytes.
@@ -267,17 +267,22 @@ impl Connection {
             if self.stream.unflushed() > HIGH_WATER {
                 return (Next::Flush, used);
             }
-            let mut storage = HeaderStorage::new();
             let start = base + used as u64;
+            if answer::answer_again(&self.site, &mut self.stream, rest, start) {
+                *parser = RequestParser::new();
+                self.clock_runs = false;
+                return (Next::Receive, bytes.len());
+            }
+            let mut storage = HeaderStorage::new();
             match parser.parse(rest, &self.site.options.limits, &mut storage) {
                 Ok(Progress::Incomplete) => return (Next::Receive, used),
                 Ok(Progress::Complete { request, consumed }) => {
                     used += consumed;
                     let end = base + used as u64;
-                    let target = Sent(&rest[..consumed]);
-                    let label = format_args!("{} {target}", request.method());
+                    let head = &rest[..consumed];
+                    let label = format_args!("{} {}", request.method(), Sent(head));
                     self.stream.mark(Direction::Received, start..end, label);
-                    match self.answer(&request, end) {
+                    match self.answer(head, &request, end) {
                         Left::Nothing => {}
                         Left::File(file) => return (Next::File(Box::new(file)), used),
                         Left::Page(page) => return (Next::Page(Box::new(page)), used),
@@ -293,7 +298,7 @@ impl Connection {
     }
 
     /// Answers a request whose head ended at `end` in the stream.
-    fn answer(&mut self, request: &Request<'_, '_>, end: u64) -> Left {
+    fn answer(&mut self, head: &[u8], request: &Request<'_, '_>, end: u64) -> Left {
         let mut persistence = request.persistence();
         match request.body() {
             Framing::None | Framing::Length(0) => {}
@@ -314,7 +319,7 @@ impl Connection {
         }
         self.last = persistence == Persistence::Close;
         self.clock_runs = false;
-        answer::answer(&self.site, &mut self.stream, request, persistence)
+        answer::answer(&self.site, &mut self.stream, head, request, persistence)
     }
 
     /// Skips the body that `rest`, at `offset` in the stream, is a part of: the bytes used, and
@@ -331,16 +336,5 @@ impl Connection {
             self.clock_runs = false;
         }
         Ok((skipped.consumed, skipped.done))
-    }
-}
-
-/// The target of a request head, as it was sent.
-struct Sent<'b>(&'b [u8]);
-
-impl std::fmt::Display for Sent<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let line = self.0.trim_ascii_start();
-        let target = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
-        f.write_str(&String::from_utf8_lossy(target))
     }
 }

@@ -11,6 +11,7 @@
 mod answer;
 mod cache;
 mod connection;
+mod heads;
 mod listing;
 mod root;
 
@@ -22,6 +23,7 @@ use std::time::Duration;
 use sockeye_http::{DateCache, Limits};
 
 use cache::Cache;
+use heads::Heads;
 use root::Root;
 pub use root::RootError;
 
@@ -82,6 +84,7 @@ pub struct Site {
 /// What one thread, or a few, use without getting in each other's way.
 struct Shard {
     cache: Cache,
+    heads: Heads,
     date: DateCache,
 }
 
@@ -97,8 +100,13 @@ impl Site {
         notice: impl Fn(SiteNotice) + Send + Sync + 'static,
     ) -> Result<Site, RootError> {
         let shards = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_SHARDS);
-        let shard =
-            || Mutex::new(Shard { cache: Cache::new(CACHE / shards), date: DateCache::new(0) });
+        let shard = || {
+            Mutex::new(Shard {
+                cache: Cache::new(CACHE / shards),
+                heads: Heads::new(),
+                date: DateCache::new(0),
+            })
+        };
         Ok(Site {
             root: Root::open(folder, Box::new(notice))?,
             options,

@@ -1,0 +1,80 @@
+//! Request heads that came before, and the files they asked for.
+//!
+//! A client that stays asks with the same bytes again, but for the path. Reading a head is a pure
+//! function of its bytes, so a head that is known need not be read again. Only heads of the
+//! simplest kind get in here: GET, without a body, without conditions, on a connection that goes on.
+
+use std::hash::BuildHasher as _;
+use std::sync::Arc;
+
+/// Places for heads; two that fall on the same one take turns.
+const PLACES: usize = 256;
+
+/// Longer heads, in bytes, are read each time.
+const LONGEST: usize = 1024;
+
+pub(super) struct Heads {
+    places: Box<[Option<Known>]>,
+    /// Peers choose what is hashed here, but a collision costs only a head read once more.
+    state: foldhash::fast::RandomState,
+}
+
+struct Known {
+    head: Box<[u8]>,
+    path: Arc<[u8]>,
+}
+
+impl Heads {
+    pub(super) fn new() -> Heads {
+        let state = foldhash::fast::RandomState::default();
+        Heads { places: (0..PLACES).map(|_| None).collect(), state }
+    }
+
+    /// The path of the file that `bytes`, if they are one whole head that is known, ask for.
+    pub(super) fn find(&self, bytes: &[u8]) -> Option<&Arc<[u8]>> {
+        if bytes.len() > LONGEST {
+            return None;
+        }
+        let known = self.places[self.place(bytes)].as_ref()?;
+        (*known.head == *bytes).then_some(&known.path)
+    }
+
+    /// Remembers that the head asks for this file.
+    pub(super) fn remember(&mut self, head: &[u8], path: &[u8]) {
+        if head.len() <= LONGEST {
+            let place = self.place(head);
+            self.places[place] = Some(Known { head: head.into(), path: path.into() });
+        }
+    }
+
+    fn place(&self, head: &[u8]) -> usize {
+        usize::try_from(self.state.hash_one(head) % PLACES as u64).expect("below the length")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_found_by_all_its_bytes_and_no_others() {
+        let mut heads = Heads::new();
+        let head = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
+        heads.remember(head, b"a");
+        assert_eq!(heads.find(head).map(|path| &path[..]), Some(&b"a"[..]));
+        assert!(heads.find(&head[..head.len() - 1]).is_none());
+        assert!(heads.find(&[&head[..], b"G"].concat()).is_none());
+        assert!(heads.find(b"GET /b HTTP/1.1\r\nHost: h\r\n\r\n").is_none());
+    }
+
+    #[test]
+    fn however_many_heads_come_the_memory_stays_bounded() {
+        let mut heads = Heads::new();
+        for number in 0..10 * PLACES {
+            heads.remember(format!("GET /{number}").as_bytes(), b"x");
+        }
+        heads.remember(&[b'x'; LONGEST + 1], b"long");
+        assert!(heads.find(&[b'x'; LONGEST + 1]).is_none());
+        assert!(heads.places.iter().flatten().count() <= PLACES);
+    }
+}
