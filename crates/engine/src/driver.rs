@@ -250,8 +250,9 @@ pub(crate) trait Driver {
     fn wake_readers(&self);
 
     /// Waits for completions, the inbox or the timeout, and wakes. `alone` says that, besides
-    /// the wakers which this driver holds, nobody could wake a task of this thread.
-    fn wait(&self, timeout: Option<Duration>, alone: bool) -> io::Result<()>;
+    /// the wakers which this driver holds, nobody could wake a task of this thread. True if the
+    /// thread had nothing to do and slept, or is about to.
+    fn wait(&self, timeout: Option<Duration>, alone: bool) -> io::Result<bool>;
 
     /// How many wakers the driver holds.
     fn waiting(&self) -> usize;

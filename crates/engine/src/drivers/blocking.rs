@@ -278,7 +278,7 @@ impl Driver for Blocking {
         }
     }
 
-    fn wait(&self, timeout: Option<Duration>, alone: bool) -> io::Result<()> {
+    fn wait(&self, timeout: Option<Duration>, alone: bool) -> io::Result<bool> {
         let mut slots = self.slots.borrow_mut();
         let mut wanted: Vec<&mut Half> = Vec::new();
         let mut fds = vec![PollFd::from_borrowed_fd(self.inbox.event(), PollFlags::IN)];
@@ -296,7 +296,7 @@ impl Driver for Blocking {
         {
             self.limit.set(timeout);
             only.go(Turn::Sleep);
-            return Ok(());
+            return Ok(true);
         }
         let timeout = timeout.and_then(|left| Timespec::try_from(left).ok());
         match rustix::event::poll(&mut fds, timeout.as_ref()) {
@@ -308,7 +308,7 @@ impl Driver for Blocking {
                 half.go(Turn::Try);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn waiting(&self) -> usize {

@@ -22,12 +22,12 @@ pub(crate) trait Selector {
     fn add(&mut self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()>;
     /// No more reports; the descriptor is about to be closed.
     fn remove(&mut self, fd: BorrowedFd<'_>);
-    /// Waits for at least one report, a signal or the timeout.
+    /// Waits for at least one report, a signal or the timeout; true if there was none at first.
     fn wait(
         &mut self,
         timeout: Option<Duration>,
         report: &mut dyn FnMut(u64, Ready),
-    ) -> io::Result<()>;
+    ) -> io::Result<bool>;
 }
 
 /// What a socket is ready for.
@@ -239,7 +239,7 @@ impl<S: Selector> Driver for Readiness<S> {
         }
     }
 
-    fn wait(&self, timeout: Option<Duration>, _alone: bool) -> io::Result<()> {
+    fn wait(&self, timeout: Option<Duration>, _alone: bool) -> io::Result<bool> {
         let mut slots = self.slots.borrow_mut();
         self.selector.borrow_mut().wait(timeout, &mut |token, ready| {
             // The inbox is read by the run loop; a key of a socket that is gone finds nothing.

@@ -1,8 +1,8 @@
 //! The content of small files with the heads that go before it, kept while the files stay the same.
 //!
-//! An entry is checked against the file again in each turn of the thread that uses it, so nobody is
-//! answered with what had changed before the request was received, and under load one check serves
-//! all requests that came in together.
+//! An entry is checked against the file again in each turn of the thread that uses it. Whoever asks
+//! an otherwise idle server gets what the file is now; under load one check serves all requests of a
+//! millisecond.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

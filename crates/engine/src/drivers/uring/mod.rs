@@ -236,29 +236,20 @@ impl Driver for Uring {
         }
     }
 
-    fn wait(&self, timeout: Option<Duration>, _alone: bool) -> io::Result<()> {
+    fn wait(&self, timeout: Option<Duration>, _alone: bool) -> io::Result<bool> {
         let mut state = self.state.borrow_mut();
-        let waited = match timeout {
-            None => state.uring.submit_and_wait(1),
-            Some(left) => {
-                let timespec = Timespec::from(left);
-                let args = SubmitArgs::new().timespec(&timespec);
-                state.uring.submitter().submit_with_args(1, &args)
-            }
-        };
-        match waited.map_err(|error| error.raw_os_error()) {
-            Ok(_) | Err(Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN)) => {}
-            Err(error) => return Err(io::Error::from_raw_os_error(error.unwrap_or(libc::EIO))),
+        // A look first: one call more where the thread then sleeps, which costs it far more.
+        state.enter(Some(Duration::ZERO))?;
+        let sleeps = state.uring.completion().is_empty() && timeout != Some(Duration::ZERO);
+        if sleeps {
+            state.enter(timeout)?;
         }
-        loop {
-            let Some(entry) = state.uring.completion().next() else {
-                break;
-            };
+        while let Some(entry) = state.next_completion() {
             if let Some(socket) = self.complete(&mut state, &entry) {
                 self.env.close(socket);
             }
         }
-        Ok(())
+        Ok(sleeps)
     }
 
     fn waiting(&self) -> usize {

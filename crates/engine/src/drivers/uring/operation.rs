@@ -1,9 +1,11 @@
 //! Operations put into the ring, and how their completions are told apart.
 
+use std::io;
 use std::os::fd::AsRawFd as _;
 use std::rc::Rc;
+use std::time::Duration;
 
-use io_uring::types::Fd;
+use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::ring::{BufferRing, GROUP, Waiting};
@@ -57,6 +59,22 @@ impl State {
     /// One at a time: handling it may push submissions, which needs the ring.
     pub(super) fn next_completion(&mut self) -> Option<cqueue::Entry> {
         self.uring.completion().next()
+    }
+
+    /// Hands the kernel what was gathered, and waits for a completion or the timeout.
+    pub(super) fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let entered = match timeout {
+            None => self.uring.submit_and_wait(1),
+            Some(left) => {
+                let timespec = Timespec::from(left);
+                let args = SubmitArgs::new().timespec(&timespec);
+                self.uring.submitter().submit_with_args(1, &args)
+            }
+        };
+        match entered.map_err(|error| error.raw_os_error()) {
+            Ok(_) | Err(Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN)) => Ok(()),
+            Err(error) => Err(io::Error::from_raw_os_error(error.unwrap_or(libc::EIO))),
+        }
     }
 
     pub(super) fn push(&mut self, entry: &squeue::Entry) {
