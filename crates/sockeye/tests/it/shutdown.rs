@@ -88,6 +88,9 @@ fn a_client_that_is_stuck_is_cut_off_when_the_grace_is_over(driver: &str) {
     server.signal(Signal::TERM);
     let (status, said) = server.ended();
     assert_eq!(status.code(), Some(0), "{said}");
+    let lines: Vec<&str> = said.lines().collect();
+    let cut_off = "sockeye: 1 connection was cut off after --grace";
+    assert_eq!((lines.len(), lines.last()), (2, Some(&cut_off)), "{said}");
     drop(stuck);
 }
 

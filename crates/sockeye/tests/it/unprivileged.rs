@@ -7,10 +7,7 @@ use crate::kit::ladder::Picture;
 use crate::kit::need_root;
 use crate::kit::server::{Program, Server, readable_by_all};
 
-on_drivers!(
-    [epoll_edge: "epoll-edge", blocking: "blocking"]
-    the_eye_of_nobody_draws_calls_and_says_what_it_lacks,
-);
+on_every_driver!(the_eye_of_nobody_draws_calls_and_says_what_it_lacks);
 
 fn the_eye_of_nobody_draws_calls_and_says_what_it_lacks(driver: &str) {
     if !need_root("the_eye_of_nobody_draws_calls_and_says_what_it_lacks") {
