@@ -14,6 +14,7 @@ mod batch;
 mod draw;
 mod gate;
 mod handover;
+mod item;
 mod label;
 mod probe;
 mod slab;

@@ -4,48 +4,13 @@
 //! beginnings and ends of connections are held back as long as that is bounded, because without
 //! its end a connection would be watched for ever.
 
-use std::net::SocketAddr;
+use std::fmt;
 use std::ops::Range;
 
-use sockeye_engine::probe::{Call, ConnId, Direction, Opened, Stamp};
+use sockeye_engine::probe::{ConnId, Direction, Stamp};
 
 use super::handover::Sender;
-use super::label::Label;
-use crate::record::KernelFacts;
-
-/// One record on its way.
-#[derive(Debug)]
-pub(super) enum Item {
-    Listening(SocketAddr),
-    Opened {
-        opened: Opened,
-        peer_isn: Option<u32>,
-    },
-    Call {
-        conn: ConnId,
-        call: Call,
-    },
-    Message {
-        conn: ConnId,
-        direction: Direction,
-        range: Range<u64>,
-        at: Stamp,
-        label: Label,
-    },
-    Closing {
-        conn: ConnId,
-        facts: Box<KernelFacts>,
-    },
-    Closed {
-        conn: ConnId,
-        at: Stamp,
-    },
-    /// So many calls and messages of this connection found no room.
-    Lost {
-        conn: ConnId,
-        records: u64,
-    },
-}
+use super::item::{Item, Records};
 
 /// So many records a batch gathers before it is handed over unasked.
 pub(super) const BATCH: usize = 256;
@@ -60,7 +25,7 @@ const HELD_BACK: usize = 16 * BATCH;
 /// Records in the order in which they happened.
 #[derive(Debug)]
 pub(super) struct Batch {
-    items: Vec<Item>,
+    records: Records,
     /// How many it may hold before the next try to hand it over.
     limit: usize,
     /// The eye shall be woken for it.
@@ -71,36 +36,47 @@ pub(super) struct Batch {
 
 impl Batch {
     pub(super) fn new() -> Batch {
-        Batch { items: Vec::with_capacity(BATCH), limit: BATCH, urgent: false, begins: false }
+        Batch { records: Records::with_capacity(BATCH), limit: BATCH, urgent: false, begins: false }
     }
 
     /// Adds one record.
     pub(super) fn push(&mut self, item: Item, sender: &Sender) {
-        self.begins |= matches!(item, Item::Opened { .. });
-        self.items.push(item);
-        if self.items.len() >= self.limit {
-            self.hand_over(sender);
-        }
+        self.begins |= matches!(item, Item::Opened(_));
+        self.records.items.push(item);
+        self.hand_over_if_full(sender);
+    }
+
+    /// Adds a message.
+    pub(super) fn message(
+        &mut self,
+        conn: ConnId,
+        direction: Direction,
+        range: &Range<u64>,
+        label: fmt::Arguments<'_>,
+        sender: &Sender,
+    ) {
+        self.records.message(conn, Stamp::now(), direction, range, label);
+        self.hand_over_if_full(sender);
     }
 
     /// Adds the end of a connection, for which the eye is woken.
     pub(super) fn push_urgent(&mut self, item: Item, sender: &Sender) {
         self.urgent = true;
-        self.items.push(item);
+        self.records.items.push(item);
         self.hand_over(sender);
     }
 
     /// Hands over what the eye may need, since nothing may come for long.
     pub(super) fn flush(&mut self, sender: &Sender) {
-        if self.items.len() < FEW && !self.urgent && !self.begins {
+        if self.records.len() < FEW && !self.urgent && !self.begins {
             return;
         }
         if self.hand_over(sender) || !self.urgent {
             return;
         }
         // The end of a connection may not wait for the next record: the thread sleeps until then.
-        sender.lose(thin_out(&mut self.items));
-        if sender.hand_over_reserved(&mut self.items) {
+        sender.lose(thin_out(&mut self.records));
+        if sender.hand_over_reserved(&mut self.records) {
             self.sent();
         }
     }
@@ -109,18 +85,24 @@ impl Batch {
     pub(super) fn finish(&mut self, sender: &Sender) {
         self.urgent = true;
         self.flush(sender);
-        sender.lose(self.items.len() as u64);
+        sender.lose(self.records.len() as u64);
+    }
+
+    fn hand_over_if_full(&mut self, sender: &Sender) {
+        if self.records.len() >= self.limit {
+            self.hand_over(sender);
+        }
     }
 
     /// False if there was no room.
     fn hand_over(&mut self, sender: &Sender) -> bool {
-        if self.items.is_empty() || sender.hand_over(&mut self.items, self.urgent) {
+        if self.records.is_empty() || sender.hand_over(&mut self.records, self.urgent) {
             self.sent();
             return true;
         }
-        if self.items.len() >= self.limit {
-            sender.lose(thin_out(&mut self.items));
-            self.limit = self.items.len() + BATCH;
+        if self.records.len() >= self.limit {
+            sender.lose(thin_out(&mut self.records));
+            self.limit = self.records.len() + BATCH;
         }
         false
     }
@@ -135,13 +117,15 @@ impl Batch {
 /// Leaves what must not be lost and a tally of the rest for each connection.
 ///
 /// Returns how many records are lost without a name.
-fn thin_out(items: &mut Vec<Item>) -> u64 {
+fn thin_out(records: &mut Records) -> u64 {
     let mut unnamed = 0;
     let mut kept: Vec<Item> = Vec::with_capacity(2 * BATCH);
-    for item in items.drain(..) {
-        let (conn, records) = match item {
-            Item::Call { conn, .. } | Item::Message { conn, .. } => (conn, 1),
-            Item::Lost { conn, records } => (conn, records),
+    for item in records.items.drain(..) {
+        let (conn, lost) = match item {
+            Item::Call(conn, _) | Item::LargeCall(conn, _) | Item::Message { conn, .. } => {
+                (conn, 1)
+            }
+            Item::Lost(conn, lost) => (conn, lost),
             item if kept.len() < HELD_BACK => {
                 kept.push(item);
                 continue;
@@ -154,22 +138,23 @@ fn thin_out(items: &mut Vec<Item>) -> u64 {
         let room = kept.len() < HELD_BACK;
         // An older tally is not looked for: this runs when time is short.
         let recent = kept.iter_mut().rev().take(BATCH).find_map(|item| match item {
-            Item::Lost { conn: other, records } if *other == conn => Some(records),
+            Item::Lost(other, tally) if *other == conn => Some(tally),
             _ => None,
         });
         match recent {
-            Some(tally) => *tally += records,
-            None if room => kept.push(Item::Lost { conn, records }),
-            None => unnamed += records,
+            Some(tally) => *tally += lost,
+            None if room => kept.push(Item::Lost(conn, lost)),
+            None => unnamed += lost,
         }
     }
-    *items = kept;
+    records.items = kept;
+    records.labels.clear();
     unnamed
 }
 
 #[cfg(test)]
 mod tests {
-    use sockeye_engine::probe::Operation;
+    use sockeye_engine::probe::{Call, Opened, Operation, Role};
 
     use super::super::handover::channel;
     use super::*;
@@ -183,11 +168,18 @@ mod tests {
             result: Ok(10),
             offset: 0,
         };
-        Item::Call { conn: ConnId(conn), call }
+        Item::call(ConnId(conn), &call)
+    }
+
+    fn opened(conn: u64) -> Item {
+        let address = "127.0.0.1:80".parse().unwrap();
+        let (conn, at) = (ConnId(conn), Stamp(1));
+        let opened = Opened { conn, role: Role::Server, local: address, peer: address, at };
+        Item::Opened(Box::new((opened, None)))
     }
 
     fn closed(conn: u64) -> Item {
-        Item::Closed { conn: ConnId(conn), at: Stamp(3) }
+        Item::Closed(ConnId(conn), Stamp(3))
     }
 
     #[test]
@@ -207,13 +199,13 @@ mod tests {
         assert_eq!(inbox.next().map(|items| items.len()), Some(1));
         batch.flush(&sender);
         let (mut seven, mut eight, mut ends) = (0, 0, 0);
-        for item in inbox.next().unwrap() {
+        for item in inbox.next().unwrap().items {
             match item {
-                Item::Lost { conn: ConnId(7), records } => seven += records,
-                Item::Lost { conn: ConnId(8), records } => eight += records,
-                Item::Call { conn: ConnId(7), .. } => seven += 1,
-                Item::Call { conn: ConnId(8), .. } => eight += 1,
-                Item::Closed { conn: ConnId(7), .. } => ends += 1,
+                Item::Lost(ConnId(7), records) => seven += records,
+                Item::Lost(ConnId(8), records) => eight += records,
+                Item::Call(ConnId(7), _) => seven += 1,
+                Item::Call(ConnId(8), _) => eight += 1,
+                Item::Closed(ConnId(7), _) => ends += 1,
                 other => panic!("{other:?}"),
             }
         }
@@ -228,15 +220,35 @@ mod tests {
         batch.push_urgent(closed(1), &sender);
         batch.push(call(2), &sender);
         batch.flush(&sender);
-        assert_eq!(batch.items.len(), 1, "a call alone can wait");
+        assert_eq!(batch.records.len(), 1, "a call alone can wait");
         batch.push_urgent(closed(2), &sender);
         batch.flush(&sender);
-        let taken: Vec<_> = std::iter::from_fn(|| inbox.next()).flatten().collect();
+        let taken: Vec<_> =
+            std::iter::from_fn(|| inbox.next()).flat_map(|taken| taken.items).collect();
         assert_eq!(
             format!("{taken:?}"),
-            "[Closed { conn: ConnId(1), at: Stamp(3) }, Lost { conn: ConnId(2), records: 1 }, \
-             Closed { conn: ConnId(2), at: Stamp(3) }]"
+            "[Closed(ConnId(1), Stamp(3)), Lost(ConnId(2), 1), Closed(ConnId(2), Stamp(3))]"
         );
+    }
+
+    #[test]
+    fn a_few_calls_wait_for_more_but_the_beginning_of_a_connection_does_not() {
+        let (sender, inbox) = channel(8).unwrap();
+        let mut batch = Batch::new();
+        batch.push(call(1), &sender);
+        batch.flush(&sender);
+        assert!(inbox.is_empty());
+        batch.push(opened(2), &sender);
+        batch.flush(&sender);
+        assert_eq!(inbox.next().map(|taken| taken.len()), Some(2));
+        for _ in 0..FEW {
+            batch.push(call(1), &sender);
+        }
+        batch.flush(&sender);
+        assert_eq!(inbox.next().map(|taken| taken.len()), Some(FEW));
+        batch.push(call(1), &sender);
+        batch.push_urgent(closed(1), &sender);
+        assert_eq!(inbox.next().map(|taken| taken.len()), Some(2));
     }
 
     #[test]
@@ -246,18 +258,19 @@ mod tests {
         batch.push_urgent(closed(1), &sender);
         batch.push(call(2), &sender);
         batch.finish(&sender);
-        let taken: Vec<_> = std::iter::from_fn(|| inbox.next()).flatten().collect();
-        assert!(matches!(taken[..], [_, Item::Lost { conn: ConnId(2), records: 1 }]));
+        let taken: Vec<_> =
+            std::iter::from_fn(|| inbox.next()).flat_map(|taken| taken.items).collect();
+        assert!(matches!(taken[..], [_, Item::Lost(ConnId(2), 1)]));
     }
 
     #[test]
     fn a_tally_stands_before_the_end_of_its_connection() {
-        let mut items = vec![call(7), call(8), call(7), closed(7), call(8)];
-        assert_eq!(thin_out(&mut items), 0);
+        let items = vec![call(7), call(8), call(7), closed(7), call(8)];
+        let mut records = Records { items, labels: String::new() };
+        assert_eq!(thin_out(&mut records), 0);
         assert_eq!(
-            format!("{items:?}"),
-            "[Lost { conn: ConnId(7), records: 2 }, Lost { conn: ConnId(8), records: 2 }, \
-             Closed { conn: ConnId(7), at: Stamp(3) }]"
+            format!("{:?}", records.items),
+            "[Lost(ConnId(7), 2), Lost(ConnId(8), 2), Closed(ConnId(7), Stamp(3))]"
         );
     }
 
@@ -268,8 +281,8 @@ mod tests {
         for conn in 0..=10_000 {
             batch.push_urgent(closed(conn), &sender);
         }
-        assert!(batch.items.len() <= HELD_BACK + BATCH);
-        assert_eq!(batch.items.len() as u64 + inbox.lost(), 10_000);
+        assert!(batch.records.len() <= HELD_BACK + BATCH);
+        assert_eq!(batch.records.len() as u64 + inbox.lost(), 10_000);
         assert!(inbox.lost() > 0);
     }
 }

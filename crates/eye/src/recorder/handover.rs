@@ -12,9 +12,10 @@ use std::sync::{Arc, Mutex};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::batch::{BATCH, Item};
+use super::batch::BATCH;
+use super::item::Records;
 
-/// So many batches may wait for the eye: some 3 MiB of records.
+/// So many batches may wait for the eye: some 2 MiB of records.
 pub(super) const BATCHES: usize = 128;
 
 /// Beyond these, so many batches with so many records in all that must not be lost.
@@ -38,7 +39,7 @@ pub(super) struct Inbox {
 
 #[derive(Debug)]
 struct Parcel {
-    items: Vec<Item>,
+    records: Records,
     /// How many records of the reserve it takes.
     reserved: usize,
 }
@@ -56,7 +57,7 @@ struct Shared {
     /// Records in the channel that went beyond its capacity.
     reserved: AtomicUsize,
     /// Emptied batches, to be filled again.
-    spare: Mutex<Vec<Vec<Item>>>,
+    spare: Mutex<Vec<Records>>,
     closing: AtomicBool,
 }
 
@@ -81,7 +82,7 @@ impl Sender {
     /// Hands `batch` over and leaves an empty one in its place; never blocks.
     ///
     /// False if there is no room: then `batch` is as it was.
-    pub(super) fn hand_over(&self, batch: &mut Vec<Item>, urgent: bool) -> bool {
+    pub(super) fn hand_over(&self, batch: &mut Records, urgent: bool) -> bool {
         // Before it is sent, so that the eye never counts below zero.
         let queued = self.shared.queued.fetch_add(1, Ordering::Relaxed);
         if queued >= self.capacity {
@@ -89,30 +90,30 @@ impl Sender {
             self.shared.wake();
             return false;
         }
-        let items = mem::replace(batch, self.shared.spare());
-        self.send(Parcel { items, reserved: 0 }, batch, urgent || queued >= self.capacity / 2)
+        let records = mem::replace(batch, self.shared.spare());
+        self.send(Parcel { records, reserved: 0 }, batch, urgent || queued >= self.capacity / 2)
     }
 
     /// Hands over what must not be lost where [`Sender::hand_over`] had no room.
     ///
     /// False if that is full too: then `batch` is as it was.
-    pub(super) fn hand_over_reserved(&self, batch: &mut Vec<Item>) -> bool {
-        let records = batch.len();
-        if self.shared.reserved.fetch_add(records, Ordering::Relaxed) + records > RESERVE_RECORDS {
-            self.shared.reserved.fetch_sub(records, Ordering::Relaxed);
+    pub(super) fn hand_over_reserved(&self, batch: &mut Records) -> bool {
+        let count = batch.len();
+        if self.shared.reserved.fetch_add(count, Ordering::Relaxed) + count > RESERVE_RECORDS {
+            self.shared.reserved.fetch_sub(count, Ordering::Relaxed);
             return false;
         }
         self.shared.queued.fetch_add(1, Ordering::Relaxed);
-        let mut items = mem::replace(batch, self.shared.spare());
-        items.shrink_to_fit();
-        let sent = self.send(Parcel { items, reserved: records }, batch, true);
+        let mut records = mem::replace(batch, self.shared.spare());
+        records.items.shrink_to_fit();
+        let sent = self.send(Parcel { records, reserved: count }, batch, true);
         if !sent {
-            self.shared.reserved.fetch_sub(records, Ordering::Relaxed);
+            self.shared.reserved.fetch_sub(count, Ordering::Relaxed);
         }
         sent
     }
 
-    fn send(&self, parcel: Parcel, batch: &mut Vec<Item>, wake: bool) -> bool {
+    fn send(&self, parcel: Parcel, batch: &mut Records, wake: bool) -> bool {
         match self.parcels.try_send(parcel) {
             Ok(()) => {
                 if wake {
@@ -122,7 +123,7 @@ impl Sender {
             }
             Err(TrySendError::Full(parcel)) => {
                 self.shared.queued.fetch_sub(1, Ordering::Relaxed);
-                *batch = parcel.items;
+                *batch = parcel.records;
                 false
             }
             // The eye is shut: nobody looks.
@@ -154,13 +155,13 @@ impl Clone for Sender {
 
 impl Inbox {
     /// The next batch, if there is one. Give it back with [`Inbox::recycle`].
-    pub(super) fn next(&self) -> Option<Vec<Item>> {
-        let Parcel { items, reserved } = self.parcels.try_recv().ok()?;
+    pub(super) fn next(&self) -> Option<Records> {
+        let Parcel { records, reserved } = self.parcels.try_recv().ok()?;
         self.shared.queued.fetch_sub(1, Ordering::Relaxed);
         if reserved > 0 {
             self.shared.reserved.fetch_sub(reserved, Ordering::Relaxed);
         }
-        Some(items)
+        Some(records)
     }
 
     /// Whether no batch is there or on its way.
@@ -169,9 +170,9 @@ impl Inbox {
     }
 
     /// Lets an emptied batch be filled again.
-    pub(super) fn recycle(&self, mut batch: Vec<Item>) {
+    pub(super) fn recycle(&self, mut batch: Records) {
         batch.clear();
-        if (BATCH..=2 * BATCH).contains(&batch.capacity())
+        if (BATCH..=2 * BATCH).contains(&batch.items.capacity())
             && let Ok(mut spare) = self.shared.spare.try_lock()
             && spare.len() < 16
         {
@@ -226,10 +227,10 @@ impl Shared {
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 
-    fn spare(&self) -> Vec<Item> {
+    fn spare(&self) -> Records {
         // try_lock: a thread that serves waits for nobody here.
         let spare = self.spare.try_lock().ok().and_then(|mut spare| spare.pop());
-        spare.unwrap_or_else(|| Vec::with_capacity(BATCH))
+        spare.unwrap_or_else(|| Records::with_capacity(BATCH))
     }
 }
 
@@ -239,17 +240,22 @@ mod tests {
     use rustix::time::Timespec;
     use sockeye_engine::probe::{ConnId, Stamp};
 
+    use super::super::item::Item;
     use super::*;
 
     fn closed(conn: u64) -> Item {
-        Item::Closed { conn: ConnId(conn), at: Stamp(3) }
+        Item::Closed(ConnId(conn), Stamp(3))
+    }
+
+    fn of(items: impl IntoIterator<Item = Item>) -> Records {
+        Records { items: items.into_iter().collect(), labels: String::new() }
     }
 
     #[test]
     fn a_full_channel_leaves_the_batch_as_it_was() {
         let (sender, inbox) = channel(1).unwrap();
-        assert!(sender.hand_over(&mut vec![closed(1)], false));
-        let mut batch = vec![closed(2), closed(3)];
+        assert!(sender.hand_over(&mut of([closed(1)]), false));
+        let mut batch = of([closed(2), closed(3)]);
         // Nobody takes the first batch, yet this returns.
         assert!(!sender.hand_over(&mut batch, true));
         assert_eq!(batch.len(), 2);
@@ -262,11 +268,11 @@ mod tests {
     #[test]
     fn the_reserve_is_bounded_and_freed_when_taken() {
         let (sender, inbox) = channel(1).unwrap();
-        let many = || (0..RESERVE_RECORDS as u64 / 2).map(closed).collect::<Vec<_>>();
-        assert!(sender.hand_over(&mut vec![closed(1)], false));
+        let many = || of((0..RESERVE_RECORDS as u64 / 2).map(closed));
+        assert!(sender.hand_over(&mut of([closed(1)]), false));
         assert!(sender.hand_over_reserved(&mut many()));
         assert!(sender.hand_over_reserved(&mut many()));
-        let mut batch = vec![closed(2)];
+        let mut batch = of([closed(2)]);
         assert!(!sender.hand_over_reserved(&mut batch));
         assert_eq!(batch.len(), 1);
         assert_eq!(inbox.next().map(|batch| batch.len()), Some(1));
@@ -282,12 +288,12 @@ mod tests {
             let mut fds = [PollFd::new(&inbox, PollFlags::IN)];
             poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() == 1
         };
-        sender.hand_over(&mut vec![closed(1)], true);
+        sender.hand_over(&mut of([closed(1)]), true);
         assert!(!rung(), "the eye was awake");
         inbox.fall_asleep();
-        sender.hand_over(&mut vec![closed(1)], false);
+        sender.hand_over(&mut of([closed(1)]), false);
         assert!(!rung(), "it may wait");
-        sender.hand_over(&mut vec![closed(1)], true);
+        sender.hand_over(&mut of([closed(1)]), true);
         assert!(rung());
         inbox.wake_up();
         assert!(!rung());
@@ -298,7 +304,7 @@ mod tests {
         let (sender, inbox) = channel(4).unwrap();
         inbox.fall_asleep();
         for _ in 0..3 {
-            sender.hand_over(&mut vec![closed(1)], false);
+            sender.hand_over(&mut of([closed(1)]), false);
         }
         let mut count = [0; 8];
         assert_eq!(rustix::io::read(&inbox, &mut count), Ok(8));
@@ -308,7 +314,7 @@ mod tests {
     fn with_the_eye_shut_records_go_nowhere() {
         let (sender, inbox) = channel(1).unwrap();
         drop(inbox);
-        let mut batch = vec![closed(1)];
+        let mut batch = of([closed(1)]);
         sender.hand_over(&mut batch, true);
         assert!(batch.is_empty());
     }

@@ -8,9 +8,9 @@ use std::os::fd::BorrowedFd;
 
 use sockeye_engine::probe::{Call, ConnId, Direction, Opened, Probe, ProbeSource, Role, Stamp};
 
-use super::batch::{Batch, Item};
+use super::batch::Batch;
 use super::handover::Sender;
-use super::label::Label;
+use super::item::Item;
 use crate::kernel::{kernel_facts, save_syn, saved_isn};
 
 /// Makes the probes.
@@ -48,7 +48,7 @@ impl Probe for Recorder {
     fn listening(&self, fd: BorrowedFd<'_>, local: SocketAddr) {
         // Without it the peer's ISN is known from packets alone, or not at all.
         let _ = save_syn(fd);
-        self.batch.borrow_mut().push_urgent(Item::Listening(local), &self.sender);
+        self.batch.borrow_mut().push_urgent(Item::Listening(Box::new(local)), &self.sender);
     }
 
     fn opened(&self, fd: BorrowedFd<'_>, connection: &Opened) {
@@ -56,11 +56,11 @@ impl Probe for Recorder {
             Role::Server => saved_isn(fd),
             Role::Client => None,
         };
-        self.push(Item::Opened { opened: *connection, peer_isn });
+        self.push(Item::Opened(Box::new((*connection, peer_isn))));
     }
 
     fn call(&self, conn: ConnId, call: &Call) {
-        self.push(Item::Call { conn, call: *call });
+        self.push(Item::call(conn, call));
     }
 
     fn message(
@@ -70,16 +70,15 @@ impl Probe for Recorder {
         range: Range<u64>,
         label: fmt::Arguments<'_>,
     ) {
-        let label = Label::format(label);
-        self.push(Item::Message { conn, direction, range, at: Stamp::now(), label });
+        self.batch.borrow_mut().message(conn, direction, &range, label, &self.sender);
     }
 
     fn closing(&self, conn: ConnId, fd: BorrowedFd<'_>) {
-        self.push(Item::Closing { conn, facts: Box::new(kernel_facts(fd)) });
+        self.push(Item::Closing(conn, Box::new(kernel_facts(fd))));
     }
 
     fn closed(&self, conn: ConnId) {
-        let end = Item::Closed { conn, at: Stamp::now() };
+        let end = Item::Closed(conn, Stamp::now());
         self.batch.borrow_mut().push_urgent(end, &self.sender);
     }
 

@@ -8,6 +8,8 @@
 //!
 //! Pure: time is handed in, nothing is asked of the kernel.
 
+mod track;
+
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::iter;
@@ -17,11 +19,13 @@ use std::time::{Duration, Instant};
 use sockeye_engine::probe::{ConnId, Direction, Opened, Role, Stamp};
 use sockeye_wire::packet::Segment;
 
-use super::batch::Item;
+use super::item::{Item, Records};
 use super::slab::{Name, Slab};
-use crate::kernel::uncount_syn;
-use crate::record::{History, Loss};
+use crate::record::History;
 use crate::timeline::Timeline;
+use track::Track;
+
+pub(super) use track::SmallSegment;
 
 /// The most connections watched at once.
 pub(super) const MAX_CONNECTIONS: usize = 16_384;
@@ -60,25 +64,6 @@ pub(super) struct Tracks {
     /// Packets the kernel dropped so far.
     dropped: u64,
     unwatched: u64,
-}
-
-/// One connection.
-#[derive(Debug)]
-struct Track {
-    tuple: Tuple,
-    older: Option<Name>,
-    conn: Option<ConnId>,
-    role: Role,
-    peer_isn: Option<u32>,
-    /// Segments of it were captured.
-    seen: bool,
-    closed: bool,
-    /// Where each direction was first seen, received and sent; 0 is no interface.
-    interfaces: [u32; 2],
-    lost_calls: u64,
-    /// What had been dropped when it began.
-    dropped_before: u64,
-    timeline: Timeline,
 }
 
 /// Our address and the peer's in one form: IPv4 as mapped IPv6, without scope.
@@ -138,54 +123,51 @@ impl Tracks {
             false => self.track_of_segment(tuple),
         };
         let Some(track) = name.and_then(|name| self.tracks.get_mut(name)) else { return };
-        // A packet that crosses a bridge is seen at each of its interfaces.
-        let [received, sent] = &mut track.interfaces;
-        let first_seen = match direction {
-            Direction::Received => received,
-            Direction::Sent => sent,
-        };
-        if *first_seen == 0 {
-            *first_seen = interface;
-        } else if *first_seen != interface {
-            return;
-        }
-        track.seen = true;
-        track.timeline.keep_last(self.keep_last);
-        track.timeline.segment(at, direction, segment);
-        if track.closed
-            && track.timeline.finished_on_the_wire()
+        track.segment(at, direction, interface, segment, self.keep_last);
+        if track.is_finished()
             && let Some(name) = name
         {
             self.end(name);
         }
     }
 
-    /// Takes in a record of a thread that serves.
-    pub(super) fn item(&mut self, item: &Item, now: Instant) {
+    /// Takes in the records of a thread that serves.
+    pub(super) fn records(&mut self, records: &Records, now: Instant) {
+        for item in &records.items {
+            self.item(item, records, now);
+        }
+    }
+
+    fn item(&mut self, item: &Item, records: &Records, now: Instant) {
         match item {
-            Item::Listening(local) => self.listen(*local),
-            Item::Opened { opened, peer_isn } => self.open(opened, *peer_isn),
-            Item::Call { conn, call } => {
+            Item::Listening(local) => self.listen(**local),
+            Item::Opened(opened) => self.open(&opened.0, opened.1),
+            Item::Call(conn, call) => {
                 let keep = self.keep_last;
                 if let Some(track) = self.of(*conn) {
-                    track.timeline.keep_last(keep);
-                    track.timeline.call(*call);
+                    track.call(*conn, *call, keep);
                 }
             }
-            Item::Message { conn, direction, range, at, label } => {
+            Item::LargeCall(conn, call) => {
                 if let Some(track) = self.of(*conn) {
-                    track.timeline.message(*at, *direction, range.clone(), label.as_str());
+                    track.large_call(**call);
                 }
             }
-            Item::Closing { conn, facts } => {
+            Item::Message { conn, .. } => {
+                let keep = self.keep_last;
                 if let Some(track) = self.of(*conn) {
-                    let mut facts = (**facts).clone();
-                    uncount_syn(&mut facts, track.role);
-                    track.timeline.kernel(facts);
+                    track.message(item, records, keep);
                 }
             }
-            Item::Closed { conn, at } => self.close(*conn, *at, now),
-            Item::Lost { conn, records } => {
+            // Packets don't come this way.
+            Item::Segment(_) => {}
+            Item::Closing(conn, facts) => {
+                if let Some(track) = self.of(*conn) {
+                    track.kernel((**facts).clone());
+                }
+            }
+            Item::Closed(conn, at) => self.close(*conn, *at, now),
+            Item::Lost(conn, records) => {
                 if let Some(track) = self.of(*conn) {
                     track.lost_calls += records;
                 }
@@ -230,7 +212,7 @@ impl Tracks {
     /// The peers of the connections that are open.
     pub(super) fn open_peers(&self) -> impl Iterator<Item = SocketAddr> {
         let open = self.tracks.iter().filter(|track| track.conn.is_some() && !track.closed);
-        open.map(|track| track.timeline.peer())
+        open.map(|track| track.timeline().peer())
     }
 
     fn of(&mut self, conn: ConnId) -> Option<&mut Track> {
@@ -256,19 +238,10 @@ impl Tracks {
         let name = match waiting {
             Some(name) => name,
             None => {
-                let name = self.insert(Track {
-                    tuple,
-                    older: None,
-                    conn: None,
-                    role: opened.role,
-                    peer_isn,
-                    seen: false,
-                    closed: false,
-                    interfaces: [0; 2],
-                    lost_calls: 0,
-                    dropped_before: self.dropped,
-                    timeline: self.timeline(opened.role, opened.local, opened.peer),
-                });
+                let timeline = self.timeline(opened.role, opened.local, opened.peer);
+                let mut track = Track::new(tuple, opened.role, timeline, self.dropped);
+                track.peer_isn = peer_isn;
+                let name = self.insert(track);
                 if opened.role == Role::Server && self.capturing {
                     self.make_newest(name, tuple);
                 }
@@ -277,21 +250,16 @@ impl Tracks {
         };
         self.by_conn.insert(opened.conn, name);
         if let Some(track) = self.tracks.get_mut(name) {
-            track.conn = Some(opened.conn);
-            track.timeline.opened(opened);
-            if let Some(isn) = peer_isn {
-                track.timeline.saved_syn(isn);
-            }
+            track.opened(opened, peer_isn);
         }
     }
 
     fn close(&mut self, conn: ConnId, at: Stamp, now: Instant) {
         let Some(&name) = self.by_conn.get(&conn) else { return };
         let Some(track) = self.tracks.get_mut(name) else { return };
-        track.closed = true;
-        track.timeline.closed(at);
+        track.closed(at);
         let captured = self.capturing && track.role == Role::Server;
-        if captured && track.timeline.finished_on_the_wire() {
+        if captured && track.is_finished() {
             self.end(name);
         } else {
             // Both waits differ, but all connections of a kind wait in order; a queue with both
@@ -331,19 +299,9 @@ impl Tracks {
             return name;
         }
         let timeline = self.timeline(Role::Server, segment.destination, segment.source);
-        let name = self.insert(Track {
-            tuple,
-            older: None,
-            conn: None,
-            role: Role::Server,
-            peer_isn: Some(isn),
-            seen: false,
-            closed: false,
-            interfaces: [0; 2],
-            lost_calls: 0,
-            dropped_before: self.dropped,
-            timeline,
-        });
+        let mut track = Track::new(tuple, Role::Server, timeline, self.dropped);
+        track.peer_isn = Some(isn);
+        let name = self.insert(track);
         self.make_newest(name, tuple);
         self.unaccepted.push_back(name);
         let too_old = self.chain(tuple).nth(SAME_ADDRESSES);
@@ -414,10 +372,8 @@ impl Tracks {
     }
 
     fn end(&mut self, name: Name) {
-        let Some(mut track) = self.remove(name) else { return };
-        let packets = self.dropped - track.dropped_before;
-        track.timeline.lost(Loss { calls: track.lost_calls, packets });
-        self.ended.push(track.timeline.into_history());
+        let Some(track) = self.remove(name) else { return };
+        self.ended.push(track.into_history(self.dropped));
     }
 
     /// Takes a track out of everything that leads to it.

@@ -7,10 +7,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 use sockeye_wire::packet::{Link, parse};
 
-use super::batch::Item;
 use super::draw::Drawer;
 use super::gate::{Admission, Gate};
 use super::handover::{BATCHES, Inbox};
+use super::item::Item;
 use super::tracks::{MAX_CONNECTIONS, Tracks};
 use crate::capture::Capture;
 use crate::kernel::SockDiag;
@@ -85,12 +85,12 @@ impl Watch {
         for _ in 0..BATCHES {
             let Some(batch) = self.inbox.next() else { break };
             took = true;
-            for item in &batch {
+            for item in &batch.items {
                 if let Item::Listening(local) = item {
-                    self.listen(*local);
+                    self.listen(**local);
                 }
-                self.tracks.item(item, now);
             }
+            self.tracks.records(&batch, now);
             self.inbox.recycle(batch);
         }
         took

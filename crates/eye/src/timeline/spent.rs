@@ -29,7 +29,7 @@ pub(super) struct Clock {
     unanswered: u64,
     /// What came lately, a ring.
     arrivals: [Option<Arrival>; ARRIVALS],
-    next: u8,
+    next: usize,
 }
 
 /// Something of the peer's stream came.
@@ -104,10 +104,10 @@ impl Clock {
     /// A segment crossed the wire.
     pub(super) fn segment(&mut self, segment: &Segment) {
         let Some(arrival) = arrival(segment) else { return };
-        if let Some(oldest) = self.arrivals.get_mut(usize::from(self.next)) {
+        if let Some(oldest) = self.arrivals.get_mut(self.next) {
             *oldest = Some(arrival);
         }
-        self.next = (self.next + 1) % ARRIVALS as u8;
+        self.next = (self.next + 1) % ARRIVALS;
     }
 
     pub(super) fn call(&mut self, call: &Call, spent: &mut Spent) {

@@ -4,6 +4,7 @@ use sockeye_engine::probe::{Call, Operation};
 use sockeye_wire::tcp::{Flags, Seq};
 
 use super::*;
+use crate::record::Loss;
 
 const LISTENER: &str = "127.0.0.1:8080";
 const PEER: &str = "127.0.0.1:40000";
@@ -57,11 +58,15 @@ fn feed(tracks: &mut Tracks, segments: &[Segment]) {
 fn opened(conn: u64, peer_isn: Option<u32>) -> Item {
     let (local, peer) = (address(LISTENER), address(PEER));
     let opened = Opened { conn: ConnId(conn), role: Role::Server, local, peer, at: Stamp(4) };
-    Item::Opened { opened, peer_isn }
+    Item::Opened(Box::new((opened, peer_isn)))
 }
 
 fn closed(conn: u64) -> Item {
-    Item::Closed { conn: ConnId(conn), at: Stamp(9) }
+    Item::Closed(ConnId(conn), Stamp(9))
+}
+
+fn tell(tracks: &mut Tracks, item: Item, now: Instant) {
+    tracks.records(&Records { items: vec![item], labels: String::new() }, now);
 }
 
 /// Number, and how many bytes the segments brought.
@@ -80,8 +85,8 @@ fn told(ended: &[History]) -> Vec<(Option<u64>, u64)> {
 fn packets_before_accept_belong_to_what_is_accepted() {
     let (mut tracks, now) = (tracks(), Instant::now());
     feed(&mut tracks, &conversation(100, 7));
-    tracks.item(&opened(1, Some(100)), now);
-    tracks.item(&closed(1), now);
+    tell(&mut tracks, opened(1, Some(100)), now);
+    tell(&mut tracks, closed(1), now);
     assert_eq!(told(&tracks.take_ended()), [(Some(1), 7)]);
     assert_eq!(tracks.tracks.len(), 0);
     assert!(tracks.by_tuple.is_empty() && tracks.by_conn.is_empty());
@@ -90,8 +95,8 @@ fn packets_before_accept_belong_to_what_is_accepted() {
 #[test]
 fn packets_after_close_are_waited_for() {
     let (mut tracks, now) = (tracks(), Instant::now());
-    tracks.item(&opened(1, Some(100)), now);
-    tracks.item(&closed(1), now);
+    tell(&mut tracks, opened(1, Some(100)), now);
+    tell(&mut tracks, closed(1), now);
     assert!(tracks.is_waiting());
     tracks.expire(now + GRACE / 2);
     assert!(tracks.take_ended().is_empty());
@@ -104,8 +109,8 @@ fn packets_after_close_are_waited_for() {
 #[test]
 fn packets_that_never_come_are_given_up_after_a_grace() {
     let (mut tracks, now) = (tracks(), Instant::now());
-    tracks.item(&opened(1, Some(100)), now);
-    tracks.item(&closed(1), now);
+    tell(&mut tracks, opened(1, Some(100)), now);
+    tell(&mut tracks, closed(1), now);
     assert_eq!(tracks.expires_at(), Some(now + GRACE));
     tracks.expire(now + GRACE);
     let ended = tracks.take_ended();
@@ -125,8 +130,8 @@ fn three_connections_of_one_address_stay_apart_however_packets_and_calls_interle
                 feed(&mut tracks, segments);
             }
             for (conn, isn) in [(1, 100), (2, 9000), (3, 50)] {
-                tracks.item(&opened(conn, isn_known.then_some(isn)), now);
-                tracks.item(&closed(conn), now);
+                tell(&mut tracks, opened(conn, isn_known.then_some(isn)), now);
+                tell(&mut tracks, closed(conn), now);
             }
             for segments in &all[packets_first..] {
                 feed(&mut tracks, segments);
@@ -149,8 +154,8 @@ fn a_packet_that_crosses_a_bridge_is_taken_once() {
         tracks.segment(Stamp(5), 3, &segment);
         tracks.segment(Stamp(6), 4, &segment);
     }
-    tracks.item(&opened(1, Some(100)), now);
-    tracks.item(&closed(1), now);
+    tell(&mut tracks, opened(1, Some(100)), now);
+    tell(&mut tracks, closed(1), now);
     let ended = tracks.take_ended();
     assert_eq!(ended[0].totals.segments, [4, 2]);
     assert_eq!(ended[0].totals.retransmissions, [0, 0]);
@@ -190,7 +195,7 @@ fn a_flood_of_syns_is_bounded_and_the_oldest_are_forgotten() {
     assert!(tracks.tracks.len() <= MAX_UNACCEPTED, "{}", tracks.tracks.len());
     assert_eq!(tracks.by_tuple.len(), tracks.tracks.len());
     let before = tracks.tracks.len();
-    tracks.item(&opened(1, Some(999)), now);
+    tell(&mut tracks, opened(1, Some(999)), now);
     assert_eq!(tracks.tracks.len(), before + 1, "its SYN is forgotten");
 }
 
@@ -199,15 +204,15 @@ fn connections_beyond_the_bound_are_counted_not_watched() {
     let (mut tracks, now) = (Tracks::new(false), Instant::now());
     let many = MAX_CONNECTIONS as u64;
     for conn in 0..many + 5 {
-        tracks.item(&opened(conn, None), now);
+        tell(&mut tracks, opened(conn, None), now);
     }
     assert_eq!((tracks.tracks.len(), tracks.unwatched()), (MAX_CONNECTIONS, 5));
-    tracks.item(&closed(many + 1), now);
+    tell(&mut tracks, closed(many + 1), now);
     assert!(!tracks.is_waiting());
     // One that ends makes room for another.
-    tracks.item(&closed(3), now);
+    tell(&mut tracks, closed(3), now);
     tracks.expire(now + SETTLE);
-    tracks.item(&opened(many + 10, None), now);
+    tell(&mut tracks, opened(many + 10, None), now);
     assert_eq!(tracks.unwatched(), 5);
 }
 
@@ -215,10 +220,10 @@ fn connections_beyond_the_bound_are_counted_not_watched() {
 fn what_was_lost_is_told_of_the_connection_that_lost_it() {
     let (mut tracks, now) = (tracks(), Instant::now());
     tracks.dropped(10);
-    tracks.item(&opened(1, Some(100)), now);
-    tracks.item(&Item::Lost { conn: ConnId(1), records: 3 }, now);
+    tell(&mut tracks, opened(1, Some(100)), now);
+    tell(&mut tracks, Item::Lost(ConnId(1), 3), now);
     tracks.dropped(4);
-    tracks.item(&closed(1), now);
+    tell(&mut tracks, closed(1), now);
     tracks.expire(now + GRACE);
     let ended = tracks.take_ended();
     assert_eq!(ended[0].lost, Loss { calls: 3, packets: 4 });
@@ -229,7 +234,7 @@ fn a_connection_made_from_here_has_calls_alone() {
     let (mut tracks, now) = (tracks(), Instant::now());
     let (local, peer) = (address(LISTENER), address(PEER));
     let opened = Opened { conn: ConnId(1), role: Role::Client, local, peer, at: Stamp(4) };
-    tracks.item(&Item::Opened { opened, peer_isn: None }, now);
+    tell(&mut tracks, Item::Opened(Box::new((opened, None))), now);
     let call = Call {
         operation: Operation::Connect,
         start: Stamp(1),
@@ -238,8 +243,8 @@ fn a_connection_made_from_here_has_calls_alone() {
         result: Ok(0),
         offset: 0,
     };
-    tracks.item(&Item::Call { conn: ConnId(1), call }, now);
-    tracks.item(&closed(1), now);
+    tell(&mut tracks, Item::call(ConnId(1), &call), now);
+    tell(&mut tracks, closed(1), now);
     assert_eq!(tracks.expires_at(), Some(now + SETTLE));
     tracks.expire(now + SETTLE);
     assert_eq!(told(&tracks.take_ended()), [(Some(1), 0)]);

@@ -1,0 +1,211 @@
+//! One connection, and what was told of it lately.
+//!
+//! Where hundreds of connections are busy, the history of each is long out of the processor's
+//! cache when the next record comes. So records are put down as they come, which touches one line
+//! or two, and taken in together.
+
+use std::mem;
+
+use sockeye_engine::probe::{Call, ConnId, Direction, Opened, Role, Stamp};
+use sockeye_wire::packet::Segment;
+use sockeye_wire::tcp::{Flags, Seq};
+
+use super::super::item::{Item, Records, SmallCall};
+use super::super::slab::Name;
+use super::Tuple;
+use crate::kernel::uncount_syn;
+use crate::record::{History, KernelFacts, Loss};
+use crate::timeline::Timeline;
+
+/// So many records are put down before they are taken in.
+const TOGETHER: usize = 32;
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Track {
+    pub(super) tuple: Tuple,
+    /// The next older one with the same addresses.
+    pub(super) older: Option<Name>,
+    pub(super) conn: Option<ConnId>,
+    pub(super) role: Role,
+    pub(super) peer_isn: Option<u32>,
+    /// Segments of it were captured.
+    pub(super) seen: bool,
+    pub(super) closed: bool,
+    /// Where each direction was first seen, received and sent; 0 is no interface.
+    interfaces: [u32; 2],
+    pub(super) lost_calls: u64,
+    /// What the kernel had dropped when it began.
+    dropped_before: u64,
+    /// Put down, and not taken in yet.
+    told: Records,
+    timeline: Timeline,
+}
+
+/// A segment that is no SYN, without its addresses.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct SmallSegment {
+    at: Stamp,
+    seq: u32,
+    ack: u32,
+    payload: u32,
+    window: u16,
+    flags: Flags,
+    direction: Direction,
+}
+
+impl Track {
+    pub(super) fn new(tuple: Tuple, role: Role, timeline: Timeline, dropped_before: u64) -> Track {
+        Track {
+            tuple,
+            older: None,
+            conn: None,
+            role,
+            peer_isn: None,
+            seen: false,
+            closed: false,
+            interfaces: [0; 2],
+            lost_calls: 0,
+            dropped_before,
+            told: Records::default(),
+            timeline,
+        }
+    }
+
+    pub(super) fn opened(&mut self, opened: &Opened, peer_isn: Option<u32>) {
+        self.take_in();
+        self.conn = Some(opened.conn);
+        self.timeline.opened(opened);
+        if let Some(isn) = peer_isn {
+            self.timeline.saved_syn(isn);
+        }
+    }
+
+    pub(super) fn call(&mut self, conn: ConnId, call: SmallCall, keep: usize) {
+        self.told.items.push(Item::Call(conn, call));
+        self.take_in_if_many(keep);
+    }
+
+    pub(super) fn large_call(&mut self, call: Call) {
+        self.take_in();
+        self.timeline.call(call);
+    }
+
+    pub(super) fn message(&mut self, message: &Item, from: &Records, keep: usize) {
+        self.told.copy_message(message, from);
+        self.take_in_if_many(keep);
+    }
+
+    /// A segment seen at this interface.
+    pub(super) fn segment(
+        &mut self,
+        at: Stamp,
+        direction: Direction,
+        interface: u32,
+        segment: &Segment,
+        keep: usize,
+    ) {
+        // A packet that crosses a bridge is seen at each of its interfaces.
+        let [received, sent] = &mut self.interfaces;
+        let first_seen = match direction {
+            Direction::Received => received,
+            Direction::Sent => sent,
+        };
+        if *first_seen == 0 {
+            *first_seen = interface;
+        } else if *first_seen != interface {
+            return;
+        }
+        self.seen = true;
+        let flags = segment.flags;
+        // Whether it has ended may be asked after each of these.
+        if self.closed || flags.syn() || flags.fin() || flags.rst() {
+            self.take_in();
+            self.timeline.segment(at, direction, segment);
+            return;
+        }
+        self.told.items.push(Item::Segment(SmallSegment {
+            at,
+            seq: segment.seq.0,
+            ack: segment.ack.0,
+            payload: segment.payload,
+            window: segment.window,
+            flags,
+            direction,
+        }));
+        self.take_in_if_many(keep);
+    }
+
+    pub(super) fn kernel(&mut self, mut facts: KernelFacts) {
+        self.take_in();
+        uncount_syn(&mut facts, self.role);
+        self.timeline.kernel(facts);
+    }
+
+    pub(super) fn closed(&mut self, at: Stamp) {
+        self.take_in();
+        self.closed = true;
+        self.timeline.closed(at);
+    }
+
+    /// Whether the wire has nothing more to say, once it is closed.
+    pub(super) fn is_finished(&self) -> bool {
+        self.closed && self.timeline.finished_on_the_wire()
+    }
+
+    pub(super) fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// All that is known at the end; the kernel has dropped so many packets by now.
+    pub(super) fn into_history(mut self, dropped: u64) -> History {
+        self.take_in();
+        let packets = dropped - self.dropped_before;
+        self.timeline.lost(Loss { calls: self.lost_calls, packets });
+        self.timeline.into_history()
+    }
+
+    fn take_in_if_many(&mut self, keep: usize) {
+        if self.told.len() >= TOGETHER {
+            self.timeline.keep_last(keep);
+            self.take_in();
+        }
+    }
+
+    fn take_in(&mut self) {
+        let mut told = mem::take(&mut self.told);
+        let (local, peer) = (self.timeline.history().local, self.timeline.history().peer);
+        for item in &told.items {
+            match item {
+                Item::Call(_, call) => self.timeline.call(call.call()),
+                &Item::Message { at, start, length, direction, label, label_length, .. } => {
+                    let range = start..start.saturating_add(length);
+                    let label = told.label(label, label_length);
+                    self.timeline.message(at, direction, range, label);
+                }
+                Item::Segment(small) => {
+                    let (source, destination) = match small.direction {
+                        Direction::Received => (peer, local),
+                        Direction::Sent => (local, peer),
+                    };
+                    let segment = Segment {
+                        source,
+                        destination,
+                        seq: Seq(small.seq),
+                        ack: Seq(small.ack),
+                        flags: small.flags,
+                        window: small.window,
+                        payload: small.payload,
+                        window_scale: None,
+                        mss: None,
+                    };
+                    self.timeline.segment(small.at, small.direction, &segment);
+                }
+                // Nothing else is put down here.
+                _ => {}
+            }
+        }
+        told.clear();
+        self.told = told;
+    }
+}
