@@ -101,8 +101,11 @@ impl Program {
     pub(crate) fn copy() -> Program {
         let folder = tempfile::tempdir().unwrap();
         readable_by_all(folder.path());
-        fs::copy(env!("CARGO_BIN_EXE_sockeye"), folder.path().join("sockeye")).unwrap();
-        Program { folder }
+        let program = Program { folder };
+        // By another process: a child of this one that is just being started would keep the copy
+        // open for writing, and then it can't be run (ETXTBSY).
+        output("cp", &[env!("CARGO_BIN_EXE_sockeye"), &program.path()]);
+        program
     }
 
     pub(crate) fn path(&self) -> String {
