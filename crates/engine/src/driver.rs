@@ -166,6 +166,12 @@ impl Env {
     }
 }
 
+/// A connection that was accepted, and when.
+pub(crate) struct Accepted {
+    pub(crate) fd: OwnedFd,
+    pub(crate) at: Stamp,
+}
+
 /// What every driver keeps of a descriptor.
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -212,7 +218,7 @@ pub(crate) trait Driver {
     fn with_fd(&self, key: Key, look: &mut dyn FnMut(BorrowedFd<'_>));
 
     /// A new connection from a listener.
-    fn poll_accept(&self, key: Key, cx: &mut Context<'_>) -> Poll<io::Result<OwnedFd>>;
+    fn poll_accept(&self, key: Key, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>>;
 
     /// Some bytes, or the empty chunk at the end of the stream.
     fn poll_recv(
@@ -250,9 +256,8 @@ pub(crate) trait Driver {
     fn wake_readers(&self);
 
     /// Waits for completions, the inbox or the timeout, and wakes. `alone` says that, besides
-    /// the wakers which this driver holds, nobody could wake a task of this thread. True if the
-    /// thread had nothing to do and slept, or is about to.
-    fn wait(&self, timeout: Option<Duration>, alone: bool) -> io::Result<bool>;
+    /// the wakers which this driver holds, nobody could wake a task of this thread.
+    fn wait(&self, timeout: Option<Duration>, alone: bool) -> io::Result<()>;
 
     /// How many wakers the driver holds.
     fn waiting(&self) -> usize;

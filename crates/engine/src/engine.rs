@@ -124,17 +124,12 @@ pub fn spawn(future: impl Future<Output = ()> + 'static) {
     Reactor::current().spawn(future);
 }
 
-/// A time in which a thread had something to do throughout, a millisecond at most. Two equal turns
-/// are the same one.
-///
-/// What was true when a turn began may be taken for true in all of it by a service that can bear to
-/// be a millisecond late while it is busy. Whoever waits for one answer before he does the next
-/// thing lets an otherwise idle thread sleep in between, and so begins a new turn.
+/// The time between two looks at the kernel, on one thread: what was received before it ended can't
+/// have been sent after something seen later. Two equal turns are the same turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Turn {
     pub(crate) reactor: u64,
-    pub(crate) sleeps: u64,
-    pub(crate) tick: Tick,
+    pub(crate) number: u64,
 }
 
 /// The calling thread's turn; None outside of an engine.

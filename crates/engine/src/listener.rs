@@ -9,9 +9,8 @@ use std::task::Poll;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-use crate::driver::{Side, Socket};
+use crate::driver::{Accepted, Side, Socket};
 use crate::endpoint::Endpoint;
-use crate::probe::Role;
 use crate::reactor::Reactor;
 use crate::serve::Counted;
 use crate::slab::Key;
@@ -146,7 +145,7 @@ impl Listener {
     }
 
     /// The next connection; None when the thread is asked to stop and nobody waits any more.
-    pub(crate) async fn accept(&self) -> Option<io::Result<OwnedFd>> {
+    pub(crate) async fn accept(&self) -> Option<io::Result<Accepted>> {
         std::future::poll_fn(|cx| {
             if self.reactor.poll_budget(cx).is_pending() {
                 return Poll::Pending;
@@ -159,8 +158,8 @@ impl Listener {
         .await
     }
 
-    pub(crate) fn stream(&self, fd: OwnedFd, counted: Counted) -> io::Result<Stream> {
-        Stream::new(Rc::clone(&self.reactor), fd, Role::Server, Some(counted))
+    pub(crate) fn stream(&self, accepted: Accepted, counted: Counted) -> io::Result<Stream> {
+        Stream::accepted(Rc::clone(&self.reactor), accepted, counted)
     }
 }
 

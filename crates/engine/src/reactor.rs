@@ -46,8 +46,7 @@ pub(crate) struct Reactor {
     number: u64,
     started: Instant,
     now: Cell<Tick>,
-    /// How often the thread had nothing to do.
-    sleeps: Cell<u64>,
+    turn: Cell<u64>,
     budget: Cell<u32>,
     stopping: Cell<bool>,
     /// Who wants to know that the thread is stopping, or that a task of a stopping thread ended.
@@ -83,7 +82,7 @@ impl Reactor {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             started: Instant::now(),
             now: Cell::new(0),
-            sleeps: Cell::new(0),
+            turn: Cell::new(0),
             budget: Cell::new(BUDGET),
             stopping: Cell::new(false),
             watchers: RefCell::new(Vec::new()),
@@ -135,7 +134,7 @@ impl Reactor {
     }
 
     pub(crate) fn turn(&self) -> Turn {
-        Turn { reactor: self.number, sleeps: self.sleeps.get(), tick: self.now() }
+        Turn { reactor: self.number, number: self.turn.get() }
     }
 
     pub(crate) fn stopping(&self) -> bool {
@@ -266,11 +265,11 @@ impl Reactor {
         };
         let alone = !self.kind.multiplexes()
             && self.inbox.wakers() <= self.driver.waiting() + self.timers.borrow().len() + 1;
-        match self.driver.wait(timeout, alone) {
-            Ok(slept) => self.sleeps.set(self.sleeps.get() + u64::from(slept)),
+        if let Err(error) = self.driver.wait(timeout, alone) {
             // Only a broken descriptor of our own can make waiting fail, and then nothing can go on.
-            Err(error) => panic!("{}: wait: {error}", self.kind),
+            panic!("{}: wait: {error}", self.kind);
         }
+        self.turn.set(self.turn.get() + 1);
         self.now.set(self.read_clock());
         self.fire_timers();
         let mut woken = Vec::new();

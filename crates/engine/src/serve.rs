@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::retry_on_intr;
 
-use crate::driver::DriverKind;
+use crate::driver::{Accepted, DriverKind};
 use crate::endpoint::Endpoint;
 use crate::engine::{Stopper, sleep};
 use crate::listener::{self, ListenError, Listener};
@@ -371,9 +371,9 @@ where
             if self.full().await.is_err() {
                 return;
             }
-            let fd = match listener.accept().await {
+            let accepted = match listener.accept().await {
                 None => return,
-                Some(Ok(fd)) => fd,
+                Some(Ok(accepted)) => accepted,
                 Some(Err(error)) => {
                     self.tell(|| Notice::Accept(error));
                     sleep(PAUSE).await;
@@ -389,17 +389,17 @@ where
                 }
             };
             let started = match each {
-                Each::Task => listener.stream(fd, counted).map(|stream| {
+                Each::Task => listener.stream(accepted, counted).map(|stream| {
                     Reactor::current().spawn((self.serve)(stream));
                 }),
-                Each::InTurn => match listener.stream(fd, counted) {
+                Each::InTurn => match listener.stream(accepted, counted) {
                     Ok(stream) => {
                         (self.serve)(stream).await;
                         Ok(())
                     }
                     Err(error) => Err(error),
                 },
-                Each::Thread => Arc::clone(&self).own_thread(fd, counted),
+                Each::Thread => Arc::clone(&self).own_thread(accepted, counted),
             };
             if let Err(error) = started {
                 self.tell(|| Notice::Accept(error));
@@ -408,13 +408,13 @@ where
         }
     }
 
-    fn own_thread(self: Arc<Self>, fd: OwnedFd, counted: Counted) -> io::Result<()> {
+    fn own_thread(self: Arc<Self>, accepted: Accepted, counted: Counted) -> io::Result<()> {
         let thread = std::thread::Builder::new().name("connection".to_owned()).stack_size(STACK);
         thread.spawn(move || {
             let served = Reactor::new(self.options.driver, self.options.probe.as_deref());
             let served = served.and_then(|reactor| {
                 let _listed = self.list(&reactor);
-                let stream = Stream::new(Rc::clone(&reactor), fd, Role::Server, Some(counted))?;
+                let stream = Stream::accepted(Rc::clone(&reactor), accepted, counted)?;
                 reactor.block_on((self.serve)(stream));
                 reactor.drop_tasks();
                 Ok(())

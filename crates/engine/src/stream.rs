@@ -16,8 +16,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::buffer::{Chunk, Outgoing};
-use crate::driver::{Patience, Side, Socket};
-use crate::probe::{ConnId, Direction, Opened, Operation, Role, Stamp};
+use crate::driver::{Accepted, Patience, Side, Socket};
+use crate::probe::{Call, ConnId, Direction, Opened, Operation, Role, Stamp};
 use crate::reactor::Reactor;
 use crate::serve::Counted;
 use crate::slab::Key;
@@ -72,13 +72,24 @@ impl Stream {
     ///
     /// What the driver says when it can't watch the descriptor, or the kernel when it is not a socket.
     pub fn adopt(fd: impl Into<OwnedFd>, role: Role) -> io::Result<Stream> {
-        Stream::new(Reactor::current(), fd.into(), role, None)
+        Stream::new(Reactor::current(), fd.into(), role, Stamp::now(), None)
     }
 
-    pub(crate) fn new(
+    /// A connection of a listener.
+    pub(crate) fn accepted(
+        reactor: Rc<Reactor>,
+        accepted: Accepted,
+        counted: Counted,
+    ) -> io::Result<Stream> {
+        let Accepted { fd, at } = accepted;
+        Stream::new(reactor, fd, Role::Server, at, Some(counted))
+    }
+
+    fn new(
         reactor: Rc<Reactor>,
         fd: OwnedFd,
         role: Role,
+        at: Stamp,
         counted: Option<Counted>,
     ) -> io::Result<Stream> {
         let conn = ConnId(NEXT.fetch_add(1, Ordering::Relaxed));
@@ -87,7 +98,16 @@ impl Stream {
             && let (Ok(local), Ok(peer)) =
                 (address(rustix::net::getsockname(&fd)), peer_address(&fd))
         {
-            probe.opened(fd.as_fd(), &Opened { conn, role, local, peer, at: Stamp::now() });
+            probe.opened(fd.as_fd(), &Opened { conn, role, local, peer, at });
+            if role == Role::Server {
+                let operation = Operation::Accept;
+                // How long it slept in the call is no part of the connection's story.
+                let (start, end) = (at, at);
+                probe.call(
+                    conn,
+                    &Call { operation, start, end, asked: 0, result: Ok(0), offset: 0 },
+                );
+            }
             told = Some(conn);
         }
         let key = reactor.driver.attach(Socket::new(fd, told))?;

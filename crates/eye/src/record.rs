@@ -327,6 +327,10 @@ impl<T> Kept<T> {
             self.head.push(item);
             return None;
         }
+        if self.keep_last == 0 {
+            self.left_out += 1;
+            return Some(item);
+        }
         let full = self.tail.len() >= self.keep_last;
         let gone = if full { self.tail.pop_front() } else { None };
         self.left_out += u64::from(gone.is_some());
@@ -334,7 +338,7 @@ impl<T> Kept<T> {
         gone
     }
 
-    /// Keeps but the last `keep` from now on, though never more than of the first.
+    /// Keeps the last `keep` from now on, though never more than of the first.
     ///
     /// Those that have to give way are handed to `gone`, the oldest first.
     pub fn keep_last(&mut self, keep: usize, mut gone: impl FnMut(T)) {

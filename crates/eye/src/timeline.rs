@@ -80,8 +80,8 @@ impl Timeline {
         }
     }
 
-    /// Keeps but so many of the last events and messages from now on, if that is fewer than
-    /// before.
+    /// Keeps so many of the last events and messages from now on, though never more than of the
+    /// first; those there is no room for any more are summed up.
     pub fn keep_last(&mut self, keep: usize) {
         let History { events, messages, left_out, .. } = &mut self.history;
         events.keep_last(keep, |event| leave_out(left_out, &event));

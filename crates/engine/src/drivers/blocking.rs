@@ -8,7 +8,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -20,7 +20,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::calls;
 use crate::buffer::{Chunk, Outgoing};
-use crate::driver::{Driver, Env, Patience, Side, Socket};
+use crate::driver::{Accepted, Driver, Env, Patience, Side, Socket};
 use crate::inbox::Inbox;
 use crate::slab::{Key, Slab};
 
@@ -130,7 +130,7 @@ impl Driver for Blocking {
         }
     }
 
-    fn poll_accept(&self, key: Key, cx: &mut Context<'_>) -> Poll<io::Result<OwnedFd>> {
+    fn poll_accept(&self, key: Key, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         let mut slots = self.slots.borrow_mut();
         let Some(slot) = slots.get_mut(key) else {
             return Poll::Ready(Err(super::gone()));
@@ -141,7 +141,7 @@ impl Driver for Blocking {
         if !sleep {
             // accept(2) has no flag for it, and others may have been quicker.
             rustix::io::ioctl_fionbio(&slot.socket.fd, true)?;
-            let result = calls::accept(&slot.socket);
+            let result = calls::accept(&self.env, &slot.socket);
             rustix::io::ioctl_fionbio(&slot.socket.fd, false)?;
             return match result {
                 Err(Errno::AGAIN) => slot.read.again(cx),
@@ -152,7 +152,7 @@ impl Driver for Blocking {
         let Some(asleep) = self.inbox.fall_asleep(slot.socket.fd.as_fd()) else {
             return slot.read.again(cx);
         };
-        let result = calls::accept(&slot.socket);
+        let result = calls::accept(&self.env, &slot.socket);
         drop(asleep);
         match result {
             Err(Errno::AGAIN) => slot.read.again(cx),
@@ -278,7 +278,7 @@ impl Driver for Blocking {
         }
     }
 
-    fn wait(&self, timeout: Option<Duration>, alone: bool) -> io::Result<bool> {
+    fn wait(&self, timeout: Option<Duration>, alone: bool) -> io::Result<()> {
         let mut slots = self.slots.borrow_mut();
         let mut wanted: Vec<&mut Half> = Vec::new();
         let mut fds = vec![PollFd::from_borrowed_fd(self.inbox.event(), PollFlags::IN)];
@@ -296,7 +296,7 @@ impl Driver for Blocking {
         {
             self.limit.set(timeout);
             only.go(Turn::Sleep);
-            return Ok(true);
+            return Ok(());
         }
         let timeout = timeout.and_then(|left| Timespec::try_from(left).ok());
         match rustix::event::poll(&mut fds, timeout.as_ref()) {
@@ -308,7 +308,7 @@ impl Driver for Blocking {
                 half.go(Turn::Try);
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     fn waiting(&self) -> usize {

@@ -1,12 +1,12 @@
 //! System calls as drivers make them: without SIGPIPE, again after EINTR, and reported.
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
 
 use crate::buffer::Outgoing;
-use crate::driver::{Env, Socket};
+use crate::driver::{Accepted, Env, Socket};
 use crate::probe::Operation;
 
 /// Pieces handed to one vectored send.
@@ -15,11 +15,11 @@ const VECTORS: usize = 16;
 type Result<T> = std::result::Result<T, Errno>;
 
 /// The accepted descriptor; a connection that ended while it waited is passed over.
-pub(crate) fn accept(listener: &Socket) -> Result<OwnedFd> {
+pub(crate) fn accept(env: &Env, listener: &Socket) -> Result<Accepted> {
     loop {
         match rustix::net::accept_with(&listener.fd, SocketFlags::CLOEXEC) {
             Err(Errno::INTR | Errno::CONNABORTED) => {}
-            result => return result,
+            result => return result.map(|fd| Accepted { fd, at: env.started() }),
         }
     }
 }

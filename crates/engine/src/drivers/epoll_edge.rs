@@ -39,12 +39,13 @@ impl Selector for EpollEdge {
         &mut self,
         timeout: Option<Duration>,
         report: &mut dyn FnMut(u64, Ready),
-    ) -> io::Result<bool> {
-        // A look first: one call more where the thread then sleeps, which costs it far more.
-        self.collect(Some(Duration::ZERO))?;
-        let sleeps = self.events.is_empty() && timeout != Some(Duration::ZERO);
-        if sleeps {
-            self.collect(timeout)?;
+    ) -> io::Result<()> {
+        self.events.clear();
+        let timeout = timeout.map(|left| Timespec::try_from(left).unwrap_or(LONGEST));
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), timeout.as_ref()) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(()),
+            Err(error) => return Err(error.into()),
         }
         for event in &self.events {
             let flags = event.flags;
@@ -57,18 +58,7 @@ impl Selector for EpollEdge {
             };
             report(event.data.u64(), ready);
         }
-        Ok(sleeps)
-    }
-}
-
-impl EpollEdge {
-    fn collect(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.events.clear();
-        let timeout = timeout.map(|left| Timespec::try_from(left).unwrap_or(LONGEST));
-        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        Ok(())
     }
 }
 

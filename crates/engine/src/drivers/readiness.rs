@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::calls;
 use crate::buffer::{Chunk, Outgoing};
-use crate::driver::{Driver, Env, Patience, Side, Socket};
+use crate::driver::{Accepted, Driver, Env, Patience, Side, Socket};
 use crate::inbox::Inbox;
 use crate::slab::{Key, Slab};
 
@@ -22,12 +22,12 @@ pub(crate) trait Selector {
     fn add(&mut self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()>;
     /// No more reports; the descriptor is about to be closed.
     fn remove(&mut self, fd: BorrowedFd<'_>);
-    /// Waits for at least one report, a signal or the timeout; true if there was none at first.
+    /// Waits for at least one report, a signal or the timeout.
     fn wait(
         &mut self,
         timeout: Option<Duration>,
         report: &mut dyn FnMut(u64, Ready),
-    ) -> io::Result<bool>;
+    ) -> io::Result<()>;
 }
 
 /// What a socket is ready for.
@@ -111,7 +111,7 @@ impl<S: Selector> Driver for Readiness<S> {
         }
     }
 
-    fn poll_accept(&self, key: Key, cx: &mut Context<'_>) -> Poll<io::Result<OwnedFd>> {
+    fn poll_accept(&self, key: Key, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         let mut slots = self.slots.borrow_mut();
         let Some(slot) = slots.get_mut(key) else {
             return Poll::Ready(Err(super::gone()));
@@ -119,7 +119,7 @@ impl<S: Selector> Driver for Readiness<S> {
         if !slot.ready.read {
             return slot.wait_to_read(cx);
         }
-        match calls::accept(&slot.socket) {
+        match calls::accept(&self.env, &slot.socket) {
             Err(Errno::AGAIN) => {
                 slot.ready.read = false;
                 slot.wait_to_read(cx)
@@ -239,7 +239,7 @@ impl<S: Selector> Driver for Readiness<S> {
         }
     }
 
-    fn wait(&self, timeout: Option<Duration>, _alone: bool) -> io::Result<bool> {
+    fn wait(&self, timeout: Option<Duration>, _alone: bool) -> io::Result<()> {
         let mut slots = self.slots.borrow_mut();
         self.selector.borrow_mut().wait(timeout, &mut |token, ready| {
             // The inbox is read by the run loop; a key of a socket that is gone finds nothing.

@@ -18,6 +18,9 @@ use super::item::Records;
 /// So many batches may wait for the eye: some 2 MiB of records.
 pub(super) const BATCHES: usize = 128;
 
+/// The eye is woken when so many wait, while they still are in the processor's cache.
+const ENOUGH: usize = 16;
+
 /// Beyond these, so many batches with so many records in all that must not be lost.
 const RESERVE_BATCHES: usize = 1024;
 const RESERVE_RECORDS: usize = 1 << 16;
@@ -91,7 +94,11 @@ impl Sender {
             return false;
         }
         let records = mem::replace(batch, self.shared.spare());
-        self.send(Parcel { records, reserved: 0 }, batch, urgent || queued >= self.capacity / 2)
+        self.send(
+            Parcel { records, reserved: 0 },
+            batch,
+            urgent || queued >= ENOUGH.min(self.capacity / 2),
+        )
     }
 
     /// Hands over what must not be lost where [`Sender::hand_over`] had no room.

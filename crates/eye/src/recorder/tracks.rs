@@ -23,7 +23,7 @@ use super::item::{Item, Records};
 use super::slab::{Name, Slab};
 use crate::record::History;
 use crate::timeline::Timeline;
-use track::Track;
+use track::{KeepLast, Track};
 
 pub(super) use track::SmallSegment;
 
@@ -60,7 +60,7 @@ pub(super) struct Tracks {
     listeners: Vec<Listener>,
     capturing: bool,
     /// How many of the last records are kept of each connection now.
-    keep_last: usize,
+    keep_last: KeepLast,
     /// Packets the kernel dropped so far.
     dropped: u64,
     unwatched: u64,
@@ -345,11 +345,15 @@ impl Tracks {
 
     /// All tracks of these addresses, the newest first.
     fn chain(&self, tuple: Tuple) -> impl Iterator<Item = (Name, &Track)> {
-        let mut next = self.by_tuple.get(&tuple).copied();
+        let mut newest = self.by_tuple.get(&tuple).copied();
+        let mut before: Option<&Track> = None;
         iter::from_fn(move || {
-            let name = next?;
+            let name = match before {
+                Some(track) => track.older?,
+                None => newest.take()?,
+            };
             let track = self.tracks.get(name)?;
-            next = track.older;
+            before = Some(track);
             Some((name, track))
         })
     }
@@ -419,12 +423,10 @@ fn keep(open: usize) -> usize {
     (IN_ALL / (open + 1)).clamp(32, 1024)
 }
 
-/// How many of the last: all of these together are written over and over, and shall stay in the
-/// processor's cache.
-fn keep_last(open: usize) -> usize {
-    const IN_ALL: usize = 1 << 14;
-    // In few steps, for each means that rings are moved.
-    (IN_ALL / (open + 1)).clamp(32, 1024).next_power_of_two()
+/// How many of the last: they are written over and over, and those of all connections shall stay
+/// in the processor's cache.
+fn keep_last(open: usize) -> KeepLast {
+    if open < 16 { KeepLast::AsManyAsFirst } else { KeepLast::Few }
 }
 
 impl Tuple {

@@ -57,7 +57,7 @@ pub(super) fn answer_again(site: &Site, stream: &mut Stream, bytes: &[u8], start
     let Some(entry) = shard.cache.get(path) else {
         return false;
     };
-    if !entry.is_fresh(|identity| site.root.still(path, identity)) {
+    if !entry.is_fresh(|entry| site.root.still(path, &entry.identity, entry.watch.as_ref())) {
         return false;
     }
     let now = unix_now();
@@ -125,7 +125,7 @@ impl Answer<'_, '_, '_> {
         let Shard { cache, heads, date } = shard;
         if let Some(entry) = cache.get(path) {
             let root = &self.site.root;
-            if entry.is_fresh(|identity| root.still(path, identity)) {
+            if entry.is_fresh(|entry| root.still(path, &entry.identity, entry.watch.as_ref())) {
                 if self.is_plain() {
                     heads.remember(self.head, path);
                 }
@@ -145,10 +145,12 @@ impl Answer<'_, '_, '_> {
         if identity.stamp.size > LARGEST {
             return Ok(self.large(&lines, &tag, opened, date));
         }
+        let settled = identity.settled(self.now);
+        let watch = if settled { self.site.root.watch(path, &opened) } else { None };
         let content = opened.read().map_err(|_| Some(Refused::Unavailable))?;
-        let mut entry = Entry::new(identity, tag, &lines, content.into());
+        let mut entry = Entry::new(identity, watch, tag, &lines, content.into());
         let left = self.content(&mut entry, date);
-        if identity.settled(self.now) {
+        if settled {
             cache.insert(path, entry);
         }
         Ok(left)

@@ -1,8 +1,8 @@
 //! The content of small files with the heads that go before it, kept while the files stay the same.
 //!
-//! An entry is checked against the file again in each turn of the thread that uses it. Whoever asks
-//! an otherwise idle server gets what the file is now; under load one check serves all requests of a
-//! millisecond.
+//! An entry is checked against the file again in each turn of the thread that uses it, so nobody is
+//! answered with what had changed before the request was received, and under load one check serves
+//! all requests that came in together.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -12,13 +12,16 @@ use foldhash::fast::RandomState;
 use sockeye_engine::Turn;
 use sockeye_http::EntityTag;
 
-use super::root::Identity;
+use super::root::{Identity, Watch};
 
 /// Files up to this size, in bytes, are kept; longer ones leave by `sendfile(2)`.
 pub(super) const LARGEST: u64 = 64 * 1024;
 
 /// What an entry costs besides its content, roughly.
 const OVERHEAD: usize = 512;
+
+/// Descriptors are for connections first.
+const WATCHES: usize = 8;
 
 pub(super) struct Cache {
     /// Only paths of files that exist get in here, so nobody can choose keys that collide.
@@ -27,6 +30,8 @@ pub(super) struct Cache {
     order: VecDeque<Arc<[u8]>>,
     size: usize,
     limit: usize,
+    /// Files that are kept open.
+    watches: usize,
 }
 
 pub(super) struct Entry {
@@ -38,15 +43,24 @@ pub(super) struct Entry {
     /// A whole answer, head and content, with the second its Date is of: under load it is written
     /// once a second and sent as it stands.
     whole: Option<(i64, Bytes)>,
+    /// The file itself, where that is the quickest way to tell.
+    pub(super) watch: Option<Watch>,
     /// When it was last found to be the file's.
     checked: Option<Turn>,
     used: bool,
 }
 
 impl Entry {
-    pub(super) fn new(identity: Identity, tag: EntityTag, lines: &[u8], content: Bytes) -> Entry {
+    pub(super) fn new(
+        identity: Identity,
+        watch: Option<Watch>,
+        tag: EntityTag,
+        lines: &[u8],
+        content: Bytes,
+    ) -> Entry {
         Entry {
             identity,
+            watch,
             tag,
             lines: lines.into(),
             content,
@@ -57,10 +71,10 @@ impl Entry {
     }
 
     /// Whether it is still the file's: `check` is asked once in each turn of the thread.
-    pub(super) fn is_fresh(&mut self, check: impl FnOnce(&Identity) -> bool) -> bool {
+    pub(super) fn is_fresh(&mut self, check: impl FnOnce(&Entry) -> bool) -> bool {
         let turn = sockeye_engine::turn();
         if turn.is_none() || self.checked != turn {
-            self.checked = turn.filter(|_| check(&self.identity));
+            self.checked = turn.filter(|_| check(self));
         }
         self.checked.is_some()
     }
@@ -85,7 +99,7 @@ impl Entry {
 impl Cache {
     /// A cache of about `limit` bytes.
     pub(super) fn new(limit: usize) -> Cache {
-        Cache { entries: HashMap::default(), order: VecDeque::new(), size: 0, limit }
+        Cache { entries: HashMap::default(), order: VecDeque::new(), size: 0, limit, watches: 0 }
     }
 
     pub(super) fn get(&mut self, path: &[u8]) -> Option<&mut Entry> {
@@ -94,7 +108,7 @@ impl Cache {
         Some(entry)
     }
 
-    pub(super) fn insert(&mut self, path: &[u8], entry: Entry) {
+    pub(super) fn insert(&mut self, path: &[u8], mut entry: Entry) {
         self.remove(path);
         let cost = entry.cost(path);
         while self.size + cost > self.limit {
@@ -107,6 +121,10 @@ impl Cache {
                 self.forget(&oldest);
             }
         }
+        if self.watches >= WATCHES {
+            entry.watch = None;
+        }
+        self.watches += usize::from(entry.watch.is_some());
         let path: Arc<[u8]> = path.into();
         self.size += cost;
         self.order.push_back(Arc::clone(&path));
@@ -123,6 +141,7 @@ impl Cache {
     fn forget(&mut self, path: &[u8]) {
         if let Some(entry) = self.entries.remove(path) {
             self.size -= entry.cost(path);
+            self.watches -= usize::from(entry.watch.is_some());
         }
     }
 }
@@ -151,7 +170,7 @@ mod tests {
         let tag = EntityTag::of_file(&stamp, 2);
         cache.insert(
             path.as_bytes(),
-            Entry::new(identity, tag, b"A: b\r\n", vec![0; content].into()),
+            Entry::new(identity, None, tag, b"A: b\r\n", vec![0; content].into()),
         );
         let cost: usize = cache.entries.iter().map(|(path, entry)| entry.cost(path)).sum();
         assert_eq!((cache.size, cache.order.len()), (cost, cache.entries.len()));

@@ -11,7 +11,7 @@ mod slot;
 
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,7 +23,7 @@ use rustix::io::Errno;
 
 use super::calls;
 use crate::buffer::{Chunk, Outgoing};
-use crate::driver::{Driver, Env, Patience, Side, Socket};
+use crate::driver::{Accepted, Driver, Env, Patience, Side, Socket};
 use crate::inbox::Inbox;
 use crate::probe::Operation;
 use crate::slab::{Key, Slab};
@@ -110,20 +110,19 @@ impl Driver for Uring {
         }
     }
 
-    fn poll_accept(&self, key: Key, cx: &mut Context<'_>) -> Poll<io::Result<OwnedFd>> {
+    fn poll_accept(&self, key: Key, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         let mut state = self.state.borrow_mut();
-        let Some(slot) = state.slots.get_mut(key) else {
-            return Poll::Ready(Err(super::gone()));
-        };
-        if let Some(fd) = slot.received.accepted.pop_front() {
-            return Poll::Ready(Ok(fd));
+        let Some(slot) = state.slots.get_mut(key) else { return Poll::Ready(Err(super::gone())) };
+        // A plain call: a multishot accept goes on accepting when there are as many connections
+        // as may be, and what it brought can't be given back.
+        match calls::accept(&self.env, &slot.socket) {
+            Err(Errno::AGAIN) => {
+                super::store(&mut slot.reader, cx);
+                state.arm(key, Kind::Readable);
+                Poll::Pending
+            }
+            result => Poll::Ready(result.map_err(Into::into)),
         }
-        if let Some(Err(error)) = slot.received.end.take() {
-            return Poll::Ready(Err(error.into()));
-        }
-        super::store(&mut slot.reader, cx);
-        state.arm(key, Kind::Accept);
-        Poll::Pending
     }
 
     fn poll_recv(
@@ -236,20 +235,29 @@ impl Driver for Uring {
         }
     }
 
-    fn wait(&self, timeout: Option<Duration>, _alone: bool) -> io::Result<bool> {
+    fn wait(&self, timeout: Option<Duration>, _alone: bool) -> io::Result<()> {
         let mut state = self.state.borrow_mut();
-        // A look first: one call more where the thread then sleeps, which costs it far more.
-        state.enter(Some(Duration::ZERO))?;
-        let sleeps = state.uring.completion().is_empty() && timeout != Some(Duration::ZERO);
-        if sleeps {
-            state.enter(timeout)?;
+        let waited = match timeout {
+            None => state.uring.submit_and_wait(1),
+            Some(left) => {
+                let timespec = Timespec::from(left);
+                let args = SubmitArgs::new().timespec(&timespec);
+                state.uring.submitter().submit_with_args(1, &args)
+            }
+        };
+        match waited.map_err(|error| error.raw_os_error()) {
+            Ok(_) | Err(Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN)) => {}
+            Err(error) => return Err(io::Error::from_raw_os_error(error.unwrap_or(libc::EIO))),
         }
-        while let Some(entry) = state.next_completion() {
+        loop {
+            let Some(entry) = state.uring.completion().next() else {
+                break;
+            };
             if let Some(socket) = self.complete(&mut state, &entry) {
                 self.env.close(socket);
             }
         }
-        Ok(sleeps)
+        Ok(())
     }
 
     fn waiting(&self) -> usize {
@@ -288,7 +296,11 @@ impl Uring {
                 return None;
             }
             Kind::Receive => self.received(state, key, entry.flags(), result),
-            Kind::Accept => accepted(state, key, result),
+            Kind::Readable => {
+                if let Some(slot) = state.slots.get_mut(key) {
+                    slot.wake_reader();
+                }
+            }
             Kind::Send => self.sent(state, key, result),
             Kind::Writable | Kind::Cancel => {
                 if let Some(slot) = state.slots.get_mut(key) {
@@ -299,7 +311,7 @@ impl Uring {
         }
         if !more && let Some(slot) = state.slots.get_mut(key) {
             slot.in_flight -= 1;
-            if matches!(kind, Kind::Receive | Kind::Accept) {
+            if matches!(kind, Kind::Receive | Kind::Readable) {
                 slot.reading = Reading::Idle;
                 // Cancelled because too much waited, and asked again meanwhile.
                 if slot.reader.is_some() && !slot.closing {
@@ -398,24 +410,6 @@ impl Uring {
     }
 }
 
-fn accepted(state: &mut State, key: Key, result: Result<u32, Errno>) {
-    let fd = result.map(|fd| {
-        let fd = RawFd::try_from(fd).expect("descriptors are small numbers");
-        // SAFETY: the completion of an accept hands over a new descriptor that nobody else owns.
-        unsafe { OwnedFd::from_raw_fd(fd) }
-    });
-    // A descriptor for a listener that is gone is dropped, which closes it.
-    let Some(slot) = state.slots.get_mut(key) else {
-        return;
-    };
-    match fd {
-        Ok(fd) => slot.received.accepted.push_back(fd),
-        Err(Errno::CANCELED | Errno::CONNABORTED | Errno::INTR | Errno::AGAIN) => {}
-        Err(error) => slot.received.end = Some(Err(error)),
-    }
-    slot.wake_reader();
-}
-
 impl Drop for Uring {
     fn drop(&mut self) {
         let state = self.state.get_mut();
@@ -429,13 +423,9 @@ impl Drop for Uring {
             let mut seen = false;
             while let Some(entry) = state.next_completion() {
                 seen = true;
-                let (kind, key) = parse(entry.user_data());
+                let (kind, _) = parse(entry.user_data());
                 if kind.is_some() && !cqueue::more(entry.flags()) {
                     state.in_flight -= 1;
-                }
-                if kind == Some(Kind::Accept) {
-                    let result = u32::try_from(entry.result()).map_err(|_| Errno::CANCELED);
-                    accepted(state, key, result);
                 }
             }
             if !seen && waited.is_err() {

@@ -1,11 +1,9 @@
 //! Operations put into the ring, and how their completions are told apart.
 
-use std::io;
 use std::os::fd::AsRawFd as _;
 use std::rc::Rc;
-use std::time::Duration;
 
-use io_uring::types::{Fd, SubmitArgs, Timespec};
+use io_uring::types::Fd;
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::ring::{BufferRing, GROUP, Waiting};
@@ -26,7 +24,7 @@ pub(super) struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Receive = 1,
-    Accept = 2,
+    Readable = 2,
     Send = 3,
     Writable = 4,
     Inbox = 5,
@@ -44,7 +42,7 @@ pub(super) fn user_data(kind: Kind, key: Key) -> u64 {
 pub(super) fn parse(user_data: u64) -> (Option<Kind>, Key) {
     let kind = match user_data >> (64 - KIND_BITS) {
         1 => Some(Kind::Receive),
-        2 => Some(Kind::Accept),
+        2 => Some(Kind::Readable),
         3 => Some(Kind::Send),
         4 => Some(Kind::Writable),
         5 => Some(Kind::Inbox),
@@ -59,22 +57,6 @@ impl State {
     /// One at a time: handling it may push submissions, which needs the ring.
     pub(super) fn next_completion(&mut self) -> Option<cqueue::Entry> {
         self.uring.completion().next()
-    }
-
-    /// Hands the kernel what was gathered, and waits for a completion or the timeout.
-    pub(super) fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let entered = match timeout {
-            None => self.uring.submit_and_wait(1),
-            Some(left) => {
-                let timespec = Timespec::from(left);
-                let args = SubmitArgs::new().timespec(&timespec);
-                self.uring.submitter().submit_with_args(1, &args)
-            }
-        };
-        match entered.map_err(|error| error.raw_os_error()) {
-            Ok(_) | Err(Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN)) => Ok(()),
-            Err(error) => Err(io::Error::from_raw_os_error(error.unwrap_or(libc::EIO))),
-        }
     }
 
     pub(super) fn push(&mut self, entry: &squeue::Entry) {
@@ -113,7 +95,10 @@ impl State {
         let fd = slot.begin();
         self.in_flight += 1;
         let entry = match kind {
-            Kind::Accept => opcode::AcceptMulti::new(Fd(fd)).flags(libc::SOCK_CLOEXEC).build(),
+            Kind::Readable => {
+                let flags = u32::try_from(libc::POLLIN).expect("a small flag");
+                opcode::PollAdd::new(Fd(fd), flags).build()
+            }
             _ => opcode::RecvMulti::new(Fd(fd), GROUP).build(),
         };
         self.push(&entry.user_data(user_data(kind, key)));

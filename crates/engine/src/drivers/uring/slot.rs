@@ -1,7 +1,7 @@
 //! What the driver keeps of one socket: what came, what is being sent, what is in the kernel.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::task::Waker;
 
 use rustix::io::Errno;
@@ -32,7 +32,7 @@ pub(super) struct Slot {
     pub(super) in_flight: u8,
 }
 
-/// The multishot receive or accept of a slot.
+/// The multishot receive of a slot, or the poll of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
     Idle,
@@ -46,7 +46,6 @@ pub(super) struct Received {
     pub(super) first: Option<Waiting>,
     pub(super) rest: VecDeque<Waiting>,
     pub(super) len: usize,
-    pub(super) accepted: VecDeque<OwnedFd>,
     /// How the stream ended, behind all parts.
     pub(super) end: Option<Result<(), Errno>>,
 }

@@ -2,7 +2,8 @@
 //!
 //! Where hundreds of connections are busy, the history of each is long out of the processor's
 //! cache when the next record comes. So records are put down as they come, which touches one line
-//! or two, and taken in together.
+//! or two, and taken in together. What is put down still when the connection ends is the last of
+//! it; what came before, and is not among the first, is only summed up.
 
 use std::mem;
 
@@ -17,28 +18,40 @@ use crate::kernel::uncount_syn;
 use crate::record::{History, KernelFacts, Loss};
 use crate::timeline::Timeline;
 
-/// So many records are put down before they are taken in.
+/// So many records are taken in together; up to twice as many are put down.
 const TOGETHER: usize = 32;
 
-/// One connection.
+/// How many of the last records are kept of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeepLast {
+    /// Few connections are open.
+    AsManyAsFirst,
+    /// Those put down: 32 to 64.
+    Few,
+}
+
+/// One connection. What every record touches stands first, on one line of the cache.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct Track {
+    /// Put down lately, and not taken in yet.
+    told: Records,
+    /// Where each direction was first seen, received and sent; 0 is no interface.
+    interfaces: [u32; 2],
+    /// Segments of it were captured.
+    pub(super) seen: bool,
+    pub(super) closed: bool,
+    pub(super) role: Role,
     pub(super) tuple: Tuple,
     /// The next older one with the same addresses.
     pub(super) older: Option<Name>,
     pub(super) conn: Option<ConnId>,
-    pub(super) role: Role,
     pub(super) peer_isn: Option<u32>,
-    /// Segments of it were captured.
-    pub(super) seen: bool,
-    pub(super) closed: bool,
-    /// Where each direction was first seen, received and sent; 0 is no interface.
-    interfaces: [u32; 2],
     pub(super) lost_calls: u64,
     /// What the kernel had dropped when it began.
     dropped_before: u64,
-    /// Put down, and not taken in yet.
-    told: Records,
+    /// What was put down before that.
+    earlier: Records,
     timeline: Timeline,
 }
 
@@ -68,6 +81,7 @@ impl Track {
             lost_calls: 0,
             dropped_before,
             told: Records::default(),
+            earlier: Records::default(),
             timeline,
         }
     }
@@ -81,7 +95,7 @@ impl Track {
         }
     }
 
-    pub(super) fn call(&mut self, conn: ConnId, call: SmallCall, keep: usize) {
+    pub(super) fn call(&mut self, conn: ConnId, call: SmallCall, keep: KeepLast) {
         self.told.items.push(Item::Call(conn, call));
         self.take_in_if_many(keep);
     }
@@ -91,7 +105,7 @@ impl Track {
         self.timeline.call(call);
     }
 
-    pub(super) fn message(&mut self, message: &Item, from: &Records, keep: usize) {
+    pub(super) fn message(&mut self, message: &Item, from: &Records, keep: KeepLast) {
         self.told.copy_message(message, from);
         self.take_in_if_many(keep);
     }
@@ -103,7 +117,7 @@ impl Track {
         direction: Direction,
         interface: u32,
         segment: &Segment,
-        keep: usize,
+        keep: KeepLast,
     ) {
         // A packet that crosses a bridge is seen at each of its interfaces.
         let [received, sent] = &mut self.interfaces;
@@ -165,15 +179,29 @@ impl Track {
         self.timeline.into_history()
     }
 
-    fn take_in_if_many(&mut self, keep: usize) {
-        if self.told.len() >= TOGETHER {
-            self.timeline.keep_last(keep);
-            self.take_in();
+    fn take_in_if_many(&mut self, keep: KeepLast) {
+        if self.told.len() < TOGETHER {
+            return;
+        }
+        match keep {
+            KeepLast::AsManyAsFirst => self.take_in(),
+            KeepLast::Few => {
+                self.timeline.keep_last(0);
+                self.take_in_earlier();
+                self.timeline.keep_last(2 * TOGETHER);
+                mem::swap(&mut self.told, &mut self.earlier);
+            }
         }
     }
 
     fn take_in(&mut self) {
-        let mut told = mem::take(&mut self.told);
+        self.take_in_earlier();
+        mem::swap(&mut self.told, &mut self.earlier);
+        self.take_in_earlier();
+    }
+
+    fn take_in_earlier(&mut self) {
+        let mut told = mem::take(&mut self.earlier);
         let (local, peer) = (self.timeline.history().local, self.timeline.history().peer);
         for item in &told.items {
             match item {
@@ -206,6 +234,17 @@ impl Track {
             }
         }
         told.clear();
-        self.told = told;
+        self.earlier = told;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_every_record_touches_stands_on_one_line_of_the_cache() {
+        assert_eq!(mem::align_of::<Track>(), 64);
+        assert!(mem::offset_of!(Track, role) < 64);
     }
 }
