@@ -14,8 +14,7 @@ use crate::kit::folder::noise;
 use crate::kit::server::Server;
 use crate::kit::{DRIVERS, eventually, skip};
 
-on_drivers!(
-    [epoll_edge: "epoll-edge", blocking: "blocking"]
+on_every_driver!(
     the_usual_bound_leaves_descriptors_for_files,
     those_who_are_too_many_take_no_descriptors,
 );

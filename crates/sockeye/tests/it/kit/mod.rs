@@ -22,29 +22,22 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One test a driver, so that the name of a failed one says which it was.
 macro_rules! on_every_driver {
-    ($($name:ident),* $(,)?) => {
-        on_drivers!(
-            [epoll_edge: "epoll-edge", uring: "uring", blocking: "blocking"]
-            $($name),*
-        );
-    };
-}
-
-/// The same for some of them.
-macro_rules! on_drivers {
-    ($drivers:tt $($name:ident),* $(,)?) => {
-        $(on_drivers!(@ $name $drivers);)*
-    };
-    (@ $name:ident [$($driver:ident: $written:literal),*]) => {
+    ($($name:ident),* $(,)?) => {$(
         mod $name {
-            $(
-                #[test]
-                fn $driver() {
-                    super::$name($written);
-                }
-            )*
+            #[test]
+            fn epoll_edge() {
+                super::$name("epoll-edge");
+            }
+            #[test]
+            fn uring() {
+                super::$name("uring");
+            }
+            #[test]
+            fn blocking() {
+                super::$name("blocking");
+            }
         }
-    };
+    )*};
 }
 
 /// All that can be chosen by `--driver`.
