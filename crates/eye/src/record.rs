@@ -13,7 +13,8 @@ use sockeye_wire::tcp::{Flags, State};
 /// One message of the program, as the service named it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// When the service said so.
+    /// When the service said so, to within a few milliseconds: not before the call ahead of it,
+    /// and not later than it was.
     pub at: Stamp,
     /// Which way it went.
     pub direction: Direction,
@@ -384,5 +385,26 @@ impl<T> Kept<T> {
     #[must_use]
     pub fn total(&self) -> u64 {
         self.head.len() as u64 + self.tail.len() as u64 + self.left_out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_cut_short_gives_the_oldest_away_and_counts_them() {
+        let mut kept = Kept::new(4);
+        let mut gone: Vec<u32> = (0..10).filter_map(|item| kept.push(item)).collect();
+        assert_eq!(gone, [4, 5]);
+        kept.keep_last(1, |item| gone.push(item));
+        assert_eq!(gone, [4, 5, 6, 7, 8]);
+        kept.keep_last(0, |item| gone.push(item));
+        gone.extend(kept.push(10));
+        kept.keep_last(9, |item| gone.push(item));
+        gone.extend(kept.push(11));
+        assert_eq!(gone, [4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(kept.iter().copied().collect::<Vec<_>>(), [0, 1, 2, 3, 11]);
+        assert_eq!((kept.left_out(), kept.total()), (7, 12));
     }
 }

@@ -3,7 +3,7 @@
 //! Captures are cut short and segments are larger than any wire would carry, so lengths come
 //! from the IP header and, where that has none, from what the capture says the frame had.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{
     Ethernet2HeaderSlice, LaxIpSlice, SingleVlanHeaderSlice, TcpHeaderSlice, TcpOptionElement,
@@ -92,30 +92,14 @@ pub fn parse(link: Link, frame: &[u8], wire_len: usize) -> Result<Segment, Packe
     };
     let link_len = frame.len() - network.len();
     let network_len = wire_len.max(frame.len()) - link_len;
-    let (ip, stopped) = LaxIpSlice::from_slice(network).map_err(|error| match error {
-        etherparse::err::ip::LaxHeaderSliceError::Len(_) => PacketError::Short,
-        etherparse::err::ip::LaxHeaderSliceError::Content(_) => PacketError::NotIp,
-    })?;
-    if stopped.is_some() {
-        return Err(PacketError::Malformed);
-    }
-    if ip.is_fragmenting_payload() {
-        return Err(PacketError::Fragment);
-    }
-    if ip.payload_ip_number() != ip_number::TCP {
-        return Err(PacketError::NotTcp);
-    }
-    let (ip_headers, total) = lengths(&ip, network_len);
     let mut padded = [0; TCP_HEADER_MAX];
-    let header = tcp_header(ip.payload().payload, &mut padded)?;
-    let payload = total
-        .checked_sub(ip_headers)
-        .and_then(|rest| rest.checked_sub(header.slice().len()))
-        .ok_or(PacketError::Malformed)?;
-
+    let (addresses, header, payload) = match plain(network) {
+        Some(plain) => plain,
+        None => general(network, network_len, &mut padded)?,
+    };
     let mut segment = Segment {
-        source: SocketAddr::new(ip.source_addr(), header.source_port()),
-        destination: SocketAddr::new(ip.destination_addr(), header.destination_port()),
+        source: SocketAddr::new(addresses[0], header.source_port()),
+        destination: SocketAddr::new(addresses[1], header.destination_port()),
         seq: Seq(header.sequence_number()),
         ack: Seq(header.acknowledgment_number()),
         flags: Flags::from_bits(header.slice()[13]),
@@ -134,6 +118,52 @@ pub fn parse(link: Link, frame: &[u8], wire_len: usize) -> Result<Segment, Packe
         }
     }
     Ok(segment)
+}
+
+/// Source and destination, the TCP header, and how many bytes follow it.
+type Parts<'a> = ([IpAddr; 2], TcpHeaderSlice<'a>, usize);
+
+/// What nearly every packet is, read in a fraction of the time: IPv4 without options, no
+/// fragment, with a length and a whole TCP header.
+fn plain(network: &[u8]) -> Option<Parts<'_>> {
+    let (ip, tcp) = network.split_first_chunk::<20>()?;
+    let [0x45, _, total_high, total_low, _, _, flags, offset, _, 6, ..] = *ip else { return None };
+    let total = usize::from(u16::from_be_bytes([total_high, total_low]));
+    if u16::from_be_bytes([flags, offset]) & 0x3fff != 0 || total == 0 || total < network.len() {
+        return None;
+    }
+    let header = TcpHeaderSlice::from_slice(tcp).ok()?;
+    let payload = total.checked_sub(20 + header.slice().len())?;
+    let [.., a, b, c, d, e, f, g, h] = *ip;
+    Some(([IpAddr::from([a, b, c, d]), IpAddr::from([e, f, g, h])], header, payload))
+}
+
+/// All the rest.
+fn general<'a>(
+    network: &'a [u8],
+    network_len: usize,
+    padded: &'a mut [u8; TCP_HEADER_MAX],
+) -> Result<Parts<'a>, PacketError> {
+    let (ip, stopped) = LaxIpSlice::from_slice(network).map_err(|error| match error {
+        etherparse::err::ip::LaxHeaderSliceError::Len(_) => PacketError::Short,
+        etherparse::err::ip::LaxHeaderSliceError::Content(_) => PacketError::NotIp,
+    })?;
+    if stopped.is_some() {
+        return Err(PacketError::Malformed);
+    }
+    if ip.is_fragmenting_payload() {
+        return Err(PacketError::Fragment);
+    }
+    if ip.payload_ip_number() != ip_number::TCP {
+        return Err(PacketError::NotTcp);
+    }
+    let (ip_headers, total) = lengths(&ip, network_len);
+    let header = tcp_header(ip.payload().payload, padded)?;
+    let payload = total
+        .checked_sub(ip_headers)
+        .and_then(|rest| rest.checked_sub(header.slice().len()))
+        .ok_or(PacketError::Malformed)?;
+    Ok(([ip.source_addr(), ip.destination_addr()], header, payload))
 }
 
 /// Sixty bytes: the four bits of the data offset count words (RFC 9293 §3.1).

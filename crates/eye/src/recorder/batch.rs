@@ -30,18 +30,33 @@ pub(super) struct Batch {
     limit: usize,
     /// The eye shall be woken for it.
     urgent: bool,
-    /// A connection or a listener begins in it.
+    /// A connection begins in it.
     begins: bool,
+    /// The end of the last call, or when the last connection began.
+    latest: Stamp,
 }
 
 impl Batch {
     pub(super) fn new() -> Batch {
-        Batch { records: Records::with_capacity(BATCH), limit: BATCH, urgent: false, begins: false }
+        Batch {
+            records: Records::with_capacity(BATCH),
+            limit: BATCH,
+            urgent: false,
+            begins: false,
+            latest: Stamp(0),
+        }
     }
 
     /// Adds one record.
     pub(super) fn push(&mut self, item: Item, sender: &Sender) {
-        self.begins |= matches!(item, Item::Opened(_));
+        match &item {
+            Item::Opened(opened) => {
+                self.begins = true;
+                self.latest = self.latest.max(opened.0.at);
+            }
+            Item::Call(_, call) => self.latest = self.latest.max(call.end()),
+            _ => {}
+        }
         self.records.items.push(item);
         self.hand_over_if_full(sender);
     }
@@ -55,7 +70,9 @@ impl Batch {
         label: fmt::Arguments<'_>,
         sender: &Sender,
     ) {
-        self.records.message(conn, Stamp::now(), direction, range, label);
+        // The kernel's coarse clock costs no look at the hardware's; the last call's end is closer.
+        let at = coarse_now().max(self.latest);
+        self.records.message(conn, at, direction, range, label);
         self.hand_over_if_full(sender);
     }
 
@@ -112,6 +129,13 @@ impl Batch {
         self.urgent = false;
         self.begins = false;
     }
+}
+
+/// This moment, to within a few milliseconds and never ahead of it (clock_gettime(2)).
+fn coarse_now() -> Stamp {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    let [seconds, nanos] = [now.tv_sec, now.tv_nsec].map(|part| u64::try_from(part).unwrap_or(0));
+    Stamp(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
 }
 
 /// Leaves what must not be lost and a tally of the rest for each connection.

@@ -85,12 +85,17 @@ impl SmallCall {
         })
     }
 
+    /// When its result was known.
+    pub(super) fn end(&self) -> Stamp {
+        Stamp(self.start.0 + u64::from(self.took))
+    }
+
     /// The call it was made of.
     pub(super) fn call(&self) -> Call {
         Call {
             operation: self.operation,
             start: self.start,
-            end: Stamp(self.start.0 + u64::from(self.took)),
+            end: self.end(),
             asked: self.asked.into(),
             result: if self.failed {
                 Err(self.result.cast_signed())

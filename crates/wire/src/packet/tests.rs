@@ -162,3 +162,42 @@ proptest! {
         prop_assert_eq!(segment.payload as usize, length);
     }
 }
+
+/// How many bytes a change stands from the start of the network header, and what it becomes.
+fn changes() -> impl Strategy<Value = Vec<(usize, u8)>> {
+    proptest::collection::vec((0_usize..60, any::<u8>()), 0..4)
+}
+
+proptest! {
+    #[test]
+    fn the_short_way_reads_what_the_long_one_does(
+        payload in 0_usize..50,
+        cut in 0_usize..50,
+        changes in changes(),
+    ) {
+        let mut packet = syn_ack_v4().split_off(14);
+        packet.extend(vec![0; payload]);
+        let total = u16::try_from(packet.len()).expect("short");
+        packet[2..4].copy_from_slice(&total.to_be_bytes());
+        let wire_len = packet.len();
+        for (at, byte) in changes {
+            if let Some(place) = packet.get_mut(at) {
+                *place = byte;
+            }
+        }
+        packet.truncate(wire_len - cut.min(wire_len));
+        if let Some((addresses, header, payload)) = plain(&packet) {
+            let mut padded = [0; TCP_HEADER_MAX];
+            let long = general(&packet, wire_len, &mut padded).expect("a short way is a way");
+            prop_assert_eq!(addresses, long.0);
+            prop_assert_eq!(header.slice(), long.1.slice());
+            prop_assert_eq!(payload, long.2);
+        }
+    }
+}
+
+#[test]
+fn an_ordinary_packet_goes_the_short_way() {
+    let packet = syn_ack_v4().split_off(14);
+    assert!(plain(&packet).is_some());
+}

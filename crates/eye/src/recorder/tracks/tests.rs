@@ -255,3 +255,38 @@ fn memory_for_all_is_bounded_whatever_the_number_of_connections() {
     assert_eq!(keep(1), 1024);
     assert!((MAX_CONNECTIONS + MAX_UNACCEPTED) * keep(MAX_CONNECTIONS) <= 1 << 20);
 }
+
+#[test]
+fn among_many_the_first_and_last_records_are_kept_and_the_rest_is_summed_up() {
+    let now = Instant::now();
+    let mut tracks = Tracks::new(false);
+    for conn in 1..=20 {
+        tell(&mut tracks, opened(conn, None), now);
+    }
+    const CALLS: u64 = 5_000;
+    for index in 0..CALLS {
+        let (start, end) = (Stamp(10 + index), Stamp(11 + index));
+        let (asked, result, offset) = (64, Ok(10), index * 10);
+        let call = Call { operation: Operation::Recv, start, end, asked, result, offset };
+        tell(&mut tracks, Item::call(ConnId(7), &call), now);
+        let mut records = Records::default();
+        let range = offset..offset + 10;
+        let text = format_args!("number {index}");
+        records.message(ConnId(7), end, Direction::Received, &range, text);
+        tracks.records(&records, now);
+    }
+    tell(&mut tracks, closed(7), now);
+    tracks.expire(now + GRACE);
+    let history = tracks.take_ended().pop().unwrap();
+
+    assert_eq!(history.totals.calls, [CALLS, 0]);
+    assert_eq!(history.totals.messages, [CALLS, 0]);
+    assert_eq!((history.events.total(), history.messages.total()), (CALLS, CALLS));
+    let (head, tail) = (history.events.head().count(), history.events.tail().count());
+    assert!((16..=32).contains(&tail), "half of those put down last: {tail}");
+    let fold = &history.left_out.calls[0];
+    assert_eq!(fold.count, CALLS - head as u64 - tail as u64);
+    assert_eq!(fold.range, head as u64 * 10..(CALLS - tail as u64) * 10);
+    let last = history.messages.tail().last().unwrap();
+    assert_eq!(last.label, format!("number {}", CALLS - 1));
+}

@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn what_every_record_touches_stands_on_one_line_of_the_cache() {
-        assert_eq!(mem::align_of::<Track>(), 64);
+        assert_eq!(align_of::<Track>(), 64);
         assert!(mem::offset_of!(Track, role) < 64);
     }
 }

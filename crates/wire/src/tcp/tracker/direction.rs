@@ -24,8 +24,9 @@ pub(super) struct Stream {
     /// The furthest acknowledgment seen.
     acknowledged: Option<u64>,
     fin_acknowledged: bool,
-    /// Bytes passed over, which segments that come out of order may yet fill; a ring.
-    holes: [Range<u64>; HOLES],
+    /// Bytes passed over, which segments that come out of order may yet fill; a ring of at most
+    /// [`HOLES`], and empty on most connections.
+    holes: Vec<Range<u64>>,
     next_hole: usize,
     /// Flags of the SYN that was seen.
     syn: Option<Flags>,
@@ -204,7 +205,13 @@ impl Stream {
 
 impl Stream {
     fn open_hole(&mut self, hole: Range<u64>) {
-        self.holes[self.next_hole] = hole;
+        if self.holes.len() < HOLES {
+            self.holes.push(hole);
+            return;
+        }
+        if let Some(oldest) = self.holes.get_mut(self.next_hole) {
+            *oldest = hole;
+        }
         self.next_hole = (self.next_hole + 1) % HOLES;
     }
 
