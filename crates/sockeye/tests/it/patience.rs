@@ -67,16 +67,16 @@ fn a_client_that_takes_nothing_is_cut_off(driver: &str) {
     sparse(&folder.path().join("big"), SIZE as u64);
     let server = Server::start(folder.path(), &["--driver", driver, "--write-timeout", "1s"]);
     assert_eq!(get(server.address, "/hello").status, 200);
-    let before = server.descriptors();
+    let before = server.sockets();
     let mut client = Client::connect_narrow(server.address);
     client.send("GET /big HTTP/1.1\r\nHost: test\r\n\r\n");
     let (status, _, length) = client.head();
     assert_eq!((status, length), (200, SIZE));
-    // Its socket and the file are open for as long as it is waited for.
-    eventually("the connection is open", || (server.descriptors() > before).then_some(()));
+    // Its socket is open for as long as it is waited for.
+    eventually("the connection is open", || (server.sockets() > before).then_some(()));
     eventually("the connection is cut off", || {
         assert_eq!(get(server.address, "/hello").text(), "hello\n");
-        (server.descriptors() <= before).then_some(())
+        (server.sockets() <= before).then_some(())
     });
     let mut rest = Vec::new();
     let end = client.stream.read_to_end(&mut rest);

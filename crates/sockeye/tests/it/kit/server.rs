@@ -63,6 +63,13 @@ impl Server {
         fs::read_dir(format!("/proc/{}/fd", self.child.0.id())).unwrap().count()
     }
 
+    /// How many sockets the process has open; files it may keep as it likes.
+    pub(crate) fn sockets(&self) -> usize {
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.child.0.id())).unwrap();
+        let leads = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        leads.filter(|lead| lead.to_string_lossy().starts_with("socket:")).count()
+    }
+
     /// Waits for its end; its status and all it said on standard error.
     pub(crate) fn ended(self) -> (ExitStatus, String) {
         let Server { mut child, stderr, .. } = self;
@@ -85,7 +92,9 @@ pub(crate) fn sockeye() -> Command {
 }
 
 fn plain(mut command: Command) -> Command {
-    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LC_ALL", "LC_CTYPE"] {
+    // CI is one of them: a dumb terminal is taken for a clever one there.
+    let names = ["CI", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LC_ALL", "LC_CTYPE"];
+    for name in names {
         command.env_remove(name);
     }
     command.env("LANG", "C.UTF-8").env("TERM", "xterm-256color");
