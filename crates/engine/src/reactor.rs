@@ -112,6 +112,12 @@ impl Reactor {
         self.now.get()
     }
 
+    /// The same for a connection's deadlines: a turn of the blocking driver lasts as long as its
+    /// call sleeps, so there it is this very moment.
+    pub(crate) fn now_for_deadlines(&self) -> Tick {
+        if self.kind.multiplexes() { self.now() } else { self.read_clock() }
+    }
+
     /// The tick at which `duration` from now has passed in full.
     pub(crate) fn after(&self, duration: Duration) -> Tick {
         let millis = self.started.elapsed().saturating_add(duration).as_nanos().div_ceil(1_000_000);
@@ -120,13 +126,11 @@ impl Reactor {
 
     /// The same, counted from the beginning of the turn, which costs no look at the clock.
     pub(crate) fn after_turn(&self, duration: Duration) -> Tick {
-        if !self.kind.multiplexes() {
-            // A turn of the blocking driver lasts as long as its call sleeps.
-            return self.after(duration);
-        }
         // One more for what is cut off, another for what has passed of the present millisecond.
         let millis = duration.as_secs().saturating_mul(1000);
-        self.now().saturating_add(millis).saturating_add(u64::from(duration.subsec_millis()) + 2)
+        self.now_for_deadlines()
+            .saturating_add(millis)
+            .saturating_add(u64::from(duration.subsec_millis()) + 2)
     }
 
     fn read_clock(&self) -> Tick {
@@ -286,7 +290,7 @@ impl Reactor {
     fn until_next_timer(&self) -> Option<Duration> {
         let next = self.timers.borrow().next()?;
         // Counted from the turn's start, so that no turn reads the clock twice.
-        Some(Duration::from_millis(next.saturating_sub(self.now())))
+        Some(Duration::from_millis(next.saturating_sub(self.now_for_deadlines())))
     }
 
     fn fire_timers(&self) {

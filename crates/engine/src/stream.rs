@@ -378,11 +378,12 @@ impl Stream {
         if self.deadline == NEVER {
             return Poll::Pending;
         }
-        if self.reactor.now() >= self.deadline {
+        let now = self.reactor.now_for_deadlines();
+        if now >= self.deadline {
             self.reactor.driver.forget(self.key, side);
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        let (now, due) = (self.reactor.now(), self.deadline);
+        let due = self.deadline;
         let task = NonZeroUsize::MIN.saturating_add(cx.waker().data().addr());
         // One that wakes us in time is on its way already.
         let stands = |timer: Timer| timer.due > now && timer.due <= due && timer.task == task;

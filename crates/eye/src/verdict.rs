@@ -24,7 +24,14 @@ pub fn line(history: &History) -> String {
         None => history.course.reached,
     };
     if received > 0 || sent > 0 {
-        parts.push(format!("{} in, {} out", bytes(received), bytes(sent)));
+        // What calls handed over may never have left: a reset throws the queue away.
+        let left = history.course.reached[index(Direction::Sent)];
+        let out = if history.captured && left < sent && history.conn.is_some() {
+            format!("{} of {} handed over", bytes(left), bytes(sent))
+        } else {
+            bytes(sent)
+        };
+        parts.push(format!("{} in, {out} out", bytes(received)));
     }
     parts.extend(handshake(history));
     parts.extend(time(history));

@@ -11,7 +11,7 @@ mod style;
 pub(crate) mod text;
 
 use sockeye_engine::probe::{Direction, Role};
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::record::History;
 use crate::verdict;
@@ -39,7 +39,7 @@ pub fn picture(history: &History, style: &Style) -> String {
     }
     out.push('\n');
     out.push_str(&wrapped(&verdict::line(history), style));
-    out
+    shown(out, style)
 }
 
 /// The verdict alone, on one line ended by a newline.
@@ -50,7 +50,21 @@ pub fn line(history: &History, style: &Style) -> String {
         line = line.replace('·', style.glyphs().dot);
     }
     line.push('\n');
-    line
+    shown(line, style)
+}
+
+/// With ASCII alone, what labels have beyond it shows as question marks of the same width.
+fn shown(text: String, style: &Style) -> String {
+    if !style.ascii || text.is_ascii() {
+        return text;
+    }
+    let marks = |letter: char| "?".repeat(letter.width().unwrap_or(0));
+    text.chars()
+        .map(|letter| match letter {
+            _ if letter.is_ascii() => letter.to_string(),
+            _ => marks(letter),
+        })
+        .collect()
 }
 
 /// Who talked to whom, on a line across the picture.

@@ -52,6 +52,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = duration)]
     pub(crate) head_timeout: Duration,
 
+    /// How long a request body may take, from the end of its head
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub(crate) body_timeout: Duration,
+
     /// How long a client may take nothing of what is sent
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub(crate) write_timeout: Duration,

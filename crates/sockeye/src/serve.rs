@@ -29,6 +29,7 @@ pub(crate) fn run(args: &args::Serve) -> anyhow::Result<ExitCode> {
     let options = SiteOptions {
         idle: args.idle_timeout,
         head: args.head_timeout,
+        body: args.body_timeout,
         write: args.write_timeout,
         ..SiteOptions::default()
     };

@@ -16,7 +16,7 @@ pub struct Style {
     pub width: usize,
     /// Lines a ladder may have before like ones are folded together; 20 at least.
     pub rows: usize,
-    /// Draw with ASCII characters alone. Labels keep their own.
+    /// Draw with ASCII characters alone; others in labels show as question marks.
     pub ascii: bool,
     /// Colour with ANSI sequences.
     pub colour: bool,

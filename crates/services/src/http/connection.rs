@@ -1,5 +1,6 @@
 //! One connection: requests in, answers out, until one side has had enough.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -106,8 +107,9 @@ struct Early {
 /// A body that is skipped.
 struct Body {
     decoder: BodyDecoder,
-    /// Where in the stream it began.
+    /// Where in the stream the request began, and what to call it: it is one message with its body.
     start: u64,
+    label: Box<str>,
 }
 
 impl Connection {
@@ -281,8 +283,11 @@ impl Connection {
                     let end = base + used as u64;
                     let head = &rest[..consumed];
                     let label = format_args!("{} {}", request.method(), Sent(head));
-                    self.stream.mark(Direction::Received, start..end, label);
-                    match self.answer(head, &request, end) {
+                    self.expect_body(&request, start, label);
+                    if self.body.is_none() {
+                        self.stream.mark(Direction::Received, start..end, label);
+                    }
+                    match self.answer(head, &request) {
                         Left::Nothing => {}
                         Left::File(file) => return (Next::File(Box::new(file)), used),
                         Left::Page(page) => return (Next::Page(Box::new(page)), used),
@@ -297,9 +302,8 @@ impl Connection {
         }
     }
 
-    /// Answers a request whose head ended at `end` in the stream.
-    fn answer(&mut self, head: &[u8], request: &Request<'_, '_>, end: u64) -> Left {
-        let mut persistence = request.persistence();
+    /// Prepares for the body of a request that began at `start` in the stream.
+    fn expect_body(&mut self, request: &Request<'_, '_>, start: u64, label: fmt::Arguments<'_>) {
         match request.body() {
             Framing::None | Framing::Length(0) => {}
             // The client waits for a word before it sends what is not wanted.
@@ -308,9 +312,15 @@ impl Connection {
             framing => {
                 let limits = BodyLimits { content_bytes: LONGEST_BODY, ..BodyLimits::default() };
                 let decoder = BodyDecoder::new(framing, limits);
-                self.body = Some(Box::new(Body { decoder, start: end }));
+                self.body =
+                    Some(Box::new(Body { decoder, start, label: label.to_string().into() }));
             }
         }
+    }
+
+    /// Answers a request whose body, if it has one, is still to come.
+    fn answer(&mut self, head: &[u8], request: &Request<'_, '_>) -> Left {
+        let mut persistence = request.persistence();
         // Somebody who asked to stay may have sent the next request already.
         let stopping = sockeye_engine::stopping();
         self.still_sending |= stopping && persistence != Persistence::Close;
@@ -331,7 +341,7 @@ impl Connection {
         let skipped = body.decoder.skip(rest).map_err(drop)?;
         if skipped.done {
             let range = body.start..offset + skipped.consumed as u64;
-            self.stream.mark(Direction::Received, range, format_args!("body"));
+            self.stream.mark(Direction::Received, range, format_args!("{}", body.label));
             self.body = None;
             self.clock_runs = false;
         }

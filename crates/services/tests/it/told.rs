@@ -105,10 +105,9 @@ fn requests_and_responses_tile_both_directions() {
             (plain("/hello.txt"), "GET /hello.txt"),
             (head.len() as u64, "HEAD /big.bin"),
             (plain("/big.bin"), "GET /big.bin"),
-            (post.len() as u64, "POST /p?q"),
-            (10, "body"),
-            (chunked.len() as u64, "PUT /p"),
-            (13, "body"),
+            // One message with its body.
+            (post.len() as u64 + 10, "POST /p?q"),
+            (chunked.len() as u64 + 13, "PUT /p"),
             (conditional.len() as u64, "GET /hello.txt"),
             (plain("/"), "GET /"),
             (plain("/none%20"), "GET /none%20"),
