@@ -27,11 +27,11 @@ pub fn line(history: &History) -> String {
         // What calls handed over may never have left: a reset throws the queue away.
         let left = history.course.reached[index(Direction::Sent)];
         let out = if history.captured && left < sent && history.conn.is_some() {
-            format!("{} of {} handed over", bytes(left), bytes(sent))
+            format!("{} out of {} handed over", bytes(left), bytes(sent))
         } else {
-            bytes(sent)
+            format!("{} out", bytes(sent))
         };
-        parts.push(format!("{} in, {out} out", bytes(received)));
+        parts.push(format!("{} in, {out}", bytes(received)));
     }
     parts.extend(handshake(history));
     parts.extend(time(history));
