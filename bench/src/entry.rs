@@ -1,13 +1,14 @@
-//! A server that takes its turn in a suite, or the reason why it does not.
+//! A server that takes its turns in a suite, or the reason why it does not.
 
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use sockeye_engine::DriverKind;
 
 use crate::Settings;
 use crate::child::Process;
@@ -15,100 +16,111 @@ use crate::exchange::Client;
 use crate::nginx::{self, Answer};
 use crate::report::on_one_line;
 
-/// One row of a suite's table.
-pub(crate) struct Entry {
+/// One row of a suite's table: how its server is started, again for every turn.
+pub(crate) struct Entry<'a> {
     pub(crate) name: String,
-    pub(crate) state: State,
-}
-
-pub(crate) enum State {
-    Ready(Box<Server>),
+    start: Box<dyn Fn() -> anyhow::Result<Server> + 'a>,
     /// Why there is nothing to measure; shown in the table in place of figures.
-    Absent(String),
+    absent: Option<String>,
 }
 
 /// A running server; dropped, it is stopped.
 pub(crate) struct Server {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
+    /// What to ask for; empty where the server is asked for nothing by name.
     pub(crate) target: String,
     /// Kept until the server is gone.
     _directory: Option<tempfile::TempDir>,
 }
 
-impl Entry {
-    pub(crate) fn new(name: impl Into<String>, started: anyhow::Result<Server>) -> Self {
-        let state = match started {
-            Ok(server) => State::Ready(Box::new(server)),
-            Err(error) => State::Absent(format!("{error:#}")),
-        };
-        Self { name: name.into(), state }
+impl<'a> Entry<'a> {
+    pub(crate) fn new(
+        name: impl Into<String>,
+        start: impl Fn() -> anyhow::Result<Server> + 'a,
+    ) -> Self {
+        Self { name: name.into(), start: Box::new(start), absent: None }
     }
 
     /// `sockeye serve` on one thread, its eye shut.
-    pub(crate) fn sockeye(settings: &Settings, site: &Path, target: &str, driver: &str) -> Self {
-        let started = start_sockeye(settings, site, target, driver, Eye::Shut);
-        Self::new(format!("sockeye {driver}"), started)
+    pub(crate) fn sockeye(
+        settings: &'a Settings,
+        site: &'a Path,
+        target: &'a str,
+        driver: DriverKind,
+    ) -> Self {
+        let start = move || start_sockeye(settings, site, target, driver, Eye::Shut);
+        Self::new(format!("sockeye {driver}"), start)
     }
 
     /// `sockeye serve --eye`, calls and capture recorded, its pictures thrown away.
     pub(crate) fn sockeye_eye(
-        settings: &Settings,
-        site: &Path,
-        target: &str,
-        driver: &str,
+        settings: &'a Settings,
+        site: &'a Path,
+        target: &'a str,
+        driver: DriverKind,
     ) -> Self {
-        let name = format!("sockeye {driver} --eye");
-        if !rustix::process::geteuid().is_root() {
-            return Self { name, state: State::Absent("skipped: capture needs root".into()) };
-        }
-        Self::new(name, start_sockeye(settings, site, target, driver, Eye::Open))
+        Self::new(format!("sockeye {driver} --eye"), move || {
+            if !rustix::process::geteuid().is_root() {
+                bail!("skipped: capture needs root");
+            }
+            start_sockeye(settings, site, target, driver, Eye::Open)
+        })
     }
 
-    pub(crate) fn nginx(settings: &Settings, name: &str, answer: Answer<'_>, target: &str) -> Self {
-        let started = nginx::start(answer, settings.server_core).map(|nginx| Server {
-            process: nginx.process,
-            address: nginx.address,
-            target: target.to_owned(),
-            _directory: Some(nginx.directory),
-        });
-        Self::new(name, started)
+    pub(crate) fn nginx(
+        settings: &'a Settings,
+        name: &str,
+        answer: Answer<'a>,
+        target: &'a str,
+    ) -> Self {
+        Self::new(name, move || {
+            let nginx = nginx::start(answer, settings.server_core)?;
+            Ok(Server {
+                process: nginx.process,
+                address: nginx.address,
+                target: target.to_owned(),
+                _directory: Some(nginx.directory),
+            })
+        })
     }
 
     /// The hand-written loop, answering with the bytes in `response`.
-    pub(crate) fn raw_epoll(settings: &Settings, response: &Path, target: &str) -> Self {
-        let mut command = Command::new(settings.raw_epoll());
-        command.arg(response).args(["--port", "0"]);
-        Self::new("raw epoll loop", start(command, settings, target, Eye::Shut))
+    pub(crate) fn raw_epoll(settings: &'a Settings, response: &Path, target: &'a str) -> Self {
+        let response = response.to_owned();
+        Self::new("raw epoll loop", move || {
+            let mut command = Command::new(built(settings.raw_epoll())?);
+            command.arg(&response).args(["--port", "0"]);
+            start(command, settings, target, Eye::Shut)
+        })
     }
 
-    pub(crate) fn server(&self) -> Option<&Server> {
-        match &self.state {
-            State::Ready(server) => Some(server),
-            State::Absent(_) => None,
+    /// A fresh process of the server.
+    pub(crate) fn start(&self) -> anyhow::Result<Server> {
+        match &self.absent {
+            None => (self.start)(),
+            Some(reason) => bail!("{reason}"),
         }
     }
 
-    /// Why this entry has no figures, its name first; `None` while it runs.
+    /// From now on the entry has no turn.
+    pub(crate) fn give_up(&mut self, reason: &anyhow::Error) {
+        self.absent = Some(on_one_line(&format!("{reason:#}")));
+    }
+
+    pub(crate) fn is_absent(&self) -> bool {
+        self.absent.is_some()
+    }
+
+    /// Why this entry has no figures, its name first; `None` while it has its turns.
     pub(crate) fn reason(&self) -> Option<String> {
-        match &self.state {
-            State::Ready(_) => None,
-            State::Absent(reason) => Some(format!("{}: {}", self.name, on_one_line(reason))),
-        }
-    }
-
-    /// Stops an entry that answers with anything but `length` bytes of body, `body` first.
-    pub(crate) fn verify(&mut self, body: &[u8], length: usize) {
-        let Some(server) = self.server() else { return };
-        let verified = server.verify(body, length);
-        if let Err(error) = verified {
-            self.state = State::Absent(format!("{error:#}"));
-        }
+        self.absent.as_ref().map(|reason| format!("{}: {reason}", self.name))
     }
 }
 
 impl Server {
-    fn verify(&self, body: &[u8], length: usize) -> anyhow::Result<()> {
+    /// Fails unless it answers with `length` bytes of body, `body` first.
+    pub(crate) fn verify(&self, body: &[u8], length: usize) -> anyhow::Result<()> {
         let response = Client::connect(self.address)?.get_head(&self.target)?;
         if response.length != length {
             bail!("answered {} bytes of body, not {length}", response.length);
@@ -131,24 +143,28 @@ fn start_sockeye(
     settings: &Settings,
     site: &Path,
     target: &str,
-    driver: &str,
+    driver: DriverKind,
     eye: Eye,
 ) -> anyhow::Result<Server> {
-    let program = settings.sockeye();
-    if !program.is_file() {
-        bail!("{}: not built", program.display());
-    }
-    let mut command = Command::new(program);
+    let mut command = Command::new(built(settings.sockeye())?);
     command.arg("serve").arg(site);
-    command.args(["--port", "0", "--driver", driver]);
+    command.args(["--port", "0", "--driver", driver.name()]);
     // On the blocking driver that would be one connection at a time; there each has a thread.
-    if driver != "blocking" {
+    if driver.multiplexes() {
         command.args(["--threads", "1"]);
     }
     if eye == Eye::Open {
         command.arg("--eye");
     }
     start(command, settings, target, eye)
+}
+
+/// The program, if there is one.
+fn built(program: PathBuf) -> anyhow::Result<PathBuf> {
+    if !program.is_file() {
+        bail!("{}: not built", program.display());
+    }
+    Ok(program)
 }
 
 /// Starts a server that prints `serving … on http://ADDRESS:PORT/` when it is ready.

@@ -29,13 +29,14 @@ pub(crate) fn describe(out: &mut dyn Write, settings: &Settings) -> anyhow::Resu
     )?;
     writeln!(
         out,
-        "- Method: server on core {}, load on core {}; {} rounds in turn of {} s each after {} s \
-         of warm-up; median [quartiles]",
+        "- Method: server on core {}, load on core {}; {} rounds in random order (seed {}), a \
+         fresh process for each turn of {} s after {} s of warm-up; median [quartiles]",
         settings.server_core,
         settings.load_core,
         settings.rounds,
+        settings.seed,
         settings.seconds,
-        settings.warm_up,
+        settings.warm_up.as_secs_f64(),
     )?;
     writeln!(
         out,

@@ -22,6 +22,7 @@ mod wrk;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
@@ -36,6 +37,9 @@ struct Cli {
     suite: Suite,
 }
 
+/// Connections whose memory is measured: nearly what a limit of 20,000 descriptors allows.
+const IDLE: u32 = 15_000;
+
 /// How the suites measure; the same for all of them.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct Settings {
@@ -46,14 +50,17 @@ pub(crate) struct Settings {
     #[arg(long, global = true)]
     raw_epoll: Option<PathBuf>,
     /// How often each server takes its turn.
-    #[arg(long, global = true, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, global = true, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
     /// Length of one turn, in seconds.
-    #[arg(long, global = true, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=600))]
+    #[arg(long, global = true, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
-    /// Length of the unmeasured turn ahead of the first round, in seconds.
-    #[arg(long, global = true, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=60))]
-    warm_up: u32,
+    /// Load ahead of each turn that is not counted, in seconds.
+    #[arg(long, global = true, default_value = "0.5", value_parser = seconds)]
+    warm_up: Duration,
+    /// What the random order within each round is made from.
+    #[arg(long, global = true, default_value_t = 1)]
+    seed: u64,
     /// Core the servers run on.
     #[arg(long, global = true, default_value_t = 0)]
     server_core: usize,
@@ -74,7 +81,7 @@ enum Suite {
     /// Memory of an idle kept-alive connection.
     Idle {
         /// How many connections are held open.
-        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=19_000))]
+        #[arg(long, default_value_t = IDLE, value_parser = clap::value_parser!(u32).range(1..=19_000))]
         connections: u32,
     },
     /// What the open eye costs: calls and capture, against the same server with the eye shut.
@@ -109,11 +116,20 @@ fn run(Cli { mut settings, suite }: Cli) -> anyhow::Result<()> {
         Suite::All => {
             suite::small::run(&settings, &mut out)?;
             suite::large::run(&settings, &mut out)?;
-            suite::idle::run(&settings, 10_000, &mut out)?;
+            suite::idle::run(&settings, IDLE, &mut out)?;
             suite::eye::run(&settings, &mut out)?;
         }
     }
     out.flush().context("standard output")
+}
+
+/// `0.5` and the like, up to a minute.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if duration <= Duration::from_secs(60) => Ok(duration),
+        _ => Err("not between 0 and 60".to_owned()),
+    }
 }
 
 impl Settings {

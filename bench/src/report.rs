@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::Settings;
-use crate::entry::{Entry, State};
+use crate::entry::Entry;
 use crate::rounds::{Sample, Samples};
 use crate::stats::Quartiles;
 use crate::table::Table;
@@ -22,6 +22,8 @@ pub(crate) enum Column {
     PerCpu,
     /// Work per second on the wall; with both cores busy it says which of the two was full.
     PerSecond,
+    /// The time half of the requests stayed below.
+    P50,
     /// The time 99 of 100 requests stayed below.
     P99,
     /// Work per CPU-second over that of another entry; above 1 is better.
@@ -35,7 +37,7 @@ pub(crate) enum Column {
 /// Writes the table and, asked for, the rounds behind it.
 pub(crate) fn write(
     out: &mut dyn Write,
-    entries: &[Entry],
+    entries: &[Entry<'_>],
     samples: &Samples,
     work: Work,
     columns: &[Column],
@@ -45,9 +47,9 @@ pub(crate) fn write(
     let mut table = Table::new(std::iter::once("server".to_owned()).chain(headings));
     for (index, entry) in entries.iter().enumerate() {
         let cells = columns.iter().map(|column| column.cell(work, samples, index));
-        match &entry.state {
-            State::Ready(_) => table.row(std::iter::once(entry.name.clone()).chain(cells)),
-            State::Absent(_) => table.row([entry.name.as_str(), ABSENT]),
+        match entry.is_absent() {
+            false => table.row(std::iter::once(entry.name.clone()).chain(cells)),
+            true => table.row([entry.name.as_str(), ABSENT]),
         }
     }
     table.write(out)?;
@@ -87,7 +89,11 @@ pub(crate) fn on_one_line(text: &str) -> String {
     harmless.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn write_rounds(out: &mut dyn Write, entries: &[Entry], samples: &Samples) -> anyhow::Result<()> {
+fn write_rounds(
+    out: &mut dyn Write,
+    entries: &[Entry<'_>],
+    samples: &Samples,
+) -> anyhow::Result<()> {
     let headings =
         ["server", "round", "requests", "bytes", "seconds", "CPU s", "core busy", "p99", "errors"];
     let mut table = Table::new(headings);
@@ -132,7 +138,7 @@ impl Work {
 }
 
 impl Column {
-    fn heading(self, work: Work, entries: &[Entry]) -> String {
+    fn heading(self, work: Work, entries: &[Entry<'_>]) -> String {
         let unit = match work {
             Work::Requests => "thousand requests",
             Work::Bytes => "GB",
@@ -140,6 +146,7 @@ impl Column {
         match self {
             Self::PerCpu => format!("{unit} / CPU-second"),
             Self::PerSecond => format!("{unit} / second"),
+            Self::P50 => "p50, ms".to_owned(),
             Self::P99 => "p99, ms".to_owned(),
             Self::PerCpuAgainst(peer) => format!("/ CPU-second ÷ {}", entries[peer].name),
             Self::PerSecondAgainst(peer) => format!("/ second ÷ {}", entries[peer].name),
@@ -165,6 +172,7 @@ impl Column {
         let (figures, decimals) = match self {
             Self::PerCpu => (own(&|sample| work.per_cpu(sample) / scale), work.decimals()),
             Self::PerSecond => (own(&|sample| work.per_second(sample) / scale), work.decimals()),
+            Self::P50 => (own(&|sample| sample.count.p50.as_secs_f64() * 1e3), 2),
             Self::P99 => (own(&|sample| sample.count.p99.as_secs_f64() * 1e3), 2),
             Self::PerCpuAgainst(peer) | Self::PerSecondAgainst(peer) | Self::CostAgainst(peer)
                 if peer == entry =>
@@ -202,7 +210,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::wrk::Count;
+    use crate::rounds::Count;
 
     fn sample(requests: f64, cpu_seconds: f64) -> Option<Sample> {
         let count = Count {
@@ -210,6 +218,7 @@ mod tests {
             bytes: requests * 1000.0,
             wall: Duration::from_secs(2),
             errors: 0,
+            p50: Duration::from_micros(750),
             p99: Duration::from_micros(1500),
         };
         Some(Sample { count, cpu: Duration::from_secs_f64(cpu_seconds) })

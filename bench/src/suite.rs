@@ -8,14 +8,11 @@ pub(crate) mod small;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tempfile::TempDir;
 
-use crate::entry::Entry;
+use crate::entry::{Entry, Server};
 use crate::exchange::Client;
-
-/// Every way Sockeye waits that is measured.
-pub(crate) const DRIVERS: [&str; 3] = ["epoll-edge", "uring", "blocking"];
 
 /// Where the one file of a [`Site`] is asked for.
 pub(crate) const TARGET: &str = "/file.bin";
@@ -44,15 +41,13 @@ impl Site {
         self.directory.path()
     }
 
-    /// Stops every entry that does not serve the file.
-    pub(crate) fn verify(&self, entries: &mut [Entry]) {
-        for entry in entries {
-            entry.verify(self.beginning.as_bytes(), self.length);
-        }
+    /// Fails unless the server serves the file.
+    pub(crate) fn verify(&self, server: &Server) -> anyhow::Result<()> {
+        server.verify(self.beginning.as_bytes(), self.length)
     }
 }
 
-/// What the hand-written loop is to answer: the first running entry's very bytes.
+/// What the hand-written loop is to answer: the very bytes of the first entry that starts.
 pub(crate) struct Recording {
     directory: TempDir,
     pub(crate) from: String,
@@ -60,12 +55,18 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    pub(crate) fn of(entries: &[Entry]) -> anyhow::Result<Self> {
-        let running = entries.iter().find_map(|entry| Some((entry, entry.server()?)));
-        let (entry, server) = running.with_context(|| {
-            let reasons: Vec<String> = entries.iter().filter_map(Entry::reason).collect();
-            format!("no server runs ({})", reasons.join("; "))
-        })?;
+    pub(crate) fn of(entries: &[Entry<'_>]) -> anyhow::Result<Self> {
+        let mut reasons = Vec::new();
+        for entry in entries {
+            match entry.start() {
+                Ok(server) => return Self::taken(entry, &server),
+                Err(error) => reasons.push(format!("{}: {error:#}", entry.name)),
+            }
+        }
+        bail!("no server runs ({})", reasons.join("; "))
+    }
+
+    fn taken(entry: &Entry<'_>, server: &Server) -> anyhow::Result<Self> {
         let response = Client::connect(server.address)?.get(&server.target)?;
         let directory = tempfile::tempdir().context("temporary directory")?;
         fs::write(directory.path().join("response"), &response.bytes)?;

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use sockeye_engine::DriverKind;
+
 use super::{Site, TARGET};
 use crate::Settings;
 use crate::entry::Entry;
@@ -19,16 +21,20 @@ pub(crate) fn run(settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()
         Column::PerSecondAgainst(0),
         Column::P99,
     ];
-    for driver in ["epoll-edge", "uring"] {
+    for driver in [DriverKind::EpollEdge, DriverKind::Uring] {
         // Two servers alone, so that each pair of turns stands side by side.
         let mut entries = vec![
             Entry::sockeye(settings, site.path(), TARGET, driver),
             Entry::sockeye_eye(settings, site.path(), TARGET, driver),
         ];
-        site.verify(&mut entries);
         for connections in [64, 512] {
             writeln!(out, "## The eye: {driver}, 1 KiB, {connections} kept-alive connections\n")?;
-            let samples = rounds::run(&mut entries, &wrk, connections, settings)?;
+            let samples = rounds::run(
+                &mut entries,
+                &format!("{connections} connections"),
+                settings,
+                |server| wrk.turn(server, connections, settings, |server| site.verify(server)),
+            )?;
             report::write(out, &entries, &samples, Work::Requests, &columns, settings)?;
         }
     }

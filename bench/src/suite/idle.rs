@@ -3,9 +3,10 @@
 use std::io::Write;
 
 use anyhow::{Context, ensure};
+use sockeye_engine::DriverKind;
 
-use super::{DRIVERS, Recording, Site, TARGET};
-use crate::entry::{Entry, Server, State};
+use super::{Recording, Site, TARGET};
+use crate::entry::{Entry, Server};
 use crate::exchange::Client;
 use crate::nginx::Answer;
 use crate::report::{ABSENT, on_one_line, write_notes};
@@ -23,35 +24,38 @@ pub(crate) fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let site = Site::new(1024)?;
+    let mut entries: Vec<Entry<'_>> = DriverKind::ALL
+        .into_iter()
+        .map(|driver| Entry::sockeye(settings, site.path(), TARGET, driver))
+        .collect();
+    entries.push(Entry::nginx(settings, "nginx sendfile", Answer::Files(site.path()), TARGET));
+    let recording = Recording::of(&entries)?;
+    entries.push(Entry::raw_epoll(settings, &recording.path(), TARGET));
+
     writeln!(out, "## Idle connections: memory of one among {connections}\n")?;
     let mut table =
         Table::new(["server", "bytes / connection", "before, MB", "with them, MB", "still open"]);
     let mut notes = Vec::new();
-    let mut measure = |mut entry: Entry| -> anyhow::Result<()> {
-        entry.verify(site.beginning.as_bytes(), site.length);
+    for entry in &entries {
         progress(&format!("{connections} idle connections: {}", entry.name));
-        let measured = match &entry.state {
-            State::Ready(server) => hold(server, connections),
-            State::Absent(reason) => Err(anyhow::anyhow!(reason.clone())),
-        };
+        let measured = entry.start().and_then(|server| {
+            site.verify(&server)?;
+            hold(&server, connections)
+        });
         interrupt::check()?;
-        match measured {
-            Ok(held) => table.row(held.cells(entry.name, connections)),
-            Err(error) => {
-                notes.push(format!("{}: {}", entry.name, on_one_line(&format!("{error:#}"))));
-                table.row([entry.name.as_str(), ABSENT]);
+        let note = match measured {
+            Ok(held) => {
+                table.row(held.cells(&entry.name, connections));
+                held.short
             }
-        }
-        Ok(())
-    };
-    for driver in DRIVERS {
-        measure(Entry::sockeye(settings, site.path(), TARGET, driver))?;
+            Err(error) => {
+                table.row([entry.name.as_str(), ABSENT]);
+                Some(error)
+            }
+        };
+        let note = note.map(|error| on_one_line(&format!("{error:#}")));
+        notes.extend(note.map(|note| format!("{}: {note}", entry.name)));
     }
-    let nginx = || Entry::nginx(settings, "nginx sendfile", Answer::Files(site.path()), TARGET);
-    let recording =
-        Recording::of(&[Entry::sockeye(settings, site.path(), TARGET, DRIVERS[0]), nginx()])?;
-    measure(nginx())?;
-    measure(Entry::raw_epoll(settings, &recording.path(), TARGET))?;
     progress("");
     table.write(out)?;
     write_notes(out, notes)?;
@@ -63,15 +67,17 @@ struct Held {
     before: u64,
     after: u64,
     open: u32,
+    /// Why there are no more.
+    short: Option<anyhow::Error>,
 }
 
 impl Held {
-    fn cells(&self, name: String, asked: u32) -> [String; 5] {
+    fn cells(&self, name: &str, asked: u32) -> [String; 5] {
         let megabytes = |bytes: u64| format!("{:.1}", bytes as f64 / 1e6);
         // A server that shrank holds its idle connections for nothing.
         let each = self.after.saturating_sub(self.before) / u64::from(self.open);
         [
-            name,
+            name.to_owned(),
             each.to_string(),
             megabytes(self.before),
             megabytes(self.after),
@@ -80,28 +86,36 @@ impl Held {
     }
 }
 
+/// Opens as many connections as the server takes, up to `connections`.
 fn hold(server: &Server, connections: u32) -> anyhow::Result<Held> {
     drop(open(server, WARM_UP.min(connections))?);
     // The server answers in order of arrival on its one core: once it has answered a newcomer,
     // it has seen the others leave.
     drop(open(server, 1)?);
     let before = memory::of_tree(server.process.pid())?;
-    let clients = open(server, connections)?;
+    let mut clients = Vec::new();
+    let short = open_all(server, connections, &mut clients).err();
     let after = memory::of_tree(server.process.pid())?;
     let open = clients.iter().filter(|client| client.is_idle()).count();
     ensure!(open > 0, "closed every connection");
-    Ok(Held { before, after, open: u32::try_from(open)? })
+    Ok(Held { before, after, open: u32::try_from(open)?, short })
 }
 
 fn open(server: &Server, connections: u32) -> anyhow::Result<Vec<Client>> {
-    (0..connections)
-        .map(|opened| {
-            interrupt::check()?;
-            let answered = Client::connect(server.address).and_then(|mut client| {
-                client.get(&server.target)?;
-                Ok(client)
-            });
-            answered.with_context(|| format!("connection {} of {connections}", opened + 1))
-        })
-        .collect()
+    let mut clients = Vec::new();
+    open_all(server, connections, &mut clients)?;
+    Ok(clients)
+}
+
+/// One after another, each with one answer; what is open stays in `clients` when one fails.
+fn open_all(server: &Server, connections: u32, clients: &mut Vec<Client>) -> anyhow::Result<()> {
+    for number in 1..=connections {
+        interrupt::check()?;
+        let answered = Client::connect(server.address).and_then(|mut client| {
+            client.get(&server.target)?;
+            Ok(client)
+        });
+        clients.push(answered.with_context(|| format!("connection {number} of {connections}"))?);
+    }
+    Ok(())
 }

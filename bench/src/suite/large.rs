@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
-use super::{DRIVERS, Site, TARGET};
+use sockeye_engine::DriverKind;
+
+use super::{Site, TARGET};
 use crate::Settings;
 use crate::entry::Entry;
 use crate::nginx::Answer;
@@ -16,15 +18,16 @@ const CONNECTIONS: u32 = 4;
 pub(crate) fn run(settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
     let wrk = Wrk::new(settings.load_core)?;
     let site = Site::new(LENGTH)?;
-    let mut entries: Vec<Entry> = DRIVERS
-        .iter()
+    let mut entries: Vec<Entry<'_>> = DriverKind::ALL
+        .into_iter()
         .map(|driver| Entry::sockeye(settings, site.path(), TARGET, driver))
         .collect();
     let nginx = entries.len();
     entries.push(Entry::nginx(settings, "nginx sendfile", Answer::Files(site.path()), TARGET));
-    site.verify(&mut entries);
     let columns = [Column::PerCpu, Column::PerCpuAgainst(nginx), Column::PerSecond];
     writeln!(out, "## Large file: 100 MB, {CONNECTIONS} kept-alive connections\n")?;
-    let samples = rounds::run(&mut entries, &wrk, CONNECTIONS, settings)?;
+    let samples = rounds::run(&mut entries, "100 MB", settings, |server| {
+        wrk.turn(server, CONNECTIONS, settings, |server| site.verify(server))
+    })?;
     report::write(out, &entries, &samples, Work::Bytes, &columns, settings)
 }
