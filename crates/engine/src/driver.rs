@@ -31,6 +31,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::rc::Rc;
@@ -39,8 +40,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::Shutdown;
+
 use crate::buffer::{Chunk, Outgoing, Pool};
 use crate::drivers;
+use crate::drivers::readiness::Readiness;
 use crate::inbox::Inbox;
 use crate::probe::{Call, ConnId, Operation, Probe, Stamp};
 use crate::slab::Key;
@@ -48,28 +53,51 @@ use crate::slab::Key;
 /// How a thread waits for its sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum DriverKind {
+    /// One thread a connection, each waiting inside its system call.
+    Blocking,
+    /// Non-blocking calls in a loop: it never waits, and uses a whole core to ask.
+    Busy,
+    /// Readiness, `select(2)`: bit maps over all descriptors, as large as the highest needs.
+    Select,
+    /// Readiness, `poll(2)`: a list of all descriptors, handed over for each wait.
+    Poll,
+    /// Readiness, level-triggered `epoll(7)`: the kernel keeps the list, and reports a socket for
+    /// as long as it is ready.
+    Epoll,
     /// Readiness, edge-triggered `epoll(7)`: the call is tried first, and the kernel reports
     /// only what changed since.
     #[default]
     EpollEdge,
     /// Completion, `io_uring(7)`: the kernel makes the calls and reports results.
     Uring,
-    /// One thread a connection, each waiting inside its system call.
-    Blocking,
+    /// No kernel: a network inside the process, on a virtual clock.
+    Sim,
 }
 
 impl DriverKind {
-    /// Every driver there is.
-    pub const ALL: [DriverKind; 3] =
-        [DriverKind::EpollEdge, DriverKind::Uring, DriverKind::Blocking];
+    /// Every driver that reaches a network.
+    pub const ALL: [DriverKind; 7] = [
+        DriverKind::Blocking,
+        DriverKind::Busy,
+        DriverKind::Select,
+        DriverKind::Poll,
+        DriverKind::Epoll,
+        DriverKind::EpollEdge,
+        DriverKind::Uring,
+    ];
 
     /// The name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            DriverKind::Blocking => "blocking",
+            DriverKind::Busy => "busy",
+            DriverKind::Select => "select",
+            DriverKind::Poll => "poll",
+            DriverKind::Epoll => "epoll",
             DriverKind::EpollEdge => "epoll-edge",
             DriverKind::Uring => "uring",
-            DriverKind::Blocking => "blocking",
+            DriverKind::Sim => "sim",
         }
     }
 
@@ -81,12 +109,23 @@ impl DriverKind {
 
     pub(crate) fn make(self, env: Rc<Env>, inbox: Arc<Inbox>) -> io::Result<Box<dyn Driver>> {
         Ok(match self {
+            DriverKind::Blocking => Box::new(drivers::blocking::Blocking::new(env, inbox)),
+            DriverKind::Busy => Box::new(Readiness::new(drivers::busy::Busy::new(), env, inbox)?),
+            DriverKind::Select => {
+                Box::new(Readiness::new(drivers::select::Select::new(), env, inbox)?)
+            }
+            DriverKind::Poll => Box::new(Readiness::new(drivers::poll::Poll::new(), env, inbox)?),
+            DriverKind::Epoll => {
+                Box::new(Readiness::new(drivers::epoll::Epoll::new()?, env, inbox)?)
+            }
             DriverKind::EpollEdge => {
-                let selector = drivers::epoll_edge::EpollEdge::new()?;
-                Box::new(drivers::readiness::Readiness::new(selector, env, inbox)?)
+                Box::new(Readiness::new(drivers::epoll_edge::EpollEdge::new()?, env, inbox)?)
             }
             DriverKind::Uring => Box::new(drivers::uring::Uring::new(env, inbox)?),
-            DriverKind::Blocking => Box::new(drivers::blocking::Blocking::new(env, inbox)),
+            DriverKind::Sim => {
+                let why = "the simulated network has no way out: it can't serve anybody else";
+                return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+            }
         })
     }
 }
@@ -108,7 +147,9 @@ impl FromStr for DriverKind {
 
 /// A name that is no driver's.
 #[derive(Debug, thiserror::Error)]
-#[error("no driver is called {name:?} (there are epoll-edge, uring and blocking)")]
+#[error(
+    "no driver is called {name:?} (there are blocking, busy, select, poll, epoll, epoll-edge and uring)"
+)]
 pub struct UnknownDriver {
     name: String,
 }
@@ -117,12 +158,46 @@ pub struct UnknownDriver {
 pub(crate) struct Env {
     pub(crate) pool: Rc<Pool>,
     pub(crate) probe: Option<Box<dyn Probe>>,
+    /// The clock of a simulated network, in place of the machine's.
+    pub(crate) clock: Option<Rc<VirtualClock>>,
+}
+
+/// Time that passes when somebody says so.
+#[derive(Debug, Default)]
+pub(crate) struct VirtualClock {
+    /// Nanoseconds since the simulation began.
+    nanos: Cell<u64>,
+}
+
+/// When simulations begin, in seconds since 1970: 2026-01-01 00:00:00 UTC.
+const SIMULATED_START: u64 = 1_767_225_600;
+
+impl VirtualClock {
+    pub(crate) fn elapsed(&self) -> Duration {
+        Duration::from_nanos(self.nanos.get())
+    }
+
+    #[allow(dead_code, reason = "time passes in the simulated network alone")]
+    pub(crate) fn set(&self, elapsed: Duration) {
+        let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        debug_assert!(nanos >= self.nanos.get(), "time does not go back");
+        self.nanos.set(nanos);
+    }
+
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp((SIMULATED_START * 1_000_000_000).saturating_add(self.nanos.get()))
+    }
 }
 
 impl Env {
     /// The start of a call that somebody may want to see.
     pub(crate) fn started(&self) -> Stamp {
-        if self.probe.is_some() { Stamp::now() } else { Stamp(0) }
+        if self.probe.is_some() { self.stamp() } else { Stamp(0) }
+    }
+
+    /// This moment.
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.clock.as_ref().map_or_else(Stamp::now, |clock| clock.stamp())
     }
 
     /// The end of it; `offset` is where in its stream the first byte it moved lies.
@@ -133,14 +208,14 @@ impl Env {
         offset: u64,
         start: Stamp,
         asked: usize,
-        result: Result<usize, rustix::io::Errno>,
+        result: Result<usize, Errno>,
     ) {
         let (Some(probe), Some(conn)) = (&self.probe, conn) else {
             return;
         };
         let conn = ConnId(conn.get());
-        let result = result.map(|count| count as u64).map_err(rustix::io::Errno::raw_os_error);
-        let end = Stamp::now();
+        let result = result.map(|count| count as u64).map_err(Errno::raw_os_error);
+        let end = self.stamp();
         probe.call(conn, &Call { operation, start, end, asked: asked as u64, result, offset });
     }
 
@@ -150,13 +225,13 @@ impl Env {
             return;
         };
         let conn = ConnId(conn.get());
-        probe.closing(conn, socket.fd.as_fd());
-        let start = Stamp::now();
+        probe.closing(conn, Some(socket.fd.as_fd()));
+        let start = self.stamp();
         drop(socket.fd);
         let call = Call {
             operation: Operation::Close,
             start,
-            end: Stamp::now(),
+            end: self.stamp(),
             asked: 0,
             result: Ok(0),
             offset: 0,
@@ -166,9 +241,37 @@ impl Env {
     }
 }
 
+/// A socket that no driver has taken over yet.
+#[derive(Debug)]
+pub(crate) enum Raw {
+    Fd(OwnedFd),
+    /// The number of one in a simulated network.
+    #[allow(dead_code, reason = "made by the simulated network alone")]
+    Simulated(u32),
+}
+
+impl Raw {
+    /// For drivers that ask the kernel.
+    pub(crate) fn into_fd(self) -> io::Result<OwnedFd> {
+        match self {
+            Raw::Fd(fd) => Ok(fd),
+            Raw::Simulated(_) => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "a simulated socket belongs to its simulation",
+            )),
+        }
+    }
+}
+
+impl From<OwnedFd> for Raw {
+    fn from(fd: OwnedFd) -> Raw {
+        Raw::Fd(fd)
+    }
+}
+
 /// A connection that was accepted, and when.
 pub(crate) struct Accepted {
-    pub(crate) fd: OwnedFd,
+    pub(crate) raw: Raw,
     pub(crate) at: Stamp,
 }
 
@@ -207,15 +310,42 @@ pub(crate) enum Patience {
     Idle,
 }
 
+/// Makes a call on the descriptor that does not sleep (`MSG_DONTWAIT`), or says `EAGAIN`.
+pub(crate) type Attempt<'a> = dyn FnMut(BorrowedFd<'_>) -> Result<(), Errno> + 'a;
+
 pub(crate) trait Driver {
     /// Takes a socket over. Its blocking mode is set as the driver needs it.
-    fn attach(&self, socket: Socket) -> io::Result<Key>;
+    fn attach(&self, raw: Raw, conn: Option<ConnId>) -> io::Result<Key>;
 
     /// Closes it; pending operations end. Unsent bytes are dropped.
     fn detach(&self, key: Key);
 
     /// Lends the descriptor, for socket options and addresses.
     fn with_fd(&self, key: Key, look: &mut dyn FnMut(BorrowedFd<'_>));
+
+    /// Our address and the peer's, of a connected socket that was not taken over yet.
+    fn addresses(&self, raw: &Raw) -> io::Result<(SocketAddr, SocketAddr)> {
+        match raw {
+            Raw::Fd(fd) => {
+                Ok((SocketAddr::try_from(rustix::net::getsockname(fd)?)?, peer(fd.as_fd())?))
+            }
+            Raw::Simulated(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// The peer's address.
+    fn peer(&self, key: Key) -> io::Result<SocketAddr> {
+        let mut address = Err(drivers::gone());
+        self.with_fd(key, &mut |fd| address = peer(fd));
+        address
+    }
+
+    /// `shutdown(2)`.
+    fn shutdown(&self, key: Key, how: Shutdown) -> Result<(), Errno> {
+        let mut result = Err(Errno::NOTCONN);
+        self.with_fd(key, &mut |fd| result = rustix::net::shutdown(fd, how));
+        result
+    }
 
     /// A new connection from a listener.
     fn poll_accept(&self, key: Key, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>>;
@@ -249,6 +379,18 @@ pub(crate) trait Driver {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>>;
 
+    /// A call that has no operation of its own here, on a side of the socket: `attempt` makes it,
+    /// and after `EAGAIN` is asked again when it may have more success. Nothing of the caller's is
+    /// with the kernel meanwhile, so it is as safe to drop as any. Not on a stream's read side
+    /// beside `poll_recv`.
+    fn poll_attempt(
+        &self,
+        key: Key,
+        side: Side,
+        attempt: &mut Attempt<'_>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>>;
+
     /// Nobody waits for this side any more: the future was dropped.
     fn forget(&self, key: Key, side: Side);
 
@@ -269,4 +411,10 @@ pub(crate) trait Driver {
     fn leased(&self) -> usize {
         0
     }
+}
+
+fn peer(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    let peer = rustix::net::getpeername(fd)?;
+    let peer = peer.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
+    Ok(SocketAddr::try_from(peer)?)
 }

@@ -138,6 +138,18 @@ pub fn turn() -> Option<Turn> {
     Reactor::try_current().map(|reactor| reactor.turn())
 }
 
+/// The wall clock: seconds since 1970 as of the kernel's last tick (`CLOCK_REALTIME_COARSE`, a few
+/// milliseconds late at most), or by the clock of the simulation that the calling thread is in.
+///
+/// For stamps that people read, the `Date` of an answer say; nothing waits by it.
+#[must_use]
+pub fn unix_now() -> i64 {
+    let simulated = Reactor::try_current().and_then(|reactor| reactor.unix_now());
+    simulated.unwrap_or_else(|| {
+        rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse).tv_sec
+    })
+}
+
 /// Whether this thread was asked to stop.
 #[must_use]
 pub fn stopping() -> bool {

@@ -39,6 +39,7 @@
 //! ```
 
 mod buffer;
+mod connect;
 mod driver;
 mod drivers;
 mod endpoint;
@@ -56,7 +57,7 @@ mod waker;
 pub use buffer::Chunk;
 pub use driver::{DriverKind, UnknownDriver};
 pub use endpoint::{Endpoint, EndpointError};
-pub use engine::{Engine, Sleep, Stopper, Turn, Usage, sleep, spawn, stopping, turn};
+pub use engine::{Engine, Sleep, Stopper, Turn, Usage, sleep, spawn, stopping, turn, unix_now};
 pub use listener::{BACKLOG, ListenError};
 pub use serve::{Bound, Notice, ServeOptions, Serving};
 pub use stream::Stream;

@@ -9,7 +9,7 @@ use std::task::Poll;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-use crate::driver::{Accepted, Side, Socket};
+use crate::driver::{Accepted, Side};
 use crate::endpoint::Endpoint;
 use crate::reactor::Reactor;
 use crate::serve::Counted;
@@ -138,9 +138,9 @@ impl Listener {
     pub(crate) fn adopt(fd: OwnedFd) -> io::Result<Listener> {
         let reactor = Reactor::current();
         if let Some(probe) = &reactor.env.probe {
-            probe.listening(fd.as_fd(), address(rustix::net::getsockname(&fd))?);
+            probe.listening(Some(fd.as_fd()), address(rustix::net::getsockname(&fd))?);
         }
-        let key = reactor.driver.attach(Socket::new(fd, None))?;
+        let key = reactor.driver.attach(fd.into(), None)?;
         Ok(Listener { reactor, key })
     }
 

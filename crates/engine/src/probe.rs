@@ -22,10 +22,11 @@ pub trait ProbeSource: Send + Sync {
 
 /// What is told to the one who looks on. One a thread; it must not block.
 pub trait Probe {
-    /// A listener is bound and accepts from now on. The descriptor may be given socket options.
-    fn listening(&self, fd: BorrowedFd<'_>, local: SocketAddr);
-    /// A connection exists.
-    fn opened(&self, fd: BorrowedFd<'_>, connection: &Opened);
+    /// A listener is bound and accepts from now on. The descriptor, which a simulated socket does
+    /// not have, may be given socket options.
+    fn listening(&self, fd: Option<BorrowedFd<'_>>, local: SocketAddr);
+    /// A connection exists, or is being made from here: then a call of `connect(2)` follows.
+    fn opened(&self, fd: Option<BorrowedFd<'_>>, connection: &Opened);
     /// A call to the kernel ended.
     fn call(&self, conn: ConnId, call: &Call);
     /// The program meant `range` of its stream, in bytes from the stream's start, as one message.
@@ -37,7 +38,7 @@ pub trait Probe {
         label: fmt::Arguments<'_>,
     );
     /// The connection is about to be closed: the last moment to ask the kernel about it.
-    fn closing(&self, conn: ConnId, fd: BorrowedFd<'_>);
+    fn closing(&self, conn: ConnId, fd: Option<BorrowedFd<'_>>);
     /// The descriptor is closed; nothing more comes for this connection.
     fn closed(&self, conn: ConnId);
     /// The thread is about to wait: hand on what was gathered.

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::buffer::Pool;
-use crate::driver::{Driver, DriverKind, Env};
+use crate::driver::{Driver, DriverKind, Env, VirtualClock};
 use crate::engine::Turn;
 use crate::inbox::{self, Inbox, WorkerId};
 use crate::probe::ProbeSource;
@@ -64,10 +64,20 @@ impl Reactor {
         kind: DriverKind,
         probe: Option<&dyn ProbeSource>,
     ) -> io::Result<Rc<Reactor>> {
-        let env =
-            Rc::new(Env { pool: Rc::new(Pool::default()), probe: probe.map(ProbeSource::probe) });
+        Reactor::with_driver(kind, probe, None, |env, inbox| kind.make(env, inbox))
+    }
+
+    /// With a driver that `make` makes, and the clock it goes by where that is not the machine's.
+    pub(crate) fn with_driver(
+        kind: DriverKind,
+        probe: Option<&dyn ProbeSource>,
+        clock: Option<Rc<VirtualClock>>,
+        make: impl FnOnce(Rc<Env>, Arc<Inbox>) -> io::Result<Box<dyn Driver>>,
+    ) -> io::Result<Rc<Reactor>> {
+        let probe = probe.map(ProbeSource::probe);
+        let env = Rc::new(Env { pool: Rc::new(Pool::default()), probe, clock });
         let (worker, inbox) = inbox::register()?;
-        let driver = kind.make(Rc::clone(&env), Arc::clone(&inbox)).inspect_err(|_| {
+        let driver = make(Rc::clone(&env), Arc::clone(&inbox)).inspect_err(|_| {
             inbox::unregister(worker);
         })?;
         Ok(Rc::new(Reactor {
@@ -120,7 +130,7 @@ impl Reactor {
 
     /// The tick at which `duration` from now has passed in full.
     pub(crate) fn after(&self, duration: Duration) -> Tick {
-        let millis = self.started.elapsed().saturating_add(duration).as_nanos().div_ceil(1_000_000);
+        let millis = self.elapsed().saturating_add(duration).as_nanos().div_ceil(1_000_000);
         Tick::try_from(millis).unwrap_or(Tick::MAX)
     }
 
@@ -134,7 +144,18 @@ impl Reactor {
     }
 
     fn read_clock(&self) -> Tick {
-        Tick::try_from(self.started.elapsed().as_millis()).unwrap_or(Tick::MAX)
+        Tick::try_from(self.elapsed().as_millis()).unwrap_or(Tick::MAX)
+    }
+
+    /// Since the start.
+    fn elapsed(&self) -> Duration {
+        self.env.clock.as_ref().map_or_else(|| self.started.elapsed(), |clock| clock.elapsed())
+    }
+
+    /// Seconds since 1970, as of the kernel's last tick or by the simulated clock.
+    pub(crate) fn unix_now(&self) -> Option<i64> {
+        let stamp = self.env.clock.as_ref()?.stamp();
+        i64::try_from(stamp.0 / 1_000_000_000).ok()
     }
 
     pub(crate) fn turn(&self) -> Turn {

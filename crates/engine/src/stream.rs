@@ -14,9 +14,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustix::io::Errno;
+use rustix::net::Shutdown;
 
 use crate::buffer::{Chunk, Outgoing};
-use crate::driver::{Accepted, Patience, Side, Socket};
+use crate::driver::{Accepted, Attempt, Patience, Raw, Side};
 use crate::probe::{Call, ConnId, Direction, Opened, Operation, Role, Stamp};
 use crate::reactor::Reactor;
 use crate::serve::Counted;
@@ -72,7 +74,9 @@ impl Stream {
     ///
     /// What the driver says when it can't watch the descriptor, or the kernel when it is not a socket.
     pub fn adopt(fd: impl Into<OwnedFd>, role: Role) -> io::Result<Stream> {
-        Stream::new(Reactor::current(), fd.into(), role, Stamp::now(), None)
+        let reactor = Reactor::current();
+        let at = reactor.env.stamp();
+        Stream::new(reactor, Raw::Fd(fd.into()), role, at, None, None)
     }
 
     /// A connection of a listener.
@@ -81,24 +85,29 @@ impl Stream {
         accepted: Accepted,
         counted: Counted,
     ) -> io::Result<Stream> {
-        let Accepted { fd, at } = accepted;
-        Stream::new(reactor, fd, Role::Server, at, Some(counted))
+        let Accepted { raw, at } = accepted;
+        Stream::new(reactor, raw, Role::Server, at, None, Some(counted))
     }
 
-    fn new(
+    /// `addresses` are ours and the peer's, where the connection is still to be made.
+    pub(crate) fn new(
         reactor: Rc<Reactor>,
-        fd: OwnedFd,
+        raw: Raw,
         role: Role,
         at: Stamp,
+        addresses: Option<(SocketAddr, SocketAddr)>,
         counted: Option<Counted>,
     ) -> io::Result<Stream> {
         let conn = ConnId(NEXT.fetch_add(1, Ordering::Relaxed));
         let mut told = None;
         if let Some(probe) = &reactor.env.probe
-            && let (Ok(local), Ok(peer)) =
-                (address(rustix::net::getsockname(&fd)), peer_address(&fd))
+            && let Ok((local, peer)) = addresses.map_or_else(|| reactor.driver.addresses(&raw), Ok)
         {
-            probe.opened(fd.as_fd(), &Opened { conn, role, local, peer, at });
+            let fd = match &raw {
+                Raw::Fd(fd) => Some(fd.as_fd()),
+                Raw::Simulated(_) => None,
+            };
+            probe.opened(fd, &Opened { conn, role, local, peer, at });
             if role == Role::Server {
                 let operation = Operation::Accept;
                 // How long it slept in the call is no part of the connection's story.
@@ -110,7 +119,7 @@ impl Stream {
             }
             told = Some(conn);
         }
-        let key = reactor.driver.attach(Socket::new(fd, told))?;
+        let key = reactor.driver.attach(raw, told)?;
         Ok(Stream {
             reactor,
             key,
@@ -136,9 +145,7 @@ impl Stream {
     ///
     /// `getpeername(2)`: the connection is gone already, or is not of the internet.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        let mut peer = Err(io::Error::from(io::ErrorKind::NotConnected));
-        self.with_fd(|fd| peer = peer_address(fd));
-        peer
+        self.reactor.driver.peer(self.key)
     }
 
     /// Lends the descriptor, for socket options.
@@ -283,19 +290,15 @@ impl Stream {
     /// `shutdown(2)`: the connection is gone already.
     pub fn shutdown_write(&mut self) -> io::Result<()> {
         let start = self.reactor.env.started();
-        let mut result = Ok(());
-        self.with_fd(|fd| result = rustix::net::shutdown(fd, rustix::net::Shutdown::Write));
-        let told = result.map(|()| 0);
-        let operation = Operation::ShutdownWrite;
-        self.reactor.env.ended(
-            NonZeroU64::new(self.conn.0),
-            operation,
-            self.written,
-            start,
-            0,
-            told,
-        );
+        let result = self.reactor.driver.shutdown(self.key, Shutdown::Write);
+        self.tell(Operation::ShutdownWrite, start, result.map(|()| 0));
         Ok(result?)
+    }
+
+    /// Tells whoever looks on that a call ended, one that moves no bytes.
+    pub(crate) fn tell(&self, operation: Operation, start: Stamp, result: Result<usize, Errno>) {
+        let conn = NonZeroU64::new(self.conn.0);
+        self.reactor.env.ended(conn, operation, self.written, start, 0, result);
     }
 
     /// Closes so that the peer still gets everything: flushes, ends our side, and reads on until
@@ -372,6 +375,22 @@ impl Stream {
         }
     }
 
+    /// A call that has no operation of its own ([`Driver::poll_attempt`](crate::driver::Driver)).
+    pub(crate) fn poll_attempt(
+        &mut self,
+        side: Side,
+        cx: &mut Context<'_>,
+        attempt: &mut Attempt<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.reactor.poll_budget(cx).is_pending() {
+            return Poll::Pending;
+        }
+        match self.reactor.driver.poll_attempt(self.key, side, attempt, cx) {
+            Poll::Pending => self.poll_deadline(side, cx),
+            ready => ready,
+        }
+    }
+
     /// The wait goes on until the deadline. One timer serves the connection for life: it is
     /// only moved when the deadline has come closer, and found again when it fired too early.
     fn poll_deadline<T>(&mut self, side: Side, cx: &Context<'_>) -> Poll<io::Result<T>> {
@@ -422,7 +441,7 @@ impl fmt::Debug for Stream {
 }
 
 /// One operation of a stream; dropping it half-way leaves no waker behind.
-struct Operate<'a, F> {
+pub(crate) struct Operate<'a, F> {
     stream: &'a mut Stream,
     side: Side,
     poll: F,
@@ -430,7 +449,7 @@ struct Operate<'a, F> {
 }
 
 impl<'a, F> Operate<'a, F> {
-    fn new<T>(stream: &'a mut Stream, side: Side, poll: F) -> Operate<'a, F>
+    pub(crate) fn new<T>(stream: &'a mut Stream, side: Side, poll: F) -> Operate<'a, F>
     where
         F: FnMut(&mut Stream, &mut Context<'_>) -> Poll<T> + Unpin,
     {
@@ -464,9 +483,4 @@ pub(crate) fn address(
     address: rustix::io::Result<rustix::net::SocketAddrAny>,
 ) -> io::Result<SocketAddr> {
     Ok(SocketAddr::try_from(address?)?)
-}
-
-fn peer_address(fd: impl AsFd) -> io::Result<SocketAddr> {
-    let peer = rustix::net::getpeername(fd)?;
-    Ok(SocketAddr::try_from(peer.ok_or(io::ErrorKind::NotConnected)?)?)
 }

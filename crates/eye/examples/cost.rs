@@ -106,7 +106,7 @@ fn packets() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let probe = eye.source().probe();
-    probe.listening(listener.as_fd(), listener.local_addr()?);
+    probe.listening(Some(listener.as_fd()), listener.local_addr()?);
     let mut client = TcpStream::connect(listener.local_addr()?)?;
     client.set_nodelay(true)?;
     let mut stream = accept(&*probe, &listener)?;
@@ -142,7 +142,7 @@ fn accept(probe: &dyn Probe, listener: &TcpListener) -> Result<TcpStream, Box<dy
     let (stream, peer) = listener.accept()?;
     let local = stream.local_addr()?;
     let opened = Opened { conn: ConnId(1), role: Role::Server, local, peer, at: Stamp::now() };
-    probe.opened(stream.as_fd(), &opened);
+    probe.opened(Some(stream.as_fd()), &opened);
     Ok(stream)
 }
 

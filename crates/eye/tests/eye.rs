@@ -126,7 +126,7 @@ fn calls_messages_and_the_kernels_facts_need_no_capture() {
     let (eye, told) = open(&[listener.local_addr().unwrap()], false);
     assert_eq!(eye.missing(), None, "nothing that was asked for");
     let probe = eye.source().probe();
-    probe.listening(listener.as_fd(), listener.local_addr().unwrap());
+    probe.listening(Some(listener.as_fd()), listener.local_addr().unwrap());
     let client = request_and_reply(&*probe, &listener, 1);
 
     let seen = next_ended(&told);
@@ -181,7 +181,7 @@ fn a_connection_is_shown_with_its_handshake_though_that_precedes_accept() {
         let listener = TcpListener::bind(host).unwrap();
         let (eye, told) = open(&[listener.local_addr().unwrap()], true);
         let probe = eye.source().probe();
-        probe.listening(listener.as_fd(), listener.local_addr().unwrap());
+        probe.listening(Some(listener.as_fd()), listener.local_addr().unwrap());
         let _ = request_and_reply(&*probe, &listener, 1);
         let seen = next_ended(&told);
         assert!(seen.captured);
@@ -204,7 +204,7 @@ fn a_port_used_again_at_once_is_another_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (eye, told) = open(&[listener.local_addr().unwrap()], true);
     let probe = eye.source().probe();
-    probe.listening(listener.as_fd(), listener.local_addr().unwrap());
+    probe.listening(Some(listener.as_fd()), listener.local_addr().unwrap());
     let mut own = 0;
     for round in 1..=ROUNDS {
         let mut client = connect_from(own, listener.local_addr().unwrap());

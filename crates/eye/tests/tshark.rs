@@ -171,7 +171,7 @@ fn agree(test: &str, host: &str, converse: impl Fn(TcpStream, Served<'_>)) {
     let (sender, ended) = channel();
     let eye = Eye::open_with(&[address], true, Box::new(Collect(sender))).unwrap();
     let probe = eye.source().probe();
-    probe.listening(listener.as_fd(), address);
+    probe.listening(Some(listener.as_fd()), address);
     let client = TcpStream::connect(address).unwrap();
     let served = Served::accept(&*probe, &listener, 1);
     converse(client, served);

@@ -20,8 +20,9 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::calls;
 use crate::buffer::{Chunk, Outgoing};
-use crate::driver::{Accepted, Driver, Env, Patience, Side, Socket};
+use crate::driver::{Accepted, Attempt, Driver, Env, Patience, Raw, Side, Socket};
 use crate::inbox::Inbox;
+use crate::probe::ConnId;
 use crate::slab::{Key, Slab};
 
 pub(crate) struct Blocking {
@@ -43,6 +44,8 @@ struct Slot {
 struct Half {
     waker: Option<Waker>,
     turn: Turn,
+    /// The call that is wanted does not sleep: `poll(2)` does it instead.
+    polls: bool,
     /// The time-out set on the socket at present; None for none.
     timeout: Option<Duration>,
 }
@@ -111,7 +114,8 @@ impl Half {
 }
 
 impl Driver for Blocking {
-    fn attach(&self, socket: Socket) -> io::Result<Key> {
+    fn attach(&self, raw: Raw, conn: Option<ConnId>) -> io::Result<Key> {
+        let socket = Socket::new(raw.into_fd()?, conn);
         rustix::io::ioctl_fionbio(&socket.fd, false)?;
         let slot = Slot { socket, read: Half::default(), write: Half::default() };
         Ok(self.slots.borrow_mut().insert(slot))
@@ -259,6 +263,34 @@ impl Driver for Blocking {
         }
     }
 
+    fn poll_attempt(
+        &self,
+        key: Key,
+        side: Side,
+        attempt: &mut Attempt<'_>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut slots = self.slots.borrow_mut();
+        let Some(slot) = slots.get_mut(key) else {
+            return Poll::Ready(Err(super::gone()));
+        };
+        let half = match side {
+            Side::Read => &mut slot.read,
+            Side::Write => &mut slot.write,
+        };
+        half.polls = true;
+        if half.begin(cx).is_pending() {
+            return Poll::Pending;
+        }
+        match calls::again(|| attempt(slot.socket.fd.as_fd())) {
+            Err(Errno::AGAIN) => half.again(cx),
+            result => {
+                half.polls = false;
+                Poll::Ready(result.map_err(Into::into))
+            }
+        }
+    }
+
     fn forget(&self, key: Key, side: Side) {
         if let Some(slot) = self.slots.borrow_mut().get_mut(key) {
             let half = match side {
@@ -266,6 +298,7 @@ impl Driver for Blocking {
                 Side::Write => &mut slot.write,
             };
             half.waker = None;
+            half.polls = false;
             half.turn = Turn::Nobody;
         }
     }
@@ -293,6 +326,7 @@ impl Driver for Blocking {
         }
         if let ([only], true, false) =
             (&mut wanted[..], alone && !self.inbox.stopping(), timeout == Some(Duration::ZERO))
+            && !only.polls
         {
             self.limit.set(timeout);
             only.go(Turn::Sleep);

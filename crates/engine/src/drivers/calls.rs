@@ -19,9 +19,14 @@ pub(crate) fn accept(env: &Env, listener: &Socket) -> Result<Accepted> {
     loop {
         match rustix::net::accept_with(&listener.fd, SocketFlags::CLOEXEC) {
             Err(Errno::INTR | Errno::CONNABORTED) => {}
-            result => return result.map(|fd| Accepted { fd, at: env.started() }),
+            result => return result.map(|fd| Accepted { raw: fd.into(), at: env.started() }),
         }
     }
+}
+
+/// A call that somebody else makes.
+pub(crate) fn again<T>(call: impl FnMut() -> Result<T>) -> Result<T> {
+    retry_on_intr(call)
 }
 
 /// Received bytes are counted. With `now`, EAGAIN instead of waiting.

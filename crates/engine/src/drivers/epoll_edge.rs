@@ -8,7 +8,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
-use super::readiness::{Ready, Selector};
+use super::readiness::{LONGEST, Ready, Selector, Sides, Token};
 
 /// Events taken with one call.
 const EVENTS: usize = 512;
@@ -26,19 +26,25 @@ impl EpollEdge {
 }
 
 impl Selector for EpollEdge {
-    fn add(&mut self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+    const EDGE: bool = true;
+
+    fn add(&mut self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         Ok(epoll::add(&self.epoll, fd, EventData::new_u64(token), flags)?)
     }
 
-    fn remove(&mut self, _fd: BorrowedFd<'_>) {
+    fn interest(&mut self, _fd: BorrowedFd<'_>, _token: Token, _sides: Sides) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn remove(&mut self, _fd: BorrowedFd<'_>, _token: Token) {
         // The kernel forgets it with the last descriptor, which is closed next.
     }
 
     fn wait(
         &mut self,
         timeout: Option<Duration>,
-        report: &mut dyn FnMut(u64, Ready),
+        report: &mut dyn FnMut(Token, Ready),
     ) -> io::Result<()> {
         self.events.clear();
         let timeout = timeout.map(|left| Timespec::try_from(left).unwrap_or(LONGEST));
@@ -61,5 +67,3 @@ impl Selector for EpollEdge {
         Ok(())
     }
 }
-
-const LONGEST: Timespec = Timespec { tv_sec: i32::MAX as i64, tv_nsec: 0 };

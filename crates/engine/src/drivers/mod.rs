@@ -1,9 +1,14 @@
 //! One file a driver: same names, same order, so that two can be read side by side.
 
 pub(crate) mod blocking;
+pub(crate) mod busy;
 pub(crate) mod calls;
+pub(crate) mod epoll;
 pub(crate) mod epoll_edge;
+pub(crate) mod poll;
 pub(crate) mod readiness;
+pub(crate) mod select;
+mod table;
 pub(crate) mod uring;
 
 use std::io;
@@ -18,6 +23,6 @@ fn store(place: &mut Option<Waker>, cx: &Context<'_>) {
 }
 
 /// The key names a socket that was closed; only a mistake of the program asks for it.
-fn gone() -> io::Error {
+pub(crate) fn gone() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the socket is closed")
 }

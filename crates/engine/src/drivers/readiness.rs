@@ -8,26 +8,47 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use rustix::event::Timespec;
 use rustix::io::Errno;
 
 use super::calls;
 use crate::buffer::{Chunk, Outgoing};
-use crate::driver::{Accepted, Driver, Env, Patience, Side, Socket};
+use crate::driver::{Accepted, Attempt, Driver, Env, Patience, Raw, Side, Socket};
 use crate::inbox::Inbox;
+use crate::probe::ConnId;
 use crate::slab::{Key, Slab};
 
 /// How readiness is learnt from the kernel.
 pub(crate) trait Selector {
-    /// Reports readiness of `fd` under `token` from now on, whenever it changes.
-    fn add(&mut self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()>;
+    /// Whether it reports changes, of both sides from [`Selector::add`] on, and needs not be told
+    /// what is of interest. Otherwise it reports what is ready for as long as it is.
+    const EDGE: bool;
+
+    /// Knows `fd` under `token` from now on; of interest is nothing yet.
+    fn add(&mut self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()>;
+    /// Reports these sides of `fd` from now on, and no other ones. Never called where `EDGE`.
+    fn interest(&mut self, fd: BorrowedFd<'_>, token: Token, sides: Sides) -> io::Result<()>;
     /// No more reports; the descriptor is about to be closed.
-    fn remove(&mut self, fd: BorrowedFd<'_>);
+    fn remove(&mut self, fd: BorrowedFd<'_>, token: Token);
     /// Waits for at least one report, a signal or the timeout.
     fn wait(
         &mut self,
         timeout: Option<Duration>,
-        report: &mut dyn FnMut(u64, Ready),
+        report: &mut dyn FnMut(Token, Ready),
     ) -> io::Result<()>;
+}
+
+/// The longest time the kernel takes, in place of a longer one.
+pub(crate) const LONGEST: Timespec = Timespec { tv_sec: i32::MAX as i64, tv_nsec: 0 };
+
+/// What a descriptor is reported under: a packed key, or the inbox.
+pub(crate) type Token = u64;
+
+/// Sides of a socket that are of interest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sides {
+    pub(crate) read: bool,
+    pub(crate) write: bool,
 }
 
 /// What a socket is ready for.
@@ -35,7 +56,8 @@ pub(crate) trait Selector {
 pub(crate) struct Ready {
     pub(crate) read: bool,
     pub(crate) write: bool,
-    /// Nothing more will come from the peer, or an error waits.
+    /// Nothing more will come from the peer, or an error waits. Only where changes are reported:
+    /// elsewhere it is reported again.
     pub(crate) ended: bool,
 }
 
@@ -53,39 +75,84 @@ struct Slot {
     writer: Option<Waker>,
     /// What the last report, less what has been used up since, says.
     ready: Ready,
+    /// What the selector was told.
+    told: Sides,
 }
 
 /// The token of the inbox; no key packs to it.
-const INBOX: u64 = u64::MAX;
+pub(crate) const INBOX: Token = Token::MAX;
 
 impl<S: Selector> Readiness<S> {
     pub(crate) fn new(mut selector: S, env: Rc<Env>, inbox: Arc<Inbox>) -> io::Result<Self> {
         selector.add(inbox.event(), INBOX)?;
+        if !S::EDGE {
+            selector.interest(inbox.event(), INBOX, Sides { read: true, write: false })?;
+        }
         let (selector, slots) = (RefCell::new(selector), RefCell::new(Slab::new()));
         Ok(Readiness { env, _inbox: inbox, selector, slots })
     }
 }
 
 impl Slot {
-    /// Stores the waker of a task that must wait, and says so.
-    fn wait_to_read<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
-        super::store(&mut self.reader, cx);
-        Poll::Pending
+    /// Stores the waker of a task that must wait, and makes sure that the report will come.
+    fn wait<S: Selector, T>(
+        &mut self,
+        selector: &RefCell<S>,
+        key: Key,
+        side: Side,
+        cx: &Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        match side {
+            Side::Read => super::store(&mut self.reader, cx),
+            Side::Write => super::store(&mut self.writer, cx),
+        }
+        if S::EDGE {
+            return Poll::Pending;
+        }
+        let mut sides = self.told;
+        match side {
+            Side::Read => sides.read = true,
+            Side::Write => sides.write = true,
+        }
+        match self.tell(&mut *selector.borrow_mut(), key.pack(), sides) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
     }
 
-    fn wait_to_write<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
-        super::store(&mut self.writer, cx);
-        Poll::Pending
+    fn tell<S: Selector>(&mut self, to: &mut S, token: Token, sides: Sides) -> io::Result<()> {
+        if sides != self.told {
+            to.interest(self.socket.fd.as_fd(), token, sides)?;
+            self.told = sides;
+        }
+        Ok(())
+    }
+
+    fn is_ready(&self, side: Side) -> bool {
+        match side {
+            Side::Read => self.ready.read,
+            Side::Write => self.ready.write,
+        }
+    }
+
+    /// The call on this side said EAGAIN.
+    fn used_up(&mut self, side: Side) {
+        match side {
+            Side::Read => self.ready.read = false,
+            Side::Write => self.ready.write = false,
+        }
     }
 }
 
 impl<S: Selector> Driver for Readiness<S> {
-    fn attach(&self, socket: Socket) -> io::Result<Key> {
+    fn attach(&self, raw: Raw, conn: Option<ConnId>) -> io::Result<Key> {
+        let socket = Socket::new(raw.into_fd()?, conn);
         rustix::io::ioctl_fionbio(&socket.fd, true)?;
         // Everything is worth a try at first; the kernel's first report may come before or after.
         let ready = Ready { read: true, write: true, ended: false };
-        let key =
-            self.slots.borrow_mut().insert(Slot { socket, reader: None, writer: None, ready });
+        let told = Sides::default();
+        let slot = Slot { socket, reader: None, writer: None, ready, told };
+        let key = self.slots.borrow_mut().insert(slot);
         let slots = self.slots.borrow();
         let slot = slots.get(key).expect("it was just put in");
         let added = self.selector.borrow_mut().add(slot.socket.fd.as_fd(), key.pack());
@@ -101,7 +168,7 @@ impl<S: Selector> Driver for Readiness<S> {
         let Some(slot) = self.slots.borrow_mut().remove(key) else {
             return;
         };
-        self.selector.borrow_mut().remove(slot.socket.fd.as_fd());
+        self.selector.borrow_mut().remove(slot.socket.fd.as_fd(), key.pack());
         self.env.close(slot.socket);
     }
 
@@ -117,12 +184,12 @@ impl<S: Selector> Driver for Readiness<S> {
             return Poll::Ready(Err(super::gone()));
         };
         if !slot.ready.read {
-            return slot.wait_to_read(cx);
+            return slot.wait(&self.selector, key, Side::Read, cx);
         }
         match calls::accept(&self.env, &slot.socket) {
             Err(Errno::AGAIN) => {
                 slot.ready.read = false;
-                slot.wait_to_read(cx)
+                slot.wait(&self.selector, key, Side::Read, cx)
             }
             result => Poll::Ready(result.map_err(Into::into)),
         }
@@ -139,15 +206,15 @@ impl<S: Selector> Driver for Readiness<S> {
             return Poll::Ready(Err(super::gone()));
         };
         if !slot.ready.read {
-            return slot.wait_to_read(cx);
+            return slot.wait(&self.selector, key, Side::Read, cx);
         }
         let mut lease = self.env.pool.lease();
         let room = lease.room();
         let asked = room.len();
         match calls::recv(&self.env, &slot.socket, room, true) {
             Err(Errno::AGAIN) => {
-                slot.ready.read = slot.ready.ended;
-                slot.wait_to_read(cx)
+                slot.ready.read = false;
+                slot.wait(&self.selector, key, Side::Read, cx)
             }
             Err(error) => Poll::Ready(Err(error.into())),
             Ok(0) => Poll::Ready(Ok(Chunk::end())),
@@ -176,7 +243,7 @@ impl<S: Selector> Driver for Readiness<S> {
         };
         while !bytes.is_empty() {
             if !slot.ready.write {
-                return slot.wait_to_write(cx);
+                return slot.wait(&self.selector, key, Side::Write, cx);
             }
             match calls::send(&self.env, &slot.socket, bytes, more, true) {
                 Err(Errno::AGAIN) => slot.ready.write = false,
@@ -205,12 +272,12 @@ impl<S: Selector> Driver for Readiness<S> {
             return Poll::Ready(Err(super::gone()));
         };
         if !slot.ready.write {
-            return slot.wait_to_write(cx);
+            return slot.wait(&self.selector, key, Side::Write, cx);
         }
         match calls::send_file(&self.env, &slot.socket, file, offset, len) {
             Err(Errno::AGAIN) => {
                 slot.ready.write = false;
-                slot.wait_to_write(cx)
+                slot.wait(&self.selector, key, Side::Write, cx)
             }
             Err(error) => Poll::Ready(Err(error.into())),
             Ok(sent) => {
@@ -219,6 +286,29 @@ impl<S: Selector> Driver for Readiness<S> {
                 slot.ready.write = !sent.short;
                 Poll::Ready(Ok(sent.count))
             }
+        }
+    }
+
+    fn poll_attempt(
+        &self,
+        key: Key,
+        side: Side,
+        attempt: &mut Attempt<'_>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut slots = self.slots.borrow_mut();
+        let Some(slot) = slots.get_mut(key) else {
+            return Poll::Ready(Err(super::gone()));
+        };
+        if !slot.is_ready(side) {
+            return slot.wait(&self.selector, key, side, cx);
+        }
+        match calls::again(|| attempt(slot.socket.fd.as_fd())) {
+            Err(Errno::AGAIN) => {
+                slot.used_up(side);
+                slot.wait(&self.selector, key, side, cx)
+            }
+            result => Poll::Ready(result.map_err(Into::into)),
         }
     }
 
@@ -241,16 +331,21 @@ impl<S: Selector> Driver for Readiness<S> {
 
     fn wait(&self, timeout: Option<Duration>, _alone: bool) -> io::Result<()> {
         let mut slots = self.slots.borrow_mut();
+        let mut ignored = Vec::new();
         self.selector.borrow_mut().wait(timeout, &mut |token, ready| {
             // The inbox is read by the run loop; a key of a socket that is gone finds nothing.
             let Some(slot) = slots.get_mut(Key::unpack(token)) else {
                 return;
             };
-            slot.ready.ended |= ready.ended;
+            if S::EDGE {
+                slot.ready.ended |= ready.ended;
+            }
             if ready.read {
                 slot.ready.read = true;
-                if let Some(waker) = slot.reader.take() {
-                    waker.wake();
+                match slot.reader.take() {
+                    Some(waker) => waker.wake(),
+                    None if S::EDGE => {}
+                    None => ignored.push((token, Side::Read)),
                 }
             }
             if ready.write {
@@ -258,8 +353,25 @@ impl<S: Selector> Driver for Readiness<S> {
                 if let Some(waker) = slot.writer.take() {
                     waker.wake();
                 }
+                // Nearly always there is room to send, and nobody wants to hear of it twice.
+                if !S::EDGE {
+                    ignored.push((token, Side::Write));
+                }
             }
-        })
+        })?;
+        // What nobody waits for would be reported for ever.
+        for (token, side) in ignored {
+            let Some(slot) = slots.get_mut(Key::unpack(token)) else {
+                continue;
+            };
+            let mut sides = slot.told;
+            match side {
+                Side::Read => sides.read = false,
+                Side::Write => sides.write = false,
+            }
+            slot.tell(&mut *self.selector.borrow_mut(), token, sides)?;
+        }
+        Ok(())
     }
 
     fn waiting(&self) -> usize {

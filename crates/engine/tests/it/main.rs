@@ -1,6 +1,7 @@
 //! One script over all drivers: what a stream promises must hold on each of them.
 
 mod cancel;
+mod connecting;
 mod contract;
 mod serving;
 

@@ -45,15 +45,17 @@ impl Recorder {
 }
 
 impl Probe for Recorder {
-    fn listening(&self, fd: BorrowedFd<'_>, local: SocketAddr) {
+    fn listening(&self, fd: Option<BorrowedFd<'_>>, local: SocketAddr) {
         // Without it the peer's ISN is known from packets alone, or not at all.
-        let _ = save_syn(fd);
+        if let Some(fd) = fd {
+            let _ = save_syn(fd);
+        }
         self.batch.borrow_mut().push_urgent(Item::Listening(Box::new(local)), &self.sender);
     }
 
-    fn opened(&self, fd: BorrowedFd<'_>, connection: &Opened) {
+    fn opened(&self, fd: Option<BorrowedFd<'_>>, connection: &Opened) {
         let peer_isn = match connection.role {
-            Role::Server => saved_isn(fd),
+            Role::Server => fd.and_then(saved_isn),
             Role::Client => None,
         };
         self.push(Item::Opened(Box::new((*connection, peer_isn))));
@@ -73,8 +75,8 @@ impl Probe for Recorder {
         self.batch.borrow_mut().message(conn, direction, &range, label, &self.sender);
     }
 
-    fn closing(&self, conn: ConnId, fd: BorrowedFd<'_>) {
-        self.push(Item::Closing(conn, Box::new(kernel_facts(fd))));
+    fn closing(&self, conn: ConnId, fd: Option<BorrowedFd<'_>>) {
+        self.push(Item::Closing(conn, Box::new(fd.map(kernel_facts).unwrap_or_default())));
     }
 
     fn closed(&self, conn: ConnId) {

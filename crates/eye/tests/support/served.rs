@@ -20,7 +20,7 @@ impl<'a> Served<'a> {
         let conn = ConnId(conn);
         let local = stream.local_addr().unwrap();
         let opened = Opened { conn, role: Role::Server, local, peer, at: Stamp::now() };
-        probe.opened(stream.as_fd(), &opened);
+        probe.opened(Some(stream.as_fd()), &opened);
         Served { probe, conn, stream, offsets: [0; 2] }
     }
 
@@ -50,7 +50,7 @@ impl<'a> Served<'a> {
     }
 
     pub(crate) fn close(self) {
-        self.probe.closing(self.conn, self.stream.as_fd());
+        self.probe.closing(self.conn, Some(self.stream.as_fd()));
         let start = Stamp::now();
         drop(self.stream);
         let call = Call {

@@ -38,7 +38,7 @@ pub(super) fn answer(
     persistence: Persistence,
 ) -> Left {
     let mut shard = site.shard();
-    let now = unix_now();
+    let now = sockeye_engine::unix_now();
     let answer = Answer { site, stream, head, request, persistence, now };
     answer.write(&mut shard)
 }
@@ -60,7 +60,7 @@ pub(super) fn answer_again(site: &Site, stream: &mut Stream, bytes: &[u8], start
     if !entry.is_fresh(|entry| site.root.still(path, &entry.identity, entry.watch.as_ref())) {
         return false;
     }
-    let now = unix_now();
+    let now = sockeye_engine::unix_now();
     let end = start + bytes.len() as u64;
     stream.mark(Direction::Received, start..end, format_args!("GET {}", Sent(bytes)));
     let start = stream.written();
@@ -72,7 +72,7 @@ pub(super) fn answer_again(site: &Site, stream: &mut Stream, bytes: &[u8], start
 
 /// Answers what is no request, for the last time; `detail` says why.
 pub(super) fn refuse(site: &Site, stream: &mut Stream, status: StatusCode, detail: &str) {
-    let date = *site.shard().date.at(unix_now());
+    let date = *site.shard().date.at(sockeye_engine::unix_now());
     let response =
         ErrorResponse { date: Some(&date), detail: Some(detail), ..ErrorResponse::new(status) };
     short(stream, &response);
@@ -400,11 +400,6 @@ fn content_type(name: &[u8]) -> String {
     let text = guess.starts_with("text/")
         || matches!(guess, "application/javascript" | "application/json" | "image/svg+xml");
     if text { format!("{guess}; charset=utf-8") } else { guess.to_owned() }
-}
-
-/// Seconds since 1970, as of the kernel's last tick.
-fn unix_now() -> i64 {
-    rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse).tv_sec
 }
 
 /// The target of a request head, as it was sent.

@@ -31,8 +31,8 @@ impl ProbeSource for Listener {
 }
 
 impl Probe for Listener {
-    fn listening(&self, _: BorrowedFd<'_>, _: SocketAddr) {}
-    fn opened(&self, _: BorrowedFd<'_>, _: &Opened) {}
+    fn listening(&self, _: Option<BorrowedFd<'_>>, _: SocketAddr) {}
+    fn opened(&self, _: Option<BorrowedFd<'_>>, _: &Opened) {}
     fn call(&self, _: ConnId, _: &Call) {}
     fn message(
         &self,
@@ -44,7 +44,7 @@ impl Probe for Listener {
         let label = label.to_string();
         self.told.lock().expect("no panic").push(Message { conn, direction, range, label });
     }
-    fn closing(&self, _: ConnId, _: BorrowedFd<'_>) {}
+    fn closing(&self, _: ConnId, _: Option<BorrowedFd<'_>>) {}
     fn closed(&self, _: ConnId) {}
     fn flush(&self) {}
 }

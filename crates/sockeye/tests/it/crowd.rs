@@ -25,19 +25,23 @@ const PROMPT: Duration = Duration::from_secs(1);
 /// This process may have as many descriptors as the server: one crowd at a time.
 static ROOM: Mutex<()> = Mutex::new(());
 
-#[test]
-fn fifteen_thousand_who_wait_keep_nobody_waiting_epoll_edge() {
-    hold("fifteen_thousand_who_wait_keep_nobody_waiting_epoll_edge", "epoll-edge", 15_000);
+macro_rules! crowds {
+    ($($name:ident $driver:literal $many:literal;)*) => {$(
+        #[test]
+        fn $name() {
+            hold(stringify!($name), $driver, $many);
+        }
+    )*};
 }
 
-#[test]
-fn fifteen_thousand_who_wait_keep_nobody_waiting_uring() {
-    hold("fifteen_thousand_who_wait_keep_nobody_waiting_uring", "uring", 15_000);
-}
-
-#[test]
-fn two_thousand_who_wait_keep_nobody_waiting_blocking() {
-    hold("two_thousand_who_wait_keep_nobody_waiting_blocking", "blocking", 2000);
+crowds! {
+    fifteen_thousand_who_wait_keep_nobody_waiting_select "select" 15_000;
+    fifteen_thousand_who_wait_keep_nobody_waiting_poll "poll" 15_000;
+    fifteen_thousand_who_wait_keep_nobody_waiting_epoll "epoll" 15_000;
+    fifteen_thousand_who_wait_keep_nobody_waiting_epoll_edge "epoll-edge" 15_000;
+    fifteen_thousand_who_wait_keep_nobody_waiting_uring "uring" 15_000;
+    fifteen_thousand_who_wait_keep_nobody_waiting_busy "busy" 15_000;
+    two_thousand_who_wait_keep_nobody_waiting_blocking "blocking" 2000;
 }
 
 /// One in three has sent the half of a head.

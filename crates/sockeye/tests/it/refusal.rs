@@ -169,7 +169,11 @@ fn settings_that_make_no_sense() {
     let help = "\n\nFor more information, try '--help'.\n";
     for (setting, value, why) in [
         ("--port <N>", "65536", ": 65536 is not in 0..=65535"),
-        ("--driver <NAME>", "kqueue", "\n  [possible values: epoll-edge, uring, blocking]"),
+        (
+            "--driver <NAME>",
+            "kqueue",
+            "\n  [possible values: blocking, busy, select, poll, epoll, epoll-edge, uring]",
+        ),
         ("--threads <N>", "0", ": 0 is not in 1..=1024"),
         ("--width <COLUMNS>", "79", ": 79 is not in 80..=120"),
         ("--grace <TIME>", "0s", ": more than no time is needed"),

@@ -23,9 +23,9 @@ use rustix::io::Errno;
 
 use super::calls;
 use crate::buffer::{Chunk, Outgoing};
-use crate::driver::{Accepted, Driver, Env, Patience, Side, Socket};
+use crate::driver::{Accepted, Attempt, Driver, Env, Patience, Raw, Side, Socket};
 use crate::inbox::Inbox;
-use crate::probe::Operation;
+use crate::probe::{ConnId, Operation};
 use crate::slab::{Key, Slab};
 use operation::{GENERATIONS, Kind, NO_KEY, State, parse, user_data};
 pub(crate) use ring::RingLease;
@@ -76,7 +76,8 @@ fn explain(error: io::Error) -> io::Error {
 }
 
 impl Driver for Uring {
-    fn attach(&self, socket: Socket) -> io::Result<Key> {
+    fn attach(&self, raw: Raw, conn: Option<ConnId>) -> io::Result<Key> {
+        let socket = Socket::new(raw.into_fd()?, conn);
         // sendfile(2) has no flag for it; the ring's own operations do not mind.
         rustix::io::ioctl_fionbio(&socket.fd, true)?;
         Ok(self.state.borrow_mut().slots.insert(Slot::new(socket)))
@@ -217,6 +218,40 @@ impl Driver for Uring {
                 }
                 Poll::Ready(Ok(sent.count))
             }
+        }
+    }
+
+    fn poll_attempt(
+        &self,
+        key: Key,
+        side: Side,
+        attempt: &mut Attempt<'_>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut state = self.state.borrow_mut();
+        let Some(slot) = state.slots.get_mut(key) else {
+            return Poll::Ready(Err(super::gone()));
+        };
+        let waits = match side {
+            Side::Read => slot.reading != Reading::Idle,
+            Side::Write => slot.write_poll || slot.sending.is_some(),
+        };
+        let result = match waits {
+            true => Err(Errno::AGAIN),
+            false => calls::again(|| attempt(slot.socket.fd.as_fd())),
+        };
+        match (result, side) {
+            (Err(Errno::AGAIN), Side::Read) => {
+                super::store(&mut slot.reader, cx);
+                state.arm(key, Kind::Readable);
+                Poll::Pending
+            }
+            (Err(Errno::AGAIN), Side::Write) => {
+                super::store(&mut slot.writer, cx);
+                state.wait_writable(key);
+                Poll::Pending
+            }
+            (result, _) => Poll::Ready(result.map_err(Into::into)),
         }
     }
 

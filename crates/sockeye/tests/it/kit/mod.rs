@@ -25,6 +25,26 @@ macro_rules! on_every_driver {
     ($($name:ident),* $(,)?) => {$(
         mod $name {
             #[test]
+            fn blocking() {
+                super::$name("blocking");
+            }
+            #[test]
+            fn busy() {
+                super::$name("busy");
+            }
+            #[test]
+            fn select() {
+                super::$name("select");
+            }
+            #[test]
+            fn poll() {
+                super::$name("poll");
+            }
+            #[test]
+            fn epoll() {
+                super::$name("epoll");
+            }
+            #[test]
             fn epoll_edge() {
                 super::$name("epoll-edge");
             }
@@ -32,16 +52,13 @@ macro_rules! on_every_driver {
             fn uring() {
                 super::$name("uring");
             }
-            #[test]
-            fn blocking() {
-                super::$name("blocking");
-            }
         }
     )*};
 }
 
 /// All that can be chosen by `--driver`.
-pub(crate) const DRIVERS: [&str; 3] = ["epoll-edge", "uring", "blocking"];
+pub(crate) const DRIVERS: [&str; 7] =
+    ["blocking", "busy", "select", "poll", "epoll", "epoll-edge", "uring"];
 
 /// Says that a test was not run, past the test harness, or fails if that is not allowed.
 pub(crate) fn skip(test: &str, reason: &str) {
