@@ -251,7 +251,7 @@ fn a_listener_the_probe_reports_later_is_captured_from_then_on() {
     let (eye, told) = open(&[first.local_addr().unwrap()], true);
     let probe = eye.source().probe();
     let later = TcpListener::bind("127.0.0.1:0").unwrap();
-    probe.listening(later.as_fd(), later.local_addr().unwrap());
+    probe.listening(Some(later.as_fd()), later.local_addr().unwrap());
     // The first connections may be over before the eye has taken that in.
     let captured = (1..).any(|conn| {
         let _ = request_and_reply(&*probe, &later, conn);
@@ -394,7 +394,10 @@ fn a_flood_of_records_never_blocks_and_what_is_lost_is_counted_for_its_connectio
                 let local = stream.local_addr().unwrap();
                 let conn = ConnId(conn);
                 let at = Stamp::now();
-                probe.opened(stream.as_fd(), &Opened { conn, role: Role::Server, local, peer, at });
+                probe.opened(
+                    Some(stream.as_fd()),
+                    &Opened { conn, role: Role::Server, local, peer, at },
+                );
                 let call = Call {
                     operation: Operation::Recv,
                     start: at,
