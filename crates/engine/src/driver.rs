@@ -101,12 +101,6 @@ impl DriverKind {
         }
     }
 
-    /// Whether one thread can hold many connections.
-    #[must_use]
-    pub fn multiplexes(self) -> bool {
-        self != DriverKind::Blocking
-    }
-
     pub(crate) fn make(self, env: Rc<Env>, inbox: Arc<Inbox>) -> io::Result<Box<dyn Driver>> {
         Ok(match self {
             DriverKind::Blocking => Box::new(drivers::blocking::Blocking::new(env, inbox)),

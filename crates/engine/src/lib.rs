@@ -39,6 +39,7 @@
 //! ```
 
 mod buffer;
+mod capability;
 mod connect;
 mod driver;
 mod drivers;
@@ -55,6 +56,7 @@ mod timer;
 mod waker;
 
 pub use buffer::Chunk;
+pub use capability::{Capabilities, Growth, Told};
 pub use driver::{DriverKind, UnknownDriver};
 pub use endpoint::{Endpoint, EndpointError};
 pub use engine::{Engine, Sleep, Stopper, Turn, Usage, sleep, spawn, stopping, turn, unix_now};

@@ -3,6 +3,7 @@
 //! Glue only: arguments, output, and wiring the eye to the job. One file a subcommand.
 
 mod args;
+mod drivers;
 mod eye;
 mod output;
 mod serve;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     args.color.apply();
     let result = match args.command {
         Command::Serve(serve) => serve::run(&serve),
+        Command::Drivers(drivers) => drivers::run(&drivers),
     };
     match result {
         Ok(code) => code,

@@ -22,6 +22,11 @@ pub(crate) fn colour_on_stderr() -> bool {
     AutoStream::choice(&io::stderr()) != ColorChoice::Never
 }
 
+/// Columns of the terminal behind standard output, if it is one.
+pub(crate) fn stdout_width() -> Option<u16> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0)
+}
+
 /// Columns of the terminal behind standard error, if it is one.
 pub(crate) fn stderr_width() -> Option<u16> {
     terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| width.0)

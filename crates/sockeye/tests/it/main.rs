@@ -7,6 +7,7 @@ mod kit;
 
 mod colour;
 mod crowd;
+mod drivers;
 mod escape;
 mod eye;
 mod fetch;
