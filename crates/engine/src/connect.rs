@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
 
 use crate::driver::{Raw, Side};
+use crate::error::CallError;
 use crate::probe::{Operation, Role};
 use crate::reactor::Reactor;
 use crate::stream::{Operate, Stream};
@@ -39,7 +40,8 @@ impl Stream {
         if let Err(Errno::INPROGRESS | Errno::INTR) = begun {
             begun = Ok(());
         }
-        begun?;
+        begun
+            .map_err(|error| CallError::naming("connect to", Some(address.into()), error.into()))?;
         let local = SocketAddr::try_from(rustix::net::getsockname(&fd)?)?;
         let addresses = (local, address);
         let mut stream =
@@ -61,6 +63,9 @@ impl Stream {
         };
         stream.tell(Operation::Connect, start, told);
         stream.set_deadline(None);
-        made.map(|()| stream)
+        match made {
+            Ok(()) => Ok(stream),
+            Err(error) => Err(stream.explain("connect to", error)),
+        }
     }
 }

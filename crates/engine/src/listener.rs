@@ -11,6 +11,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::driver::{Accepted, Side};
 use crate::endpoint::Endpoint;
+use crate::error::CallError;
 use crate::reactor::Reactor;
 use crate::serve::Counted;
 use crate::slab::Key;
@@ -140,7 +141,9 @@ impl Listener {
         if let Some(probe) = &reactor.env.probe {
             probe.listening(Some(fd.as_fd()), address(rustix::net::getsockname(&fd))?);
         }
-        let key = reactor.driver.attach(fd.into(), None)?;
+        let local = rustix::net::getsockname(&fd).ok();
+        let attached = reactor.driver.attach(fd.into(), None);
+        let key = attached.map_err(|error| CallError::naming("watch", local, error))?;
         Ok(Listener { reactor, key })
     }
 
@@ -152,6 +155,7 @@ impl Listener {
             }
             match self.reactor.driver.poll_accept(self.key, cx) {
                 Poll::Pending if self.reactor.stopping() => Poll::Ready(None),
+                Poll::Ready(Err(error)) => Poll::Ready(Some(Err(self.explain("accept on", error)))),
                 result => result.map(Some),
             }
         })
@@ -160,6 +164,17 @@ impl Listener {
 
     pub(crate) fn stream(&self, accepted: Accepted, counted: Counted) -> io::Result<Stream> {
         Stream::accepted(Rc::clone(&self.reactor), accepted, counted)
+            .map_err(|error| self.explain("watch a connection accepted on", error))
+    }
+
+    /// What a user is told: the operation and where it was besides the reason.
+    #[cold]
+    pub(crate) fn explain(&self, operation: &'static str, error: io::Error) -> io::Error {
+        let mut error = Some(error);
+        self.reactor.driver.with_fd(self.key, &mut |fd| {
+            error = error.take().map(|source| CallError::with_local(operation, fd, source));
+        });
+        error.unwrap_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 

@@ -20,9 +20,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::retry_on_intr;
 
-use crate::driver::{Accepted, DriverKind};
+use crate::driver::{Accepted, DriverKind, Raw};
 use crate::endpoint::Endpoint;
 use crate::engine::{Stopper, sleep};
+use crate::error::CallError;
 use crate::listener::{self, ListenError, Listener};
 use crate::probe::{ProbeSource, Role};
 use crate::reactor::Reactor;
@@ -399,7 +400,9 @@ where
                     }
                     Err(error) => Err(error),
                 },
-                Each::Thread => Arc::clone(&self).own_thread(accepted, counted),
+                Each::Thread => Arc::clone(&self)
+                    .own_thread(accepted, counted)
+                    .map_err(|error| listener.explain("start a thread for", error)),
             };
             if let Err(error) = started {
                 self.tell(|| Notice::Accept(error));
@@ -411,6 +414,10 @@ where
     fn own_thread(self: Arc<Self>, accepted: Accepted, counted: Counted) -> io::Result<()> {
         let thread = std::thread::Builder::new().name("connection".to_owned()).stack_size(STACK);
         thread.spawn(move || {
+            let peer = match &accepted.raw {
+                Raw::Fd(fd) => rustix::net::getpeername(fd).ok().flatten(),
+                Raw::Simulated(_) => None,
+            };
             let served = Reactor::new(self.options.driver, self.options.probe.as_deref());
             let served = served.and_then(|reactor| {
                 let _listed = self.list(&reactor);
@@ -420,6 +427,7 @@ where
                 Ok(())
             });
             if let Err(error) = served {
+                let error = CallError::naming("serve", peer, error);
                 self.tell(|| Notice::Accept(error));
             }
             let _threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);

@@ -19,6 +19,7 @@ use rustix::net::Shutdown;
 
 use crate::buffer::{Chunk, Outgoing};
 use crate::driver::{Accepted, Attempt, Patience, Raw, Side};
+use crate::error::{self, CallError};
 use crate::probe::{Call, ConnId, Direction, Opened, Operation, Role, Stamp};
 use crate::reactor::Reactor;
 use crate::serve::Counted;
@@ -74,9 +75,12 @@ impl Stream {
     ///
     /// What the driver says when it can't watch the descriptor, or the kernel when it is not a socket.
     pub fn adopt(fd: impl Into<OwnedFd>, role: Role) -> io::Result<Stream> {
+        let fd = fd.into();
+        let peer = rustix::net::getpeername(&fd).ok().flatten();
         let reactor = Reactor::current();
         let at = reactor.env.stamp();
-        Stream::new(reactor, Raw::Fd(fd.into()), role, at, None, None)
+        Stream::new(reactor, Raw::Fd(fd), role, at, None, None)
+            .map_err(|error| CallError::naming("watch the connection to", peer, error))
     }
 
     /// A connection of a listener.
@@ -119,7 +123,12 @@ impl Stream {
             }
             told = Some(conn);
         }
-        let key = reactor.driver.attach(raw, told)?;
+        let attached = reactor.driver.attach(raw, told).inspect_err(|_| {
+            if let (Some(probe), Some(conn)) = (&reactor.env.probe, told) {
+                probe.closed(conn);
+            }
+        });
+        let key = attached?;
         Ok(Stream {
             reactor,
             key,
@@ -274,7 +283,8 @@ impl Stream {
             .await?;
             if count == 0 {
                 let short = format!("the file ends at {offset}, before {}", range.end);
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, short));
+                let short = io::Error::new(io::ErrorKind::UnexpectedEof, short);
+                return Err(self.explain("sendfile to", short));
             }
             offset += count as u64;
             self.written += count as u64;
@@ -292,7 +302,7 @@ impl Stream {
         let start = self.reactor.env.started();
         let result = self.reactor.driver.shutdown(self.key, Shutdown::Write);
         self.tell(Operation::ShutdownWrite, start, result.map(|()| 0));
-        Ok(result?)
+        result.map_err(|errno| self.explain("shutdown of the connection to", errno.into()))
     }
 
     /// Tells whoever looks on that a call ended, one that moves no bytes.
@@ -339,24 +349,25 @@ impl Stream {
         if self.reactor.poll_budget(cx).is_pending() {
             return Poll::Pending;
         }
-        match self.reactor.driver.poll_recv(self.key, patience, cx) {
+        let result = match self.reactor.driver.poll_recv(self.key, patience, cx) {
             Poll::Pending => self.poll_deadline(Side::Read, cx),
-            Poll::Ready(result) => {
-                let count = result.as_ref().map_or(0, |chunk| chunk.len());
-                self.received += count as u64;
-                Poll::Ready(result)
-            }
+            ready => ready,
+        };
+        if let Poll::Ready(Ok(chunk)) = &result {
+            self.received += chunk.len() as u64;
         }
+        result.map_err(|error| self.explain("recv from", error))
     }
 
     fn poll_flush(&mut self, more: bool, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.reactor.poll_budget(cx).is_pending() {
             return Poll::Pending;
         }
-        match self.reactor.driver.poll_flush(self.key, &mut self.outgoing, more, cx) {
+        let result = match self.reactor.driver.poll_flush(self.key, &mut self.outgoing, more, cx) {
             Poll::Pending => self.poll_deadline(Side::Write, cx),
             ready => ready,
-        }
+        };
+        result.map_err(|error| self.explain("send to", error))
     }
 
     fn poll_send_file(
@@ -369,13 +380,15 @@ impl Stream {
         if self.reactor.poll_budget(cx).is_pending() {
             return Poll::Pending;
         }
-        match self.reactor.driver.poll_send_file(self.key, file, offset, len, cx) {
+        let result = match self.reactor.driver.poll_send_file(self.key, file, offset, len, cx) {
             Poll::Pending => self.poll_deadline(Side::Write, cx),
             ready => ready,
-        }
+        };
+        result.map_err(|error| self.explain("sendfile to", error))
     }
 
-    /// A call that has no operation of its own ([`Driver::poll_attempt`](crate::driver::Driver)).
+    /// A call that has no operation of its own ([`Driver::poll_attempt`](crate::driver::Driver)). What
+    /// its error says is the kernel's reason alone: [`Stream::explain`] it.
     pub(crate) fn poll_attempt(
         &mut self,
         side: Side,
@@ -389,6 +402,15 @@ impl Stream {
             Poll::Pending => self.poll_deadline(side, cx),
             ready => ready,
         }
+    }
+
+    /// What a user is told: the operation and the peer besides the reason.
+    #[cold]
+    pub(crate) fn explain(&self, operation: &'static str, error: io::Error) -> io::Error {
+        let mut peer = None;
+        self.with_fd(|fd| peer = error::peer(fd));
+        let peer = peer.or_else(|| self.peer_addr().ok().map(Into::into));
+        CallError::naming(operation, peer, error)
     }
 
     /// The wait goes on until the deadline. One timer serves the connection for life: it is
