@@ -1,7 +1,9 @@
 //! What one does with a connection: services, each written once and run by every driver.
 //!
+//! - [`echo`](mod@echo): sends back what comes, or takes it and does nothing.
 //! - [`http`]: a folder served over HTTP/1.1.
 
+pub mod echo;
 pub mod http;
 
 /// The example in the README, compiled.

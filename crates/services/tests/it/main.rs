@@ -4,6 +4,7 @@ mod arbitrary;
 mod bodies;
 mod changes;
 mod conditions;
+mod echo;
 mod files;
 mod listings;
 mod pipeline;
