@@ -46,6 +46,7 @@ use rustix::net::Shutdown;
 use crate::buffer::{Chunk, Outgoing, Pool};
 use crate::drivers;
 use crate::drivers::readiness::Readiness;
+use crate::fault::{self, Point};
 use crate::inbox::Inbox;
 use crate::probe::{Call, ConnId, Operation, Probe, Stamp};
 use crate::slab::Key;
@@ -102,6 +103,7 @@ impl DriverKind {
     }
 
     pub(crate) fn make(self, env: Rc<Env>, inbox: Arc<Inbox>) -> io::Result<Box<dyn Driver>> {
+        fault::ask(Point::Make)?;
         Ok(match self {
             DriverKind::Blocking => Box::new(drivers::blocking::Blocking::new(env, inbox)),
             DriverKind::Busy => Box::new(Readiness::new(drivers::busy::Busy::new(), env, inbox)?),

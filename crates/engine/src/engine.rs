@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::driver::DriverKind;
+use crate::fault;
 use crate::probe::ProbeSource;
 use crate::reactor::Reactor;
 use crate::slab::Key;
@@ -68,14 +69,7 @@ impl Engine {
     /// What is in use: for tests, and for whoever watches a server's memory.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        let (leased, outgoing) = self.reactor.env.pool.out();
-        Usage {
-            tasks: self.reactor.tasks(),
-            sockets: self.reactor.driver.live(),
-            timers: self.reactor.timers.borrow().len(),
-            read_buffers: leased + self.reactor.driver.leased(),
-            write_buffers: outgoing,
-        }
+        self.reactor.usage()
     }
 }
 
@@ -146,8 +140,15 @@ pub fn turn() -> Option<Turn> {
 pub fn unix_now() -> i64 {
     let simulated = Reactor::try_current().and_then(|reactor| reactor.unix_now());
     simulated.unwrap_or_else(|| {
-        rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse).tv_sec
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        now.tv_sec.saturating_add(fault::wall_offset())
     })
+}
+
+/// What the calling thread's engine holds, the calling task included; None outside of an engine.
+#[must_use]
+pub fn usage() -> Option<Usage> {
+    Reactor::try_current().map(|reactor| reactor.usage())
 }
 
 /// Whether this thread was asked to stop.

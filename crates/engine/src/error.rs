@@ -189,7 +189,7 @@ mod tests {
         let (one, _other) = std::os::unix::net::UnixStream::pair().expect("a pair");
         let error = CallError::naming(
             "recv from",
-            super::peer(one.as_fd()),
+            peer(one.as_fd()),
             io::ErrorKind::TimedOut.into(),
         );
         assert_eq!(error.to_string(), "recv from an unnamed local peer: timed out");

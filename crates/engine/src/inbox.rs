@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::net::Shutdown;
 
+use crate::fault::{self, Point};
 use crate::slab::Key;
 
 /// One a thread; everybody else may hold it.
@@ -25,6 +26,7 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     fn new() -> rustix::io::Result<Inbox> {
+        fault::ask(Point::Make)?;
         Ok(Inbox {
             woken: Mutex::new(Vec::new()),
             event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,

@@ -46,6 +46,8 @@ mod drivers;
 mod endpoint;
 mod engine;
 mod error;
+#[doc(hidden)]
+pub mod fault;
 mod inbox;
 mod listener;
 pub mod probe;
@@ -60,7 +62,9 @@ pub use buffer::Chunk;
 pub use capability::{Capabilities, Growth, Told};
 pub use driver::{DriverKind, UnknownDriver};
 pub use endpoint::{Endpoint, EndpointError};
-pub use engine::{Engine, Sleep, Stopper, Turn, Usage, sleep, spawn, stopping, turn, unix_now};
+pub use engine::{
+    Engine, Sleep, Stopper, Turn, Usage, sleep, spawn, stopping, turn, unix_now, usage,
+};
 pub use error::CallError;
 pub use listener::{BACKLOG, ListenError};
 pub use serve::{Bound, Notice, ServeOptions, Serving};

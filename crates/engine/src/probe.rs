@@ -14,6 +14,8 @@ use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use crate::fault;
+
 /// Makes one [`Probe`] for each thread that drives connections.
 pub trait ProbeSource: Send + Sync {
     /// A probe for the calling thread.
@@ -129,7 +131,7 @@ impl Stamp {
     #[must_use]
     pub fn now() -> Stamp {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-        let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+        let seconds = u64::try_from(now.tv_sec.saturating_add(fault::wall_offset())).unwrap_or(0);
         let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
         Stamp(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
     }

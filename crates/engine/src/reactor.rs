@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use crate::buffer::Pool;
 use crate::driver::{Driver, DriverKind, Env, VirtualClock};
-use crate::engine::Turn;
+use crate::engine::{Turn, Usage};
+use crate::fault;
 use crate::inbox::{self, Inbox, WorkerId};
 use crate::probe::ProbeSource;
 use crate::slab::{Key, Slab};
@@ -165,6 +166,17 @@ impl Reactor {
     pub(crate) fn stopping(&self) -> bool {
         // On the blocking driver the thread may have slept in a call since it last looked.
         self.stopping.get() || (!self.kind.multiplexes() && self.inbox.stopping())
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        let (leased, outgoing) = self.env.pool.out();
+        Usage {
+            tasks: self.tasks(),
+            sockets: self.driver.live(),
+            timers: self.timers.borrow().len(),
+            read_buffers: leased + self.driver.leased(),
+            write_buffers: outgoing,
+        }
     }
 
     pub(crate) fn tasks(&self) -> usize {
@@ -353,6 +365,7 @@ impl Reactor {
 
 impl Drop for Reactor {
     fn drop(&mut self) {
+        fault::ended(|| self.usage());
         inbox::unregister(self.worker);
     }
 }

@@ -21,6 +21,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use super::calls;
 use crate::buffer::{Chunk, Outgoing};
 use crate::driver::{Accepted, Attempt, Driver, Env, Patience, Raw, Side, Socket};
+use crate::fault::{self, Point};
 use crate::inbox::Inbox;
 use crate::probe::ConnId;
 use crate::slab::{Key, Slab};
@@ -115,6 +116,7 @@ impl Half {
 
 impl Driver for Blocking {
     fn attach(&self, raw: Raw, conn: Option<ConnId>) -> io::Result<Key> {
+        fault::ask(Point::Register)?;
         let socket = Socket::new(raw.into_fd()?, conn);
         rustix::io::ioctl_fionbio(&socket.fd, false)?;
         let slot = Slot { socket, read: Half::default(), write: Half::default() };
@@ -282,7 +284,7 @@ impl Driver for Blocking {
         if half.begin(cx).is_pending() {
             return Poll::Pending;
         }
-        match calls::again(|| attempt(slot.socket.fd.as_fd())) {
+        match calls::attempt(&slot.socket, attempt) {
             Err(Errno::AGAIN) => half.again(cx),
             result => {
                 half.polls = false;
@@ -333,7 +335,8 @@ impl Driver for Blocking {
             return Ok(());
         }
         let timeout = timeout.and_then(|left| Timespec::try_from(left).ok());
-        match rustix::event::poll(&mut fds, timeout.as_ref()) {
+        let poll = |()| rustix::event::poll(&mut fds, timeout.as_ref());
+        match fault::ask(Point::Wait).and_then(poll) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }

@@ -6,7 +6,8 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
 
 use crate::buffer::Outgoing;
-use crate::driver::{Accepted, Env, Socket};
+use crate::driver::{Accepted, Attempt, Env, Socket};
+use crate::fault::{self, Point};
 use crate::probe::Operation;
 
 /// Pieces handed to one vectored send.
@@ -14,19 +15,28 @@ const VECTORS: usize = 16;
 
 type Result<T> = std::result::Result<T, Errno>;
 
+/// One call on a socket: made again after EINTR, and not made at all where a test says how it fails.
+fn call<T>(point: Point, socket: &Socket, mut make: impl FnMut() -> Result<T>) -> Result<T> {
+    retry_on_intr(|| {
+        fault::ask_on(point, socket.fd.as_fd())?;
+        make()
+    })
+}
+
 /// The accepted descriptor; a connection that ended while it waited is passed over.
 pub(crate) fn accept(env: &Env, listener: &Socket) -> Result<Accepted> {
     loop {
-        match rustix::net::accept_with(&listener.fd, SocketFlags::CLOEXEC) {
-            Err(Errno::INTR | Errno::CONNABORTED) => {}
+        let accept = || rustix::net::accept_with(&listener.fd, SocketFlags::CLOEXEC);
+        match call(Point::Accept, listener, accept) {
+            Err(Errno::CONNABORTED) => {}
             result => return result.map(|fd| Accepted { raw: fd.into(), at: env.started() }),
         }
     }
 }
 
 /// A call that somebody else makes.
-pub(crate) fn again<T>(call: impl FnMut() -> Result<T>) -> Result<T> {
-    retry_on_intr(call)
+pub(crate) fn attempt(socket: &Socket, attempt: &mut Attempt<'_>) -> Result<()> {
+    call(Point::Attempt, socket, || attempt(socket.fd.as_fd()))
 }
 
 /// Received bytes are counted. With `now`, EAGAIN instead of waiting.
@@ -34,7 +44,7 @@ pub(crate) fn recv(env: &Env, socket: &Socket, room: &mut [u8], now: bool) -> Re
     let start = env.started();
     let asked = room.len();
     let flags = if now { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
-    let result = retry_on_intr(|| rustix::net::recv(&socket.fd, &mut *room, flags));
+    let result = call(Point::Recv, socket, || rustix::net::recv(&socket.fd, &mut *room, flags));
     let result = result.map(|(count, _)| count);
     env.ended(socket.conn, Operation::Recv, socket.received.get(), start, asked, result);
     if let Ok(count) = result {
@@ -65,11 +75,12 @@ pub(crate) fn send(
     flags.set(SendFlags::MORE, more);
     let (offered, result) = if outgoing.in_one_piece() {
         let (front, _) = outgoing.front();
-        (front.len(), retry_on_intr(|| rustix::net::send(&socket.fd, front, flags)))
+        let send = || rustix::net::send(&socket.fd, front, flags);
+        (front.len(), call(Point::Send, socket, send))
     } else {
         let (slices, used) = outgoing.vectors::<VECTORS>();
         let slices = &slices[..used];
-        let result = retry_on_intr(|| {
+        let result = call(Point::Send, socket, || {
             let mut no_ancillary = SendAncillaryBuffer::default();
             rustix::net::sendmsg(&socket.fd, slices, &mut no_ancillary, flags)
         });
@@ -89,7 +100,7 @@ pub(crate) fn send_file(
     len: usize,
 ) -> Result<Sent> {
     let start = env.started();
-    let result = retry_on_intr(|| {
+    let result = call(Point::SendFile, socket, || {
         let mut offset = offset;
         rustix::fs::sendfile(socket.fd.as_fd(), file, Some(&mut offset), len)
     });

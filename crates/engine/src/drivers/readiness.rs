@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use super::calls;
 use crate::buffer::{Chunk, Outgoing};
 use crate::driver::{Accepted, Attempt, Driver, Env, Patience, Raw, Side, Socket};
+use crate::fault::{self, Point};
 use crate::inbox::Inbox;
 use crate::probe::ConnId;
 use crate::slab::{Key, Slab};
@@ -135,6 +136,14 @@ impl Slot {
         }
     }
 
+    /// It was said not to be ready by somebody else than the kernel, which sees no change to report.
+    fn try_again_if(&mut self, owed: &[RawFd]) {
+        if owed.contains(&self.socket.fd.as_raw_fd()) {
+            (self.ready.read, self.ready.write) = (true, true);
+            self.reader.take().into_iter().chain(self.writer.take()).for_each(Waker::wake);
+        }
+    }
+
     /// The call on this side said EAGAIN.
     fn used_up(&mut self, side: Side) {
         match side {
@@ -155,7 +164,9 @@ impl<S: Selector> Driver for Readiness<S> {
         let key = self.slots.borrow_mut().insert(slot);
         let slots = self.slots.borrow();
         let slot = slots.get(key).expect("it was just put in");
-        let added = self.selector.borrow_mut().add(slot.socket.fd.as_fd(), key.pack());
+        let added = fault::ask(Point::Register)
+            .map_err(Into::into)
+            .and_then(|()| self.selector.borrow_mut().add(slot.socket.fd.as_fd(), key.pack()));
         drop(slots);
         if let Err(error) = added {
             self.slots.borrow_mut().remove(key);
@@ -303,7 +314,7 @@ impl<S: Selector> Driver for Readiness<S> {
         if !slot.is_ready(side) {
             return slot.wait(&self.selector, key, side, cx);
         }
-        match calls::again(|| attempt(slot.socket.fd.as_fd())) {
+        match calls::attempt(&slot.socket, attempt) {
             Err(Errno::AGAIN) => {
                 slot.used_up(side);
                 slot.wait(&self.selector, key, side, cx)
@@ -331,6 +342,14 @@ impl<S: Selector> Driver for Readiness<S> {
 
     fn wait(&self, timeout: Option<Duration>, _alone: bool) -> io::Result<()> {
         let mut slots = self.slots.borrow_mut();
+        let owed = fault::owed();
+        if S::EDGE && !owed.is_empty() {
+            slots.values_mut().for_each(|slot| slot.try_again_if(&owed));
+            return Ok(());
+        }
+        if fault::ask(Point::Wait).is_err() {
+            return Ok(());
+        }
         let mut ignored = Vec::new();
         self.selector.borrow_mut().wait(timeout, &mut |token, ready| {
             // The inbox is read by the run loop; a key of a socket that is gone finds nothing.

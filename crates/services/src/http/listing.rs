@@ -5,6 +5,8 @@ use std::os::fd::OwnedFd;
 
 use html_escape::encode_text;
 use rustix::fs::{Dir, FileType};
+use rustix::io::retry_on_intr;
+use sockeye_engine::fault::{self, Point};
 use sockeye_http::{RelativePath, encode_segment};
 
 use super::root::Root;
@@ -21,6 +23,7 @@ pub(super) fn page(
 ) -> rustix::io::Result<Vec<u8>> {
     let mut entries = Vec::new();
     for entry in Dir::read_from(folder)? {
+        retry_on_intr(|| fault::ask(Point::Read))?;
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name == b"." || name == b".." {

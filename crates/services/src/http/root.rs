@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
+use sockeye_engine::fault::{self, Point};
 use sockeye_http::FileStamp;
 
 use super::SiteNotice;
@@ -117,7 +118,7 @@ impl Root {
             result => result,
         };
         let fd = fd.map_err(refuse)?;
-        let stat = rustix::fs::fstat(&fd).map_err(refuse)?;
+        let stat = fault::ask(Point::Stat).and_then(|()| rustix::fs::fstat(&fd)).map_err(refuse)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => Ok(Found::File(Opened { fd, identity: Identity::of(&stat) })),
             FileType::Directory => Ok(Found::Folder(fd)),
@@ -134,10 +135,10 @@ impl Root {
     /// was beneath the root then, and nothing but what it held is given away, so it does not
     /// matter here which way the path leads to it now.
     pub(super) fn still(&self, path: &[u8], identity: &Identity, watch: Option<&Watch>) -> bool {
-        let stat = match watch {
+        let stat = fault::ask(Point::Stat).and_then(|()| match watch {
             Some(Watch(file)) => rustix::fs::fstat(file),
             None => rustix::fs::statat(&*self.folder(), path, AtFlags::empty()),
-        };
+        });
         stat.is_ok_and(|stat| Identity::of(&stat) == *identity)
     }
 
@@ -165,6 +166,7 @@ impl Root {
         if Identity::of(&named) != file.identity {
             return None;
         }
+        fault::ask(Point::Open).ok()?;
         rustix::io::dup(&file.fd).ok().map(Watch)
     }
 
@@ -179,7 +181,8 @@ impl Root {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         let mut result = Err(Errno::AGAIN);
         for _ in 0..RETRIES {
-            result = rustix::fs::openat2(&*folder, path, flags, Mode::empty(), resolve);
+            result = fault::ask(Point::Open)
+                .and_then(|()| rustix::fs::openat2(&*folder, path, flags, Mode::empty(), resolve));
             if !matches!(result, Err(Errno::AGAIN | Errno::INTR)) {
                 break;
             }
@@ -239,7 +242,9 @@ impl Opened {
     pub(super) fn read(self) -> io::Result<Vec<u8>> {
         let size = self.size();
         let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-        File::from(self.fd).take(size).read_to_end(&mut content)?;
+        let mut file = File::from(self.fd).take(size);
+        retry_on_intr(|| fault::ask(Point::Read))?;
+        file.read_to_end(&mut content)?;
         if content.len() as u64 != size {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -17,17 +17,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode};
 use rustix::io::Errno;
 
 use super::calls;
 use crate::buffer::{Chunk, Outgoing};
 use crate::driver::{Accepted, Attempt, Driver, Env, Patience, Raw, Side, Socket};
+use crate::fault::{self, Point};
 use crate::inbox::Inbox;
 use crate::probe::{ConnId, Operation};
 use crate::slab::{Key, Slab};
-use operation::{GENERATIONS, Kind, NO_KEY, State, parse, user_data};
+use operation::{GENERATIONS, Kind, NO_KEY, State, parse, passes, user_data};
 pub(crate) use ring::RingLease;
 use ring::{BufferRing, Waiting};
 use slot::{Reading, Sending, Slot};
@@ -77,6 +77,7 @@ fn explain(error: io::Error) -> io::Error {
 
 impl Driver for Uring {
     fn attach(&self, raw: Raw, conn: Option<ConnId>) -> io::Result<Key> {
+        fault::ask(Point::Register)?;
         let socket = Socket::new(raw.into_fd()?, conn);
         // sendfile(2) has no flag for it; the ring's own operations do not mind.
         rustix::io::ioctl_fionbio(&socket.fd, true)?;
@@ -238,7 +239,7 @@ impl Driver for Uring {
         };
         let result = match waits {
             true => Err(Errno::AGAIN),
-            false => calls::again(|| attempt(slot.socket.fd.as_fd())),
+            false => calls::attempt(&slot.socket, attempt),
         };
         match (result, side) {
             (Err(Errno::AGAIN), Side::Read) => {
@@ -272,17 +273,10 @@ impl Driver for Uring {
 
     fn wait(&self, timeout: Option<Duration>, _alone: bool) -> io::Result<()> {
         let mut state = self.state.borrow_mut();
-        let waited = match timeout {
-            None => state.uring.submit_and_wait(1),
-            Some(left) => {
-                let timespec = Timespec::from(left);
-                let args = SubmitArgs::new().timespec(&timespec);
-                state.uring.submitter().submit_with_args(1, &args)
-            }
-        };
-        match waited.map_err(|error| error.raw_os_error()) {
-            Ok(_) | Err(Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN)) => {}
-            Err(error) => return Err(io::Error::from_raw_os_error(error.unwrap_or(libc::EIO))),
+        if let Err(error) = state.enter(timeout)
+            && !passes(&error)
+        {
+            return Err(error);
         }
         loop {
             let Some(entry) = state.uring.completion().next() else {
@@ -319,10 +313,21 @@ impl Uring {
         if !more {
             state.in_flight -= 1;
         }
-        let result = match entry.result() {
+        let moved = u32::try_from(entry.result()).unwrap_or(0);
+        let mut result = match entry.result() {
             error if error < 0 => Err(Errno::from_raw_os_error(-error)),
             count => Ok(count.unsigned_abs()),
         };
+        if let Some(errno) = fault::refused(entry.user_data()) {
+            result = Err(errno);
+        } else if kind == Kind::Receive
+            && moved > 0
+            && let Err(errno) = fault::ask(Point::Completion)
+        {
+            result = Err(errno);
+            // The kernel would have ended the receive with it.
+            state.cancel_reading(key);
+        }
         match kind {
             Kind::Inbox => {
                 if !more {
@@ -330,7 +335,7 @@ impl Uring {
                 }
                 return None;
             }
-            Kind::Receive => self.received(state, key, entry.flags(), result),
+            Kind::Receive => self.received(state, key, entry.flags(), moved, result),
             Kind::Readable => {
                 if let Some(slot) = state.slots.get_mut(key) {
                     slot.wake_reader();
@@ -359,10 +364,16 @@ impl Uring {
         state.reap(key)
     }
 
-    fn received(&self, state: &mut State, key: Key, flags: u32, result: Result<u32, Errno>) {
-        let part = cqueue::buffer_select(flags).map(|buffer| {
-            state.buffers.filled(buffer, result.unwrap_or(0), cqueue::buffer_more(flags))
-        });
+    fn received(
+        &self,
+        state: &mut State,
+        key: Key,
+        flags: u32,
+        moved: u32,
+        result: Result<u32, Errno>,
+    ) {
+        let part = cqueue::buffer_select(flags)
+            .map(|buffer| state.buffers.filled(buffer, moved, cqueue::buffer_more(flags)));
         let Some(slot) = state.slots.get_mut(key) else {
             if let Some(part) = part {
                 state.buffers.release(part);
@@ -370,7 +381,7 @@ impl Uring {
             return;
         };
         // Cancelled, or no buffer was free just now: armed again when the reader asks.
-        if let Err(Errno::CANCELED | Errno::NOBUFS) = result {
+        if let Err(Errno::AGAIN | Errno::CANCELED | Errno::INTR | Errno::NOBUFS) = result {
             slot.wake_reader();
             if let Some(part) = part {
                 state.buffers.release(part);
@@ -452,9 +463,10 @@ impl Drop for Uring {
         state.push(&entry.user_data(user_data(Kind::Cancel, NO_KEY)));
         // Nothing that the kernel may still touch is freed before the kernel is done with it.
         while state.in_flight > 0 {
-            let patience = Timespec::new().sec(1);
-            let args = SubmitArgs::new().timespec(&patience);
-            let waited = state.uring.submitter().submit_with_args(1, &args);
+            let waited = state.enter(Some(Duration::from_secs(1)));
+            // A second is long for the kernel to say nothing; a signal does not tell how long it was.
+            let silent = waited
+                .is_err_and(|error| !passes(&error) || error.raw_os_error() == Some(libc::ETIME));
             let mut seen = false;
             while let Some(entry) = state.next_completion() {
                 seen = true;
@@ -463,7 +475,7 @@ impl Drop for Uring {
                     state.in_flight -= 1;
                 }
             }
-            if !seen && waited.is_err() {
+            if !seen && silent {
                 break;
             }
         }

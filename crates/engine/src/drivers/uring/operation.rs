@@ -1,14 +1,17 @@
 //! Operations put into the ring, and how their completions are told apart.
 
+use std::io;
 use std::os::fd::AsRawFd as _;
 use std::rc::Rc;
+use std::time::Duration;
 
-use io_uring::types::Fd;
+use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::ring::{BufferRing, GROUP, Waiting};
 use super::slot::{Reading, Sending, Slot};
 use crate::driver::Socket;
+use crate::fault::{self, Point};
 use crate::inbox::Inbox;
 use crate::slab::{Key, Slab};
 
@@ -51,12 +54,51 @@ pub(super) fn parse(user_data: u64) -> (Option<Kind>, Key) {
     (kind, Key::unpack(user_data & (u64::MAX >> KIND_BITS)))
 }
 
+/// Submitting or waiting failed with what passes by itself or when completions are taken.
+pub(super) fn passes(error: &io::Error) -> bool {
+    let errno = error.raw_os_error();
+    matches!(errno, Some(libc::EAGAIN | libc::EBUSY | libc::EINTR | libc::ETIME))
+}
+
 pub(super) const NO_KEY: Key = Key { index: 0, generation: 0 };
 
 impl State {
     /// One at a time: handling it may push submissions, which needs the ring.
     pub(super) fn next_completion(&mut self) -> Option<cqueue::Entry> {
         self.uring.completion().next()
+    }
+
+    /// Submits what has gathered, and waits for a completion or the timeout, which is `ETIME`.
+    pub(super) fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        fault::ask(Point::Enter)?;
+        match timeout {
+            None => self.uring.submit_and_wait(1)?,
+            Some(left) => {
+                let timespec = Timespec::from(left);
+                let args = SubmitArgs::new().timespec(&timespec);
+                self.uring.submitter().submit_with_args(1, &args)?
+            }
+        };
+        Ok(())
+    }
+
+    /// Begins an operation whose completion is told by `kind` and `key`.
+    fn begin(&mut self, kind: Kind, key: Key, entry: squeue::Entry) {
+        let point = match kind {
+            Kind::Receive => Point::Recv,
+            Kind::Send => Point::Send,
+            _ => Point::Poll,
+        };
+        let data = user_data(kind, key);
+        let entry = match fault::ask(point) {
+            Ok(()) => entry,
+            Err(errno) => {
+                fault::refuse(data, errno);
+                opcode::Nop::new().build()
+            }
+        };
+        self.in_flight += 1;
+        self.push(&entry.user_data(data));
     }
 
     pub(super) fn push(&mut self, entry: &squeue::Entry) {
@@ -66,12 +108,9 @@ impl State {
             if unsafe { self.uring.submission().push(entry) }.is_ok() {
                 return;
             }
-            if let Err(error) = self.uring.submit() {
-                // EBUSY and EAGAIN pass when completions are taken; nothing else can happen.
-                assert!(
-                    matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EAGAIN | libc::EINTR)),
-                    "io_uring takes submissions: {error}"
-                );
+            let submitted = fault::ask(Point::Enter).map_err(Into::into);
+            if let Err(error) = submitted.and_then(|()| self.uring.submit()) {
+                assert!(passes(&error), "io_uring takes submissions: {error}");
                 std::thread::yield_now();
             }
         }
@@ -80,8 +119,7 @@ impl State {
     pub(super) fn watch_inbox(&mut self, inbox: &Inbox) {
         let flags = u32::try_from(libc::POLLIN).expect("a small flag");
         let entry = opcode::PollAdd::new(Fd(inbox.event().as_raw_fd()), flags).multi(true).build();
-        self.push(&entry.user_data(user_data(Kind::Inbox, NO_KEY)));
-        self.in_flight += 1;
+        self.begin(Kind::Inbox, NO_KEY, entry);
     }
 
     pub(super) fn arm(&mut self, key: Key, kind: Kind) {
@@ -93,7 +131,6 @@ impl State {
         }
         slot.reading = Reading::Armed(kind);
         let fd = slot.begin();
-        self.in_flight += 1;
         let entry = match kind {
             Kind::Readable => {
                 let flags = u32::try_from(libc::POLLIN).expect("a small flag");
@@ -101,7 +138,7 @@ impl State {
             }
             _ => opcode::RecvMulti::new(Fd(fd), GROUP).build(),
         };
-        self.push(&entry.user_data(user_data(kind, key)));
+        self.begin(kind, key, entry);
     }
 
     pub(super) fn cancel_reading(&mut self, key: Key) {
@@ -141,8 +178,7 @@ impl State {
             }
         };
         slot.begin();
-        self.in_flight += 1;
-        self.push(&entry.user_data(user_data(Kind::Send, key)));
+        self.begin(Kind::Send, key, entry);
     }
 
     pub(super) fn wait_writable(&mut self, key: Key) {
@@ -153,10 +189,9 @@ impl State {
             return;
         }
         let fd = slot.begin();
-        self.in_flight += 1;
         let flags = u32::try_from(libc::POLLOUT).expect("a small flag");
         let entry = opcode::PollAdd::new(Fd(fd), flags).build();
-        self.push(&entry.user_data(user_data(Kind::Writable, key)));
+        self.begin(Kind::Writable, key, entry);
     }
 
     /// Frees a slot that is closing when nothing of it is in the kernel any more.
