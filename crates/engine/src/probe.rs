@@ -101,6 +101,9 @@ pub enum Operation {
     ShutdownWrite,
     /// `close(2)`
     Close,
+    /// No call: a deadline of ours passed while the program waited for this direction. It moves
+    /// nothing and takes no time.
+    GaveUp(Direction),
 }
 
 /// One call to the kernel that ended.

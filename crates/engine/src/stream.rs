@@ -387,6 +387,15 @@ impl Stream {
         result.map_err(|error| self.explain("sendfile to", error))
     }
 
+    fn tell_deadline(&self, side: Side) {
+        let (direction, offset) = match side {
+            Side::Read => (Direction::Received, self.received),
+            Side::Write => (Direction::Sent, self.written),
+        };
+        let (conn, at) = (NonZeroU64::new(self.conn.0), self.reactor.env.started());
+        self.reactor.env.ended(conn, Operation::GaveUp(direction), offset, at, 0, Ok(0));
+    }
+
     /// A call that has no operation of its own ([`Driver::poll_attempt`](crate::driver::Driver)). What
     /// its error says is the kernel's reason alone: [`Stream::explain`] it.
     pub(crate) fn poll_attempt(
@@ -422,6 +431,7 @@ impl Stream {
         let now = self.reactor.now_for_deadlines();
         if now >= self.deadline {
             self.reactor.driver.forget(self.key, side);
+            self.tell_deadline(side);
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         let due = self.deadline;

@@ -243,6 +243,8 @@ pub struct Course {
     pub end_of_stream: Option<Stamp>,
     /// When our program asked for the end, by `shutdown` or `close`.
     pub ended_by_us: Option<Stamp>,
+    /// Which way our program waited when its deadline first passed, and when that was.
+    pub gave_up: Option<(Direction, Stamp)>,
     /// The first call that failed for good.
     pub failed: Option<(Operation, i32)>,
     /// When the last byte was moved by a call, received and sent.

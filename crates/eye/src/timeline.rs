@@ -129,6 +129,9 @@ impl Timeline {
             (Operation::ShutdownWrite | Operation::Close, _) => {
                 course.ended_by_us.get_or_insert(call.start);
             }
+            (Operation::GaveUp(direction), _) => {
+                course.gave_up.get_or_insert((direction, call.end));
+            }
             (operation, Err(errno)) if !is_transient(errno) => {
                 course.failed.get_or_insert((operation, errno));
             }

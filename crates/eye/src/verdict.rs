@@ -7,7 +7,7 @@ use sockeye_wire::tcp::State;
 
 use crate::record::{Aftermath, Event, History, Spent};
 use crate::timeline::{index, other};
-use crate::view::scale::{bytes, counted, grouped, millis, millis_like, span};
+use crate::view::scale::{bytes, counted, grouped, share, span};
 use crate::view::text::error_name;
 
 /// The verdict on one line, without a newline.
@@ -57,8 +57,8 @@ pub fn line(history: &History) -> String {
 ///                            A  in an answer: not all of it was sent, or arrived
 ///                            D  in data that belongs to no message
 ///                            I  idle: every message was complete, both ways
-/// third   how                F  gracefully, by FIN      R  by reset      T  by a failed call
-///                            -  not known, or still open
+/// third   how                F  gracefully, by FIN      R  by reset      T  a deadline of ours
+///                            had passed, or a call failed                -  not known, or open
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Code {
@@ -94,7 +94,9 @@ pub enum How {
     Fin,
     /// By RST.
     Reset,
-    /// A call failed, for instance by timeout, and no packet shows more.
+    /// We gave up: a deadline of ours had passed.
+    GaveUp,
+    /// A call failed, and no packet shows more.
     Failed,
     /// It has not, or nothing shows how.
     Unknown,
@@ -127,7 +129,7 @@ impl Display for Code {
         let how = match self.how {
             How::Fin => 'F',
             How::Reset => 'R',
-            How::Failed => 'T',
+            How::GaveUp | How::Failed => 'T',
             How::Unknown => '-',
         };
         write!(f, "{by}{phase}{how}")
@@ -145,6 +147,12 @@ fn end(history: &History) -> (Option<Role>, How) {
         .into_iter()
         .filter_map(|direction| Some((course.fin[index(direction)]?.1, direction)));
     let first_fin = fins.min_by_key(|(at, _)| *at);
+    let ended = [first_fin.map(|(at, _)| at), course.reset.map(|(_, at)| at)];
+    if let Some((_, late)) = course.gave_up
+        && ended.into_iter().flatten().all(|at| at >= late)
+    {
+        return (Some(history.role), How::GaveUp);
+    }
     if let Some((direction, _)) = course.reset {
         return (Some(sender(direction)), How::Reset);
     }
@@ -251,6 +259,13 @@ fn ending(history: &History, code: Code) -> String {
             String::from("the server refused it")
         }
         How::Reset => format!("{who} reset it{after}{during}"),
+        How::GaveUp => {
+            let waited = match history.course.gave_up {
+                Some((Direction::Sent, _)) => "the peer took nothing more",
+                _ => "the peer said nothing more",
+            };
+            format!("we ended it at our deadline, {waited}{after}{during}")
+        }
         How::Failed => format!("it broke off{after}{during}{}", failed.unwrap_or_default()),
         How::Unknown if history.closed.is_none() => format!("is still open{after}"),
         How::Unknown => format!("it ended{after}{during}, nobody saw how"),
@@ -259,7 +274,7 @@ fn ending(history: &History, code: Code) -> String {
 
 fn handshake(history: &History) -> Option<String> {
     let (syn, established) = (history.course.syn?, history.course.established?);
-    Some(format!("handshake {} ms", millis(established.since(syn).as_nanos().try_into().ok()?)))
+    Some(format!("handshake {}", span(established.since(syn).as_nanos().try_into().ok()?)))
 }
 
 /// The whole time and whose it was. Whose it was is not said if calls are missing.
@@ -289,7 +304,7 @@ fn time(history: &History) -> Option<String> {
     let told = shares.into_iter().filter(|(nanos, _)| *nanos >= total / 100 && *nanos > 0);
     // With the decimals of the whole, so that the shares can be compared and added up.
     let told: Vec<String> =
-        told.map(|(nanos, what)| format!("{} {what}", millis_like(nanos, total))).collect();
+        told.map(|(nanos, what)| format!("{} {what}", share(nanos, total))).collect();
     let colon = if told.is_empty() { "" } else { ": " };
     Some(format!("{whole}{colon}{}", told.join(", ")))
 }

@@ -152,6 +152,8 @@ impl Clock {
                 self.unanswered = self.unanswered.saturating_add(call.result.unwrap_or(0));
             }
             Operation::Accept | Operation::Connect => spent.peer += nanos(latest, end),
+            Operation::GaveUp(Direction::Received) => spent.peer += nanos(latest, end),
+            Operation::GaveUp(Direction::Sent) => spent.window += nanos(latest, end),
             Operation::ShutdownWrite | Operation::Close => {
                 let waited = if self.over { &mut spent.program } else { &mut spent.peer };
                 *waited += nanos(latest, start);
@@ -315,6 +317,17 @@ mod tests {
         let close = call(Operation::Close, 911, 912, 0, Ok(0));
         assert_eq!(spent(&[], &[nothing, close]), [911, 0, 0, 1]);
         assert_eq!(spent(&[], &[end, close]), [11, 0, 0, 901]);
+    }
+
+    #[test]
+    fn until_a_deadline_it_was_the_peers_turn_and_from_then_on_ours() {
+        let nothing = call(Operation::Recv, 10, 11, 64, Err(libc::EAGAIN));
+        let late = call(Operation::GaveUp(Direction::Received), 911, 911, 0, Ok(0));
+        let answer = call(Operation::Send, 920, 930, 50, Ok(50));
+        assert_eq!(spent(&[], &[nothing, late, answer]), [911, 0, 10, 9]);
+        let full = call(Operation::Send, 10, 20, 50, Ok(30));
+        let late = call(Operation::GaveUp(Direction::Sent), 911, 911, 0, Ok(0));
+        assert_eq!(spent(&[], &[full, late]), [0, 891, 10, 10]);
     }
 
     #[test]

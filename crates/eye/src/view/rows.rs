@@ -281,7 +281,7 @@ fn causes(call: &Call, segment: &Segment) -> bool {
         Operation::Send | Operation::SendFile => moved(call).is_some_and(|(_, range)| {
             range.start < segment.range.end && segment.range.start < range.end
         }),
-        Operation::Recv | Operation::Accept => false,
+        Operation::Recv | Operation::Accept | Operation::GaveUp(_) => false,
     }
 }
 

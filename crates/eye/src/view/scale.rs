@@ -51,7 +51,7 @@ pub(crate) fn millis(nanos: u64) -> String {
 }
 
 /// Milliseconds with as many decimals as `whole` would be shown with.
-pub(crate) fn millis_like(nanos: u64, whole: u64) -> String {
+pub(super) fn millis_like(nanos: u64, whole: u64) -> String {
     let (unit, decimals) = match whole {
         0..1_000_000 => (1_000, 3),
         1_000_000..10_000_000 => (10_000, 2),
@@ -74,6 +74,15 @@ pub(crate) fn span(nanos: u64) -> String {
         format!("{} ms", millis(nanos))
     } else {
         format!("{} s", decimal(nanos.saturating_add(50_000_000) / 100_000_000, 1))
+    }
+}
+
+/// A part of `whole`, in the unit and with the decimals that [`span`] shows the whole with.
+pub(crate) fn share(nanos: u64, whole: u64) -> String {
+    if whole < 10_000_000_000 {
+        millis_like(nanos, whole)
+    } else {
+        decimal(nanos.saturating_add(50_000_000) / 100_000_000, 1)
     }
 }
 

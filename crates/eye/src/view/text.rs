@@ -23,7 +23,7 @@ pub(super) fn call(
     let name = operation(call.operation);
     let result = match (call.operation, call.result) {
         (Operation::Accept | Operation::Connect | Operation::Close, Ok(_))
-        | (Operation::ShutdownWrite, Ok(_)) => return name.to_owned(),
+        | (Operation::ShutdownWrite | Operation::GaveUp(_), Ok(_)) => return name.to_owned(),
         (_, Err(errno)) => {
             return first_that_fits(
                 width,
@@ -214,6 +214,7 @@ pub(crate) fn operation(operation: Operation) -> &'static str {
         Operation::SendFile => "sendfile()",
         Operation::ShutdownWrite => "shutdown(WR)",
         Operation::Close => "close()",
+        Operation::GaveUp(_) => "deadline passed",
     }
 }
 

@@ -84,6 +84,19 @@ fn the_server_closes_first() {
 }
 
 #[test]
+fn a_request_that_comes_too_slowly_is_ended_at_the_deadline() {
+    let mut scene = Scene::new();
+    scene.open();
+    scene.wait(900).data(Received, 16).wait(24).recv(16).recv_nothing();
+    scene.wait(15_000_000).gave_up(Received).wait(20).message(Sent, 0, 180, "408 Request Timeout");
+    scene.message(Received, 0, 16, "refused: the request did not come in time");
+    scene.send(180).wait(8).data(Sent, 180).wait(4).shutdown().wait(2).fin(Sent);
+    scene.wait(11).ack(Received).wait(800).fin(Received).wait(20).recv(0).wait(12).close();
+    scene.wait(4).ack(Sent);
+    check("too_slow", scene.history(), &Style::default());
+}
+
+#[test]
 fn the_client_resets_in_the_middle_of_an_answer() {
     let mut scene = Scene::new();
     scene.open().wait(70).data(Received, 81).wait(22).recv(81);

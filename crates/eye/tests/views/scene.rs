@@ -196,6 +196,11 @@ impl Scene {
         self.operation(Operation::Recv, 4, 65_536, Ok(count))
     }
 
+    /// A deadline passed.
+    pub(crate) fn gave_up(&mut self, way: Direction) -> &mut Scene {
+        self.operation(Operation::GaveUp(way), 0, 0, Ok(0))
+    }
+
     /// Nothing to read.
     pub(crate) fn recv_nothing(&mut self) -> &mut Scene {
         self.operation(Operation::Recv, 1, 65_536, Err(11))

@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sockeye_engine::DriverKind;
-use sockeye_engine::probe::{Call, ConnId, Direction, Opened, Probe, ProbeSource};
+use sockeye_engine::probe::{Call, ConnId, Direction, Opened, Operation, Probe, ProbeSource};
+use sockeye_services::http::SiteOptions;
 
 use crate::support::{Folder, Server, Setup, on_every_driver};
 
@@ -22,6 +24,7 @@ struct Message {
 #[derive(Clone, Default)]
 struct Listener {
     told: Arc<Mutex<Vec<Message>>>,
+    gave_up: Arc<Mutex<Vec<(Direction, u64)>>>,
 }
 
 impl ProbeSource for Listener {
@@ -33,7 +36,11 @@ impl ProbeSource for Listener {
 impl Probe for Listener {
     fn listening(&self, _: Option<BorrowedFd<'_>>, _: SocketAddr) {}
     fn opened(&self, _: Option<BorrowedFd<'_>>, _: &Opened) {}
-    fn call(&self, _: ConnId, _: &Call) {}
+    fn call(&self, _: ConnId, call: &Call) {
+        if let Operation::GaveUp(direction) = call.operation {
+            self.gave_up.lock().expect("no panic").push((direction, call.offset));
+        }
+    }
     fn message(
         &self,
         conn: ConnId,
@@ -132,6 +139,26 @@ fn requests_and_responses_tile_both_directions() {
         ];
         assert_eq!(labels, expected, "{driver}");
         assert!(answers[1].0 < 400 && answers[2].0 > 300_000, "HEAD has no body: {answers:?}");
+    });
+}
+
+#[test]
+fn a_deadline_that_passed_is_told_with_the_way_that_was_waited_for() {
+    on_every_driver(|driver| {
+        let folder = Folder::usual();
+        let listener = Listener::default();
+        let probe: Arc<dyn ProbeSource> = Arc::new(listener.clone());
+        let site = SiteOptions { head: Duration::from_millis(20), ..SiteOptions::default() };
+        let setup = Setup { probe: Some(probe), site, ..Setup::default() };
+        let server = Server::with(driver, &folder, setup);
+        let mut client = server.connect();
+        client.send("GET / HT");
+        assert!(client.head().starts_with("HTTP/1.1 408 "), "{driver}");
+        client.end();
+        client.rest();
+        server.stop();
+        let gave_up = listener.gave_up.lock().expect("no panic").clone();
+        assert_eq!(gave_up, [(Direction::Received, 8)], "{driver}");
     });
 }
 
