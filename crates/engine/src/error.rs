@@ -187,11 +187,8 @@ mod tests {
     #[cfg_attr(miri, ignore = "needs sockets")]
     fn a_peer_without_a_name_is_not_invented() {
         let (one, _other) = std::os::unix::net::UnixStream::pair().expect("a pair");
-        let error = CallError::naming(
-            "recv from",
-            peer(one.as_fd()),
-            io::ErrorKind::TimedOut.into(),
-        );
+        let error =
+            CallError::naming("recv from", peer(one.as_fd()), io::ErrorKind::TimedOut.into());
         assert_eq!(error.to_string(), "recv from an unnamed local peer: timed out");
         assert_eq!(CallError::of(&error).expect("it is one").raw_os_error(), None);
     }

@@ -8,7 +8,7 @@
 use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ use rustix::io::retry_on_intr;
 use crate::driver::{Accepted, DriverKind, Raw};
 use crate::endpoint::Endpoint;
 use crate::engine::{Stopper, sleep};
-use crate::error::CallError;
+use crate::error::{self, CallError};
 use crate::listener::{self, ListenError, Listener};
 use crate::probe::{ProbeSource, Role};
 use crate::reactor::Reactor;
@@ -415,7 +415,7 @@ where
         let thread = std::thread::Builder::new().name("connection".to_owned()).stack_size(STACK);
         thread.spawn(move || {
             let peer = match &accepted.raw {
-                Raw::Fd(fd) => rustix::net::getpeername(fd).ok().flatten(),
+                Raw::Fd(fd) => error::peer(fd.as_fd()),
                 Raw::Simulated(_) => None,
             };
             let served = Reactor::new(self.options.driver, self.options.probe.as_deref());

@@ -75,8 +75,8 @@ impl Stream {
     ///
     /// What the driver says when it can't watch the descriptor, or the kernel when it is not a socket.
     pub fn adopt(fd: impl Into<OwnedFd>, role: Role) -> io::Result<Stream> {
-        let fd = fd.into();
-        let peer = rustix::net::getpeername(&fd).ok().flatten();
+        let fd: OwnedFd = fd.into();
+        let peer = error::peer(fd.as_fd());
         let reactor = Reactor::current();
         let at = reactor.env.stamp();
         Stream::new(reactor, Raw::Fd(fd), role, at, None, None)

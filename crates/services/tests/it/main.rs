@@ -5,6 +5,7 @@ mod bodies;
 mod changes;
 mod conditions;
 mod echo;
+mod fault;
 mod files;
 mod listings;
 mod pipeline;

@@ -380,8 +380,11 @@ impl Uring {
             }
             return;
         };
-        // Cancelled, or no buffer was free just now: armed again when the reader asks.
-        if let Err(Errno::AGAIN | Errno::CANCELED | Errno::INTR | Errno::NOBUFS) = result {
+        // Cancelled, or no buffer was free just now: armed again when the reader asks. And nothing
+        // comes behind the end.
+        let passes =
+            matches!(result, Err(Errno::AGAIN | Errno::CANCELED | Errno::INTR | Errno::NOBUFS));
+        if passes || slot.received.end.is_some() {
             slot.wake_reader();
             if let Some(part) = part {
                 state.buffers.release(part);
