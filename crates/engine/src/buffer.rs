@@ -2,7 +2,7 @@
 //!
 //! A thread has one [`Pool`]. A connection that waits holds none of its buffers.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::{Deref, Range};
@@ -30,6 +30,8 @@ pub(crate) struct Pool {
     outgoing: RefCell<Vec<Box<Outgoing>>>,
     leased: Cell<usize>,
     lent_out: Cell<usize>,
+    /// Where what does not fit a lease is put for the time of one call.
+    rest: RefCell<Vec<u8>>,
 }
 
 impl Pool {
@@ -39,6 +41,16 @@ impl Pool {
         let bytes =
             self.free.borrow_mut().pop().unwrap_or_else(|| vec![0; LEASE].into_boxed_slice());
         Lease { bytes, pool: Rc::clone(self) }
+    }
+
+    /// Room for `len` bytes that a lease has no room for, to be used up at once.
+    pub(crate) fn rest(&self, len: usize) -> RefMut<'_, [u8]> {
+        RefMut::map(self.rest.borrow_mut(), |rest| {
+            if rest.len() < len {
+                rest.resize(len, 0);
+            }
+            &mut rest[..len]
+        })
     }
 
     pub(crate) fn outgoing(&self) -> Box<Outgoing> {

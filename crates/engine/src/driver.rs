@@ -40,14 +40,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::Shutdown;
 
+use crate::address::Address;
 use crate::buffer::{Chunk, Outgoing, Pool};
 use crate::drivers;
+use crate::drivers::calls;
 use crate::drivers::readiness::Readiness;
 use crate::fault::{self, Point};
 use crate::inbox::Inbox;
+use crate::message::{Outbound, Receive, Received};
 use crate::probe::{Call, ConnId, Operation, Probe, Stamp};
 use crate::slab::Key;
 
@@ -386,6 +389,67 @@ pub(crate) trait Driver {
         attempt: &mut Attempt<'_>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>>;
+
+    /// The address of the socket itself (`getsockname(2)`).
+    fn local(&self, key: Key) -> io::Result<Address> {
+        let mut address = Err(Errno::NOTCONN);
+        self.with_fd(key, &mut |fd| {
+            address = rustix::net::getsockname(fd).and_then(Address::decode);
+        });
+        Ok(address?)
+    }
+
+    /// A socket for datagrams, bound to `local`.
+    fn bind_datagram(&self, local: &Address) -> Result<Raw, Errno> {
+        calls::bind_datagram(local).map(Raw::Fd)
+    }
+
+    /// Where the messages of a socket go from now on, and where they come from.
+    fn connect_datagram(&self, key: Key, to: &Address) -> Result<(), Errno> {
+        let mut result = Err(Errno::NOTCONN);
+        let to = to.encode()?;
+        self.with_fd(key, &mut |fd| {
+            result = retry_on_intr(|| rustix::net::connect(fd, &to));
+        });
+        result
+    }
+
+    /// A message, with its borders.
+    fn poll_recv_message(
+        &self,
+        env: &Env,
+        key: Key,
+        how: Receive,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Received>> {
+        let mut received = None;
+        let mut attempt = |fd: BorrowedFd<'_>| {
+            received = Some(calls::recv_message(env, fd, how)?);
+            Ok(())
+        };
+        let result = self.poll_attempt(key, Side::Read, &mut attempt, cx);
+        result.map_ok(|()| received.expect("the attempt succeeded"))
+    }
+
+    /// Sends a message, whole; its bytes are copied before this returns.
+    fn poll_send_message(
+        &self,
+        key: Key,
+        message: &Outbound<'_>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut attempt = |fd: BorrowedFd<'_>| calls::send_message(fd, message).map(drop);
+        self.poll_attempt(key, Side::Write, &mut attempt, cx)
+    }
+
+    /// The same, now or not at all: `EAGAIN` where there is no room for it.
+    fn send_message(&self, key: Key, message: &Outbound<'_>) -> Result<(), Errno> {
+        let mut result = Err(Errno::NOTCONN);
+        self.with_fd(key, &mut |fd| {
+            result = retry_on_intr(|| calls::send_message(fd, message)).map(drop);
+        });
+        result
+    }
 
     /// Nobody waits for this side any more: the future was dropped.
     fn forget(&self, key: Key, side: Side);

@@ -68,7 +68,12 @@ impl CallError {
         endpoint: Option<SocketAddrAny>,
         source: io::Error,
     ) -> io::Error {
-        let endpoint = endpoint.map(name).unwrap_or_default();
+        CallError::at(operation, endpoint.map(name).unwrap_or_default(), source)
+    }
+
+    /// The same, where the endpoint's name is known.
+    #[cold]
+    pub(crate) fn at(operation: &'static str, endpoint: String, source: io::Error) -> io::Error {
         io::Error::new(source.kind(), CallError { operation, endpoint, source })
     }
 }

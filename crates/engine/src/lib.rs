@@ -38,35 +38,48 @@
 //! # }
 //! ```
 
+mod address;
 mod buffer;
 mod capability;
 mod connect;
+mod control;
+mod datagram;
+mod deadline;
 mod driver;
 mod drivers;
 mod endpoint;
 mod engine;
 mod error;
+mod error_queue;
 #[doc(hidden)]
 pub mod fault;
+mod icmp;
 mod inbox;
 mod listener;
+mod message;
 pub mod probe;
 mod reactor;
+mod receive_options;
 mod serve;
 mod slab;
 mod stream;
 mod timer;
 mod waker;
 
+pub use address::{Address, UnixAddress};
 pub use buffer::Chunk;
 pub use capability::{Capabilities, Growth, Told};
+pub use datagram::Datagram;
 pub use driver::{DriverKind, UnknownDriver};
 pub use endpoint::{Endpoint, EndpointError};
 pub use engine::{
     Engine, Sleep, Stopper, Turn, Usage, sleep, spawn, stopping, turn, unix_now, usage,
 };
 pub use error::CallError;
+pub use error_queue::Event;
+pub use icmp::IpVersion;
 pub use listener::{BACKLOG, ListenError};
+pub use message::{Ancillary, Credentials, Local, Origin, QueuedError, Received};
 pub use serve::{Bound, Notice, ServeOptions, Serving};
 pub use stream::Stream;
 

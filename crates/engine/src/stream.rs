@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
@@ -18,13 +18,13 @@ use rustix::io::Errno;
 use rustix::net::Shutdown;
 
 use crate::buffer::{Chunk, Outgoing};
+use crate::deadline::Deadline;
 use crate::driver::{Accepted, Attempt, Patience, Raw, Side};
 use crate::error::{self, CallError};
 use crate::probe::{Call, ConnId, Direction, Opened, Operation, Role, Stamp};
 use crate::reactor::Reactor;
 use crate::serve::Counted;
 use crate::slab::Key;
-use crate::timer::Tick;
 
 /// Bytes one `sendfile(2)` is asked to move, so that a fast reader shares the thread.
 const SEND_FILE: u64 = 2 * 1024 * 1024;
@@ -49,24 +49,10 @@ pub struct Stream {
     outgoing: Option<Box<Outgoing>>,
     received: u64,
     written: u64,
-    deadline: Tick,
-    timer: Option<Timer>,
+    deadline: Deadline,
     /// Keeps its place among the server's connections.
     _counted: Option<Counted>,
 }
-
-/// The connection's entry among the timers.
-#[derive(Clone, Copy)]
-struct Timer {
-    key: Key,
-    /// When it fires.
-    due: Tick,
-    /// Whom it wakes: one more than its waker's data, so that no timer takes no more room.
-    task: NonZeroUsize,
-}
-
-/// No deadline.
-const NEVER: Tick = Tick::MAX;
 
 impl Stream {
     /// Takes over a connected stream socket on the calling thread's engine.
@@ -136,8 +122,7 @@ impl Stream {
             outgoing: None,
             received: 0,
             written: 0,
-            deadline: NEVER,
-            timer: None,
+            deadline: Deadline::never(),
             _counted: counted,
         })
     }
@@ -331,7 +316,7 @@ impl Stream {
     /// From `patience` from now on, every wait on this connection ends with `TimedOut`; None for
     /// never. Accurate to a few milliseconds: `patience` counts from the last look at the kernel.
     pub fn set_deadline(&mut self, patience: Option<Duration>) {
-        self.deadline = patience.map_or(NEVER, |patience| self.reactor.after_turn(patience));
+        self.deadline.set(&self.reactor, patience);
     }
 
     /// Tells whoever looks on that `range` of a direction's stream is one message.
@@ -422,43 +407,22 @@ impl Stream {
         CallError::naming(operation, peer, error)
     }
 
-    /// The wait goes on until the deadline. One timer serves the connection for life: it is
-    /// only moved when the deadline has come closer, and found again when it fired too early.
+    /// The wait goes on until the deadline.
     fn poll_deadline<T>(&mut self, side: Side, cx: &Context<'_>) -> Poll<io::Result<T>> {
-        if self.deadline == NEVER {
-            return Poll::Pending;
+        match self.deadline.poll(&self.reactor, cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(()) => {
+                self.reactor.driver.forget(self.key, side);
+                self.tell_deadline(side);
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
         }
-        let now = self.reactor.now_for_deadlines();
-        if now >= self.deadline {
-            self.reactor.driver.forget(self.key, side);
-            self.tell_deadline(side);
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        let due = self.deadline;
-        let task = NonZeroUsize::MIN.saturating_add(cx.waker().data().addr());
-        // One that wakes us in time is on its way already.
-        let stands = |timer: Timer| timer.due > now && timer.due <= due && timer.task == task;
-        if self.timer.is_some_and(stands) {
-            return Poll::Pending;
-        }
-        let mut timers = self.reactor.timers.borrow_mut();
-        let moved = self.timer.and_then(|timer| {
-            let due = timers.at_latest(timer.key, due, cx.waker())?;
-            Some(Timer { due, task, ..timer })
-        });
-        self.timer = Some(moved.unwrap_or_else(|| {
-            let key = timers.insert(due, cx.waker().clone());
-            Timer { key, due, task }
-        }));
-        Poll::Pending
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if let Some(timer) = self.timer {
-            self.reactor.timers.borrow_mut().remove(timer.key);
-        }
+        self.deadline.disarm(&self.reactor);
         if let Some(outgoing) = self.outgoing.take() {
             self.reactor.env.pool.give_back(outgoing);
         }

@@ -1,13 +1,22 @@
 //! System calls as drivers make them: without SIGPIPE, again after EINTR, and reported.
 
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
+use rustix::net::{
+    RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    sockopt,
+};
 
-use crate::buffer::Outgoing;
+use crate::address::Address;
+use crate::buffer::{Chunk, LEASE, Outgoing};
+use crate::control::{self, Control};
 use crate::driver::{Accepted, Attempt, Env, Socket};
 use crate::fault::{self, Point};
+use crate::message::{Outbound, QueuedError, Receive, Received};
 use crate::probe::Operation;
 
 /// Pieces handed to one vectored send.
@@ -111,6 +120,81 @@ pub(crate) fn send_file(
         stat.is_some_and(|stat| u64::try_from(stat.st_size).is_ok_and(|size| size > ends))
     };
     Ok(Sent { count, short: count < len && goes_on() })
+}
+
+/// A socket for datagrams of the address's family, bound to it.
+pub(crate) fn bind_datagram(local: &Address) -> Result<OwnedFd> {
+    let local_form = local.encode()?;
+    let (kind, flags) = (SocketType::DGRAM, SocketFlags::CLOEXEC);
+    let fd = rustix::net::socket_with(local.family(), kind, flags, None)?;
+    if let Address::Ip(SocketAddr::V6(_)) = local {
+        // What it is bound to is what was written: [::] is not 0.0.0.0 too.
+        sockopt::set_ipv6_v6only(&fd, true)?;
+    }
+    rustix::net::bind(&fd, &local_form)?;
+    Ok(fd)
+}
+
+/// One message, without waiting for it (`recvmsg(2)`).
+pub(crate) fn recv_message(env: &Env, fd: BorrowedFd<'_>, how: Receive) -> Result<Received> {
+    let mut flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+    if how.peek {
+        flags |= libc::MSG_PEEK;
+    }
+    let mut control = Control::new(if how.ancillary { control::ROOM } else { 0 });
+    let mut lease = env.pool.lease();
+    // Few messages are longer than a lease: their rest goes where all such rests of the thread go.
+    let mut rest = env.pool.rest(how.room.saturating_sub(LEASE));
+    let first = how.room.min(LEASE);
+    let mut room = [IoSliceMut::new(&mut lease.room()[..first]), IoSliceMut::new(&mut rest)];
+    let header = control::recvmsg(fd, &mut room, &mut control, flags)?;
+    let count = header.len.min(how.room);
+    let bytes = match count.checked_sub(LEASE) {
+        Some(more) if more > 0 => {
+            let mut all = Vec::with_capacity(count);
+            all.extend_from_slice(lease.room());
+            all.extend_from_slice(&rest[..more]);
+            Chunk::from_vec(all)
+        }
+        _ => lease.filled(count),
+    };
+    Ok(Received {
+        bytes,
+        len: header.len,
+        truncated: header.flags & libc::MSG_TRUNC != 0,
+        from: header.from.map(Address::decode).transpose()?,
+        ancillary: control.take(header.flags, how.descriptors),
+    })
+}
+
+/// The next entry of the error queue (recv(2), `MSG_ERRQUEUE`); `EAGAIN` when it is empty.
+pub(crate) fn recv_error(fd: BorrowedFd<'_>) -> Result<Option<QueuedError>> {
+    let mut control = Control::new(control::ROOM);
+    let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
+    let header = retry_on_intr(|| control::recvmsg(fd, &mut [], &mut control, flags))?;
+    let mut found = control.take(header.flags, 0);
+    let to = header.from.and_then(|to| Address::decode(to).ok());
+    Ok(found.error.take().map(|error| QueuedError { stamp: found.stamp, to, ..error }))
+}
+
+/// One message, whole or not at all, without waiting for room (`sendmsg(2)`).
+pub(crate) fn send_message(fd: BorrowedFd<'_>, message: &Outbound<'_>) -> Result<usize> {
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    let mut space = Vec::new();
+    let rights = SendAncillaryMessage::ScmRights(message.descriptors);
+    if !message.descriptors.is_empty() {
+        space.resize(rights.size(), MaybeUninit::uninit());
+    }
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !message.descriptors.is_empty() && !ancillary.push(rights) {
+        return Err(Errno::INVAL);
+    }
+    match message.to {
+        None => rustix::net::sendmsg(fd, message.parts, &mut ancillary, flags),
+        Some(to) => {
+            rustix::net::sendmsg_addr(fd, &to.encode()?, message.parts, &mut ancillary, flags)
+        }
+    }
 }
 
 fn sent(

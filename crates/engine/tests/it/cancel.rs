@@ -28,7 +28,7 @@ fn descriptors() -> usize {
 }
 
 /// Yields to the run loop a few times.
-async fn turns(count: u64) {
+pub(crate) async fn turns(count: u64) {
     for _ in 0..count {
         let mut yielded = false;
         std::future::poll_fn(|cx| {

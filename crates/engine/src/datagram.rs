@@ -1,0 +1,403 @@
+//! Sockets whose messages keep their borders: UDP, Unix datagrams and sequenced packets, ICMP.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::AddressFamily;
+
+use crate::address::Address;
+use crate::deadline::Deadline;
+use crate::driver::{Raw, Side};
+use crate::engine::sleep;
+use crate::error::CallError;
+use crate::error_queue::ErrorQueue;
+use crate::message::{Outbound, Receive, Received};
+use crate::reactor::Reactor;
+use crate::slab::Key;
+
+/// Bytes there is room for in a message unless more is asked for: the longest UDP datagram.
+const ROOM: usize = 65_535;
+
+/// Bytes that can be asked for.
+const MOST_ROOM: usize = 1 << 20;
+
+/// The first and the longest pause before a full receiver is tried again, where the kernel does
+/// not tell when it has room.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(32));
+
+/// A socket that sends and receives messages with borders; dropping it closes it.
+///
+/// One task receives and one task sends at a time, and these may be two: put it into an
+/// [`Rc`] for that. [`Datagram::try_send_to`] is for any number of tasks.
+///
+/// ```
+/// use sockeye_engine::{Address, Datagram, DriverKind, Engine};
+///
+/// # fn main() -> std::io::Result<()> {
+/// Engine::new(DriverKind::EpollEdge)?.block_on(async {
+///     let server = Datagram::bind(&Address::from(([127, 0, 0, 1], 0)))?;
+///     let client = Datagram::bind(&Address::from(([127, 0, 0, 1], 0)))?;
+///     client.connect(&server.local_addr()?)?;
+///     client.send(b"a question").await?;
+///     let question = server.recv().await?;
+///     assert_eq!(&question.bytes[..], b"a question");
+///     server.send_to(b"an answer", &question.from.expect("UDP tells")).await?;
+///     assert_eq!(&client.recv().await?.bytes[..], b"an answer");
+///     Ok(())
+/// })
+/// # }
+/// ```
+///
+/// # Cancel safety
+///
+/// Every future here may be dropped at any time, on every driver: a message is received by a
+/// future that completes or stays in the socket, and is sent once or not at all.
+pub struct Datagram {
+    pub(crate) reactor: Rc<Reactor>,
+    pub(crate) key: Key,
+    pub(crate) family: AddressFamily,
+    deadlines: RefCell<[Deadline; 2]>,
+    /// Somebody waits for this side.
+    waits: [Cell<bool>; 2],
+    room: Cell<usize>,
+    /// Ancillary data was asked for.
+    pub(crate) ancillary: Cell<bool>,
+    pub(crate) descriptors: Cell<usize>,
+    /// Where something was asked for that arrives there.
+    pub(crate) errors: ErrorQueue,
+}
+
+impl Datagram {
+    /// A UDP (udp(7)) or Unix datagram (unix(7)) socket at this address. Port 0, and a Unix socket
+    /// without a name, get one from the kernel. An IPv6 socket has no part in IPv4.
+    ///
+    /// # Errors
+    ///
+    /// `AddrInUse`, `AddrNotAvailable`, `PermissionDenied` (a port below 1024, a folder that may not be
+    /// written); `InvalidInput` or `InvalidFilename` for a name that no Unix socket can have.
+    ///
+    /// # Panics
+    ///
+    /// Outside of an engine, as all that makes sockets.
+    pub fn bind(local: &Address) -> io::Result<Datagram> {
+        let reactor = Reactor::current();
+        let raw = reactor.driver.bind_datagram(local);
+        let raw = raw.map_err(|error| local.failed("bind to", error))?;
+        Datagram::new(reactor, raw, local.family())
+    }
+
+    /// Takes over a socket of messages.
+    ///
+    /// # Errors
+    ///
+    /// What the driver says when it can't watch the descriptor, or the kernel when it is no socket.
+    pub fn adopt(fd: impl Into<OwnedFd>) -> io::Result<Datagram> {
+        let fd = fd.into();
+        let family = rustix::net::sockopt::socket_domain(&fd)?;
+        Datagram::new(Reactor::current(), Raw::Fd(fd), family)
+    }
+
+    pub(crate) fn new(
+        reactor: Rc<Reactor>,
+        raw: Raw,
+        family: AddressFamily,
+    ) -> io::Result<Datagram> {
+        let key = reactor.driver.attach(raw, None)?;
+        Ok(Datagram {
+            reactor,
+            key,
+            family,
+            deadlines: RefCell::new([Deadline::never(), Deadline::never()]),
+            waits: [Cell::new(false), Cell::new(false)],
+            room: Cell::new(ROOM),
+            ancillary: Cell::new(false),
+            descriptors: Cell::new(0),
+            errors: ErrorQueue::default(),
+        })
+    }
+
+    /// Its own address (getsockname(2)).
+    ///
+    /// # Errors
+    ///
+    /// The kernel's word; none is known for a socket that is open.
+    pub fn local_addr(&self) -> io::Result<Address> {
+        self.reactor.driver.local(self.key)
+    }
+
+    /// From now on messages go to `peer`, and only its own are received (connect(2)). No message is
+    /// sent by it.
+    ///
+    /// # Errors
+    ///
+    /// `ConnectionRefused` and `NotFound` for a Unix socket that is not there, `NetworkUnreachable`
+    /// without a route.
+    pub fn connect(&self, peer: &Address) -> io::Result<()> {
+        let connected = self.fits(Some(peer));
+        let connected =
+            connected.and_then(|()| self.reactor.driver.connect_datagram(self.key, peer));
+        connected.map_err(|error| peer.failed("connect to", error))
+    }
+
+    /// The next message (recvmsg(2)). On a socket of sequenced packets an empty one means that the
+    /// peer will send no more.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` once the deadline has passed; `ConnectionRefused` and others when an ICMP message
+    /// says that an earlier one did not arrive; `ResourceBusy` while another task receives.
+    pub fn recv(&self) -> impl Future<Output = io::Result<Received>> {
+        self.receive(|socket, cx| socket.poll_recv(false, cx))
+    }
+
+    /// The next message, which stays to be received again (`MSG_PEEK`). Descriptors that come with
+    /// it are new ones each time.
+    ///
+    /// # Errors
+    ///
+    /// As [`Datagram::recv`].
+    pub fn peek(&self) -> impl Future<Output = io::Result<Received>> {
+        self.receive(|socket, cx| socket.poll_recv(true, cx))
+    }
+
+    /// Sends a message to where the socket is connected (sendmsg(2)); waits for room if there is
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` once the deadline has passed; `EMSGSIZE` when it is too long to be sent whole;
+    /// `ENOBUFS` when a device drops it; `ConnectionRefused` as for [`Datagram::recv`];
+    /// `ResourceBusy` while another task waits to send.
+    pub async fn send(&self, message: &[u8]) -> io::Result<()> {
+        self.send_parts(&[IoSlice::new(message)], None).await
+    }
+
+    /// Sends a message to an address.
+    ///
+    /// # Errors
+    ///
+    /// As [`Datagram::send`]; and what [`Datagram::connect`] says.
+    pub async fn send_to(&self, message: &[u8], to: &Address) -> io::Result<()> {
+        self.send_parts(&[IoSlice::new(message)], Some(to)).await
+    }
+
+    /// Sends one message that lies in several pieces, without putting them together first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Datagram::send`]; `EMSGSIZE` for more than 1024 pieces (`IOV_MAX`).
+    pub async fn send_parts(&self, parts: &[IoSlice<'_>], to: Option<&Address>) -> io::Result<()> {
+        self.send_message(Outbound { parts, to, descriptors: &[] }).await
+    }
+
+    /// Sends a message with descriptors (`SCM_RIGHTS`, unix(7)): the receiver gets copies. They need
+    /// at least one byte beside them to be noticed by all receivers.
+    ///
+    /// # Errors
+    ///
+    /// As [`Datagram::send`]; `InvalidInput` for more than 253 of them or on a socket that is not
+    /// a Unix one.
+    pub async fn send_descriptors(
+        &self,
+        message: &[u8],
+        to: Option<&Address>,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        self.send_message(Outbound { parts: &[IoSlice::new(message)], to, descriptors }).await
+    }
+
+    /// Sends a message now or not at all.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` when there is no room; otherwise as [`Datagram::send`], as the kernel says it.
+    pub fn try_send_to(&self, message: &[u8], to: Option<&Address>) -> io::Result<()> {
+        let parts = &[IoSlice::new(message)];
+        let message = Outbound { parts, to, descriptors: &[] };
+        self.fits(to)?;
+        Ok(self.reactor.driver.send_message(self.key, &message)?)
+    }
+
+    /// From `patience` from now on, every wait on this socket ends with `TimedOut`; None for never.
+    /// Accurate to a few milliseconds.
+    pub fn set_deadline(&self, patience: Option<Duration>) {
+        for deadline in &mut *self.deadlines.borrow_mut() {
+            deadline.set(&self.reactor, patience);
+        }
+    }
+
+    /// Bytes there is room for in a message, 1 to 1,048,576; at first 65,535. What is longer is
+    /// received [`truncated`](Received::truncated).
+    pub fn set_room(&self, bytes: usize) {
+        self.room.set(bytes.clamp(1, MOST_ROOM));
+    }
+
+    /// Lends the descriptor, for socket options.
+    pub fn with_fd(&self, look: impl FnOnce(BorrowedFd<'_>)) {
+        let mut look = Some(look);
+        self.reactor.driver.with_fd(self.key, &mut |fd| {
+            if let Some(look) = look.take() {
+                look(fd);
+            }
+        });
+    }
+
+    async fn send_message(&self, message: Outbound<'_>) -> io::Result<()> {
+        let sent = match self.fits(message.to) {
+            Err(error) => Err(error.into()),
+            Ok(()) if self.family == AddressFamily::UNIX && message.to.is_some() => {
+                self.send_by_name(&message).await
+            }
+            Ok(()) => self.wait(Side::Write, |socket, cx| socket.poll_send(&message, cx)).await,
+        };
+        sent.map_err(|error| self.explain(Side::Write, message.to, error))
+    }
+
+    /// It is the receiver's queue that may be full, and of a socket that is not connected poll(2)
+    /// knows only its own.
+    async fn send_by_name(&self, message: &Outbound<'_>) -> io::Result<()> {
+        let (mut pause, longest) = PAUSES;
+        loop {
+            match self.reactor.driver.send_message(self.key, message) {
+                Err(Errno::AGAIN) => {}
+                result => return Ok(result?),
+            }
+            let left = self.deadlines.borrow()[Side::Write as usize].left(&self.reactor);
+            if left == Some(Duration::ZERO) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            sleep(left.map_or(pause, |left| left.min(pause))).await;
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    /// The kernel may take an address of another family for a broken one of its own.
+    fn fits(&self, to: Option<&Address>) -> Result<(), Errno> {
+        let unix = |family| family == AddressFamily::UNIX;
+        match to {
+            Some(to) if unix(to.family()) != unix(self.family) => Err(Errno::AFNOSUPPORT),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a user is told: the operation and the endpoint besides the reason.
+    #[cold]
+    fn explain(&self, side: Side, to: Option<&Address>, source: io::Error) -> io::Error {
+        let (operation, endpoint) = match (side, to) {
+            (Side::Read, _) => ("receive on", self.local_addr().ok()),
+            (Side::Write, Some(to)) => ("send to", Some(to.clone())),
+            (Side::Write, None) => ("send from", self.local_addr().ok()),
+        };
+        let endpoint = endpoint.map_or_else(String::new, |endpoint| endpoint.to_string());
+        CallError::at(operation, endpoint, source)
+    }
+
+    pub(crate) fn poll_recv(&self, peek: bool, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
+        let how = Receive {
+            room: self.room.get(),
+            peek,
+            ancillary: self.ancillary.get(),
+            descriptors: self.descriptors.get(),
+        };
+        let (driver, env) = (&self.reactor.driver, &self.reactor.env);
+        let result = driver.poll_recv_message(env, self.key, how, cx);
+        if result.is_pending() {
+            self.drain_errors();
+        }
+        result
+    }
+
+    fn poll_send(&self, message: &Outbound<'_>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = self.reactor.driver.poll_send_message(self.key, message, cx);
+        if result.is_pending() {
+            self.drain_errors();
+        }
+        result
+    }
+
+    pub(crate) async fn receive<T, F>(&self, poll: F) -> io::Result<T>
+    where
+        F: FnMut(&Datagram, &mut Context<'_>) -> Poll<io::Result<T>> + Unpin,
+    {
+        self.wait(Side::Read, poll).await.map_err(|error| self.explain(Side::Read, None, error))
+    }
+
+    fn wait<T, F>(&self, side: Side, poll: F) -> Wait<'_, F>
+    where
+        F: FnMut(&Datagram, &mut Context<'_>) -> Poll<io::Result<T>> + Unpin,
+    {
+        Wait { socket: self, side, poll, waits: false }
+    }
+}
+
+impl Drop for Datagram {
+    fn drop(&mut self) {
+        for deadline in self.deadlines.get_mut() {
+            deadline.disarm(&self.reactor);
+        }
+        self.reactor.driver.detach(self.key);
+    }
+}
+
+impl fmt::Debug for Datagram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Datagram").field("local", &self.local_addr().ok()).finish_non_exhaustive()
+    }
+}
+
+/// One operation; dropping it half-way leaves no waker behind.
+struct Wait<'a, F> {
+    socket: &'a Datagram,
+    side: Side,
+    poll: F,
+    waits: bool,
+}
+
+impl<T, F> Future for Wait<'_, F>
+where
+    F: FnMut(&Datagram, &mut Context<'_>) -> Poll<io::Result<T>> + Unpin,
+{
+    type Output = io::Result<T>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        let this = self.get_mut();
+        let (socket, side) = (this.socket, this.side);
+        // Two wakers for one side would be one too many for every driver.
+        if !this.waits && socket.waits[side as usize].get() {
+            return Poll::Ready(Err(io::ErrorKind::ResourceBusy.into()));
+        }
+        let result = if socket.reactor.poll_budget(cx).is_pending() {
+            Poll::Pending
+        } else {
+            (this.poll)(socket, cx)
+        };
+        this.waits = result.is_pending();
+        socket.waits[side as usize].set(this.waits);
+        if this.waits
+            && socket.deadlines.borrow_mut()[side as usize].poll(&socket.reactor, cx).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        result
+    }
+}
+
+impl<F> Drop for Wait<'_, F> {
+    fn drop(&mut self) {
+        if self.waits {
+            self.socket.waits[self.side as usize].set(false);
+            if self.side == Side::Read {
+                self.socket.errors.forget();
+            }
+            self.socket.reactor.driver.forget(self.socket.key, self.side);
+        }
+    }
+}
