@@ -61,6 +61,7 @@ pub mod probe;
 mod reactor;
 mod receive_options;
 mod serve;
+pub mod sim;
 mod slab;
 mod stream;
 mod timer;
