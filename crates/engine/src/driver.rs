@@ -168,15 +168,15 @@ pub(crate) struct VirtualClock {
     nanos: Cell<u64>,
 }
 
-/// When simulations begin, in seconds since 1970: 2026-01-01 00:00:00 UTC.
-const SIMULATED_START: u64 = 1_767_225_600;
+/// When simulations begin, in seconds since 1970: 2100-01-01 00:00:00 UTC, later than any stamp of a
+/// real file that a simulated service reads.
+const SIMULATED_START: u64 = 4_102_444_800;
 
 impl VirtualClock {
     pub(crate) fn elapsed(&self) -> Duration {
         Duration::from_nanos(self.nanos.get())
     }
 
-    #[allow(dead_code, reason = "time passes in the simulated network alone")]
     pub(crate) fn set(&self, elapsed: Duration) {
         let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
         debug_assert!(nanos >= self.nanos.get(), "time does not go back");
@@ -245,7 +245,6 @@ impl Env {
 pub(crate) enum Raw {
     Fd(OwnedFd),
     /// The number of one in a simulated network.
-    #[allow(dead_code, reason = "made by the simulated network alone")]
     Simulated(u32),
 }
 

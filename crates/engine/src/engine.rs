@@ -54,6 +54,14 @@ impl Engine {
         Ok(Engine { reactor: Reactor::new(kind, Some(probe))? })
     }
 
+    pub(crate) fn of(reactor: Rc<Reactor>) -> Engine {
+        Engine { reactor }
+    }
+
+    pub(crate) fn reactor(&self) -> &Rc<Reactor> {
+        &self.reactor
+    }
+
     /// Runs `future`, and all tasks beside it, until `future` is done. Tasks that are not done
     /// stay for the next call, or are dropped with the engine.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {

@@ -77,9 +77,14 @@ impl Inbox {
         self.stopping.load(Ordering::SeqCst)
     }
 
+    /// Whether there is something to take.
+    pub(crate) fn is_signalled(&self) -> bool {
+        self.signalled.load(Ordering::SeqCst)
+    }
+
     /// Takes what came; only the thread itself calls this.
     pub(crate) fn take(&self, into: &mut Vec<Key>) {
-        if !self.signalled.load(Ordering::SeqCst) {
+        if !self.is_signalled() {
             return;
         }
         // Order matters: whoever pushes after the flag is down signals again.

@@ -1,7 +1,8 @@
 //! What one thread has: its tasks, its timers, its driver; and the loop that runs them.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,6 +19,7 @@ use crate::engine::{Turn, Usage};
 use crate::fault;
 use crate::inbox::{self, Inbox, WorkerId};
 use crate::probe::ProbeSource;
+use crate::sim::Random;
 use crate::slab::{Key, Slab};
 use crate::timer::{Tick, Timers};
 use crate::waker::{GENERATIONS, TASKS, TaskId};
@@ -41,6 +43,8 @@ pub(crate) struct Reactor {
     pub(crate) timers: RefCell<Timers>,
     tasks: RefCell<Slab<Task>>,
     ready: RefCell<VecDeque<Key>>,
+    /// In a simulation, chance decides who runs next.
+    order: OnceCell<RefCell<Order>>,
     inbox: Arc<Inbox>,
     worker: WorkerId,
     /// Never used again, unlike the worker's.
@@ -88,6 +92,7 @@ impl Reactor {
             timers: RefCell::new(Timers::new()),
             tasks: RefCell::new(Slab::with_generations(GENERATIONS)),
             ready: RefCell::new(VecDeque::new()),
+            order: OnceCell::new(),
             inbox,
             worker,
             number: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -205,8 +210,34 @@ impl Reactor {
         key
     }
 
+    /// From now on tasks that are ready run in an order drawn from `random`.
+    pub(crate) fn shuffle(&self, random: Random) {
+        let _ = self.order.set(RefCell::new(Order { random, round: 0 }));
+    }
+
+    /// The numbers of all tasks that have not ended.
+    pub(crate) fn task_numbers(&self) -> Vec<u32> {
+        self.tasks.borrow().indices().collect()
+    }
+
     /// Runs until `future` is done, tasks with it.
     pub(crate) fn block_on<F: Future>(self: &Rc<Self>, future: F) -> F::Output {
+        let failed = |error, _| -> Infallible {
+            // Only a broken descriptor of our own can make waiting fail, and then nothing can go on.
+            panic!("{}: wait: {error}", self.kind);
+        };
+        match self.try_block_on(future, failed) {
+            Ok(output) => output,
+        }
+    }
+
+    /// The same; when waiting fails, `failed` is asked what to say of it, with the number of the task
+    /// that `future` is, before `future` is dropped.
+    pub(crate) fn try_block_on<F: Future, E>(
+        self: &Rc<Self>,
+        future: F,
+        failed: impl FnOnce(io::Error, u32) -> E,
+    ) -> Result<F::Output, E> {
         let mut future = std::pin::pin!(future);
         let _entered = Entered::new(self);
         // The future itself is a task without a body: waking it queues its key.
@@ -216,9 +247,11 @@ impl Reactor {
         self.ready.borrow_mut().push_back(main);
         let output = loop {
             if let Poll::Ready(output) = self.run_ready(main, &waker, &mut future) {
-                break output;
+                break Ok(output);
             }
-            self.look();
+            if let Err(error) = self.look() {
+                break Err(failed(error, main.index));
+            }
         };
         drop(waker);
         self.tasks.borrow_mut().remove(main);
@@ -235,7 +268,7 @@ impl Reactor {
         future: &mut Pin<&mut F>,
     ) -> Poll<F::Output> {
         for _ in 0..RUN_AT_MOST {
-            let Some(key) = self.ready.borrow_mut().pop_front() else {
+            let Some(key) = self.next_ready() else {
                 break;
             };
             self.budget.set(BUDGET);
@@ -251,6 +284,14 @@ impl Reactor {
             }
         }
         Poll::Pending
+    }
+
+    fn next_ready(&self) -> Option<Key> {
+        let mut ready = self.ready.borrow_mut();
+        if let Some(order) = self.order.get() {
+            order.borrow_mut().draw(&mut ready);
+        }
+        ready.pop_front()
     }
 
     fn run(&self, key: Key) {
@@ -291,7 +332,7 @@ impl Reactor {
     }
 
     /// Looks at the kernel, the clock and the inbox; sleeps if nothing else is to be done.
-    fn look(&self) {
+    fn look(&self) -> io::Result<()> {
         let timeout = if self.ready.borrow().is_empty() {
             if let Some(probe) = &self.env.probe {
                 probe.flush();
@@ -302,10 +343,7 @@ impl Reactor {
         };
         let alone = !self.kind.multiplexes()
             && self.inbox.wakers() <= self.driver.waiting() + self.timers.borrow().len() + 1;
-        if let Err(error) = self.driver.wait(timeout, alone) {
-            // Only a broken descriptor of our own can make waiting fail, and then nothing can go on.
-            panic!("{}: wait: {error}", self.kind);
-        }
+        self.driver.wait(timeout, alone)?;
         self.turn.set(self.turn.get() + 1);
         self.now.set(self.read_clock());
         self.fire_timers();
@@ -318,6 +356,7 @@ impl Reactor {
             self.driver.wake_readers();
             self.wake_watchers();
         }
+        Ok(())
     }
 
     fn until_next_timer(&self) -> Option<Duration> {
@@ -360,6 +399,27 @@ impl Reactor {
         if let Some(probe) = &self.env.probe {
             probe.flush();
         }
+    }
+}
+
+/// Who is ready runs in rounds, so that nobody waits for ever; chance decides within a round.
+struct Order {
+    random: Random,
+    /// How many at the queue's front belong to the present round.
+    round: usize,
+}
+
+impl Order {
+    /// Brings whoever runs next to the front.
+    fn draw(&mut self, ready: &mut VecDeque<Key>) {
+        if ready.is_empty() {
+            return;
+        }
+        if self.round == 0 || self.round > ready.len() {
+            self.round = ready.len();
+        }
+        ready.swap(0, self.random.index(self.round));
+        self.round -= 1;
     }
 }
 

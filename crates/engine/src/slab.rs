@@ -79,6 +79,16 @@ impl<T> Slab<T> {
         self.entries.len() - self.free.len()
     }
 
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.entries.iter().filter_map(|entry| entry.value.as_ref())
+    }
+
+    /// The indices of all entries.
+    pub(crate) fn indices(&self) -> impl Iterator<Item = u32> {
+        let taken = self.entries.iter().zip(0u32..).filter(|(entry, _)| entry.value.is_some());
+        taken.map(|(_, index)| index)
+    }
+
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.entries.iter_mut().filter_map(|entry| entry.value.as_mut())
     }

@@ -408,7 +408,7 @@ impl Stream {
     }
 
     /// The wait goes on until the deadline.
-    fn poll_deadline<T>(&mut self, side: Side, cx: &Context<'_>) -> Poll<io::Result<T>> {
+    pub(crate) fn poll_deadline<T>(&mut self, side: Side, cx: &Context<'_>) -> Poll<io::Result<T>> {
         match self.deadline.poll(&self.reactor, cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => {

@@ -55,6 +55,11 @@ impl TaskId {
     }
 }
 
+/// The number of the task that a waker of the engine wakes.
+pub(crate) fn task_of(waker: &Waker) -> u32 {
+    TaskId::unpack(waker.data()).key.index
+}
+
 /// Nobody needs to know how many there are.
 static PLAIN: RawWakerVTable =
     RawWakerVTable::new(|data| RawWaker::new(data, &PLAIN), wake, wake, |_| ());

@@ -8,6 +8,7 @@ pub(crate) mod epoll_edge;
 pub(crate) mod poll;
 pub(crate) mod readiness;
 pub(crate) mod select;
+pub(crate) mod sim;
 mod table;
 pub(crate) mod uring;
 

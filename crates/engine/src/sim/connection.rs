@@ -12,7 +12,8 @@ use rustix::io::Errno;
 
 use super::fault::{CallFault, SegmentFault, Side};
 use super::link::Link;
-use super::network::{Event, Interest, World};
+use super::model::Interest;
+use super::network::{Event, World};
 use super::random::{Purpose, Random};
 use super::transcript::digest;
 use super::trouble::CallKind;

@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use rustix::io::Errno;
 
 use super::fault::DatagramFault;
-use super::network::{Event, Interest, World};
+use super::model::{Interest, Received};
+use super::network::{Event, World};
 use super::random::{Purpose, Random};
 use super::transcript::digest;
 
@@ -15,16 +16,6 @@ const LONGEST: usize = 65_507;
 
 /// Bytes that wait unread at one socket; what comes then is dropped (`SO_RCVBUF`).
 const QUEUE: usize = 212_992;
-
-/// A datagram that came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Received {
-    pub(crate) from: SocketAddr,
-    pub(crate) to: SocketAddr,
-    pub(crate) bytes: Vec<u8>,
-    /// The receiver had no room for the rest of it.
-    pub(crate) truncated: bool,
-}
 
 #[derive(Debug)]
 pub(crate) struct Datagrams {
@@ -37,6 +28,8 @@ pub(crate) struct Datagrams {
 #[derive(Debug)]
 struct Bound {
     socket: u32,
+    /// Whose datagrams alone are taken.
+    peer: Option<SocketAddr>,
     queue: VecDeque<Received>,
     unread: usize,
 }
@@ -52,7 +45,17 @@ impl Datagrams {
     }
 
     pub(crate) fn bind(&mut self, address: SocketAddr, socket: u32) {
-        self.bound.insert(address, Bound { socket, queue: VecDeque::new(), unread: 0 });
+        self.bound.insert(address, Bound { socket, peer: None, queue: VecDeque::new(), unread: 0 });
+    }
+
+    pub(crate) fn connect(&mut self, address: SocketAddr, peer: SocketAddr) {
+        if let Some(bound) = self.bound.get_mut(&address) {
+            bound.peer = Some(peer);
+        }
+    }
+
+    pub(crate) fn peer(&self, address: SocketAddr) -> Option<SocketAddr> {
+        self.bound.get(&address)?.peer
     }
 
     pub(crate) fn close(&mut self, address: SocketAddr) {
@@ -82,13 +85,10 @@ impl Datagrams {
         }
         let link = world.links.get(from.ip(), to.ip());
         let mut delay = link.delay.saturating_add(link.time_to_send(len));
-        let mut datagram = Received { from, to, bytes: bytes.to_vec(), truncated: false };
+        let mut datagram = Received { from, to, bytes: bytes.to_vec(), len };
         match fault {
             Some(DatagramFault::Late(time)) => delay = delay.saturating_add(time),
-            Some(DatagramFault::Truncated(most)) if (most as usize) < len => {
-                datagram.bytes.truncate(most as usize);
-                datagram.truncated = true;
-            }
+            Some(DatagramFault::Truncated(most)) => datagram.bytes.truncate(most as usize),
             _ => {}
         }
         let copies = if fault == Some(DatagramFault::Twice) { 2 } else { 1 };
@@ -102,7 +102,8 @@ impl Datagrams {
 
     pub(crate) fn arrive(&mut self, world: &mut World, datagram: Received) {
         let (from, to, len) = (datagram.from, datagram.to, datagram.bytes.len());
-        let Some(bound) = self.bound.get_mut(&to) else {
+        let bound = self.bound.get_mut(&to);
+        let Some(bound) = bound.filter(|bound| bound.peer.is_none_or(|peer| peer == from)) else {
             return world.say(format_args!("datagram {from} > {to} {len} to nobody"));
         };
         if bound.unread + len > QUEUE {
@@ -114,12 +115,24 @@ impl Datagrams {
         world.wake(Some(bound.socket), Interest::Read);
     }
 
-    pub(crate) fn recv(&mut self, world: &mut World, address: SocketAddr) -> Option<Received> {
+    pub(crate) fn recv(
+        &mut self,
+        world: &mut World,
+        address: SocketAddr,
+        room: usize,
+        peek: bool,
+    ) -> Option<Received> {
         let bound = self.bound.get_mut(&address)?;
-        let datagram = bound.queue.pop_front()?;
-        bound.unread -= datagram.bytes.len();
-        let (from, len) = (datagram.from, datagram.bytes.len());
-        world.say(format_args!("datagram {from} > {address} {len} read"));
+        let mut datagram = match peek {
+            true => bound.queue.front()?.clone(),
+            false => bound.queue.pop_front()?,
+        };
+        if !peek {
+            bound.unread -= datagram.bytes.len();
+            let (from, len) = (datagram.from, datagram.bytes.len());
+            world.say(format_args!("datagram {from} > {address} {len} read"));
+        }
+        datagram.bytes.truncate(room);
         Some(datagram)
     }
 }

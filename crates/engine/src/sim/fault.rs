@@ -220,7 +220,9 @@ impl fmt::Display for Fault {
 
 /// A line that is no fault.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{text:?} is no fault of the simulated network; one looks like \"conn 3 client write 2 short 5\"")]
+#[error(
+    "{text:?} is no fault of the simulated network; one looks like \"conn 3 client write 2 short 5\""
+)]
 pub struct BadFault {
     text: String,
 }

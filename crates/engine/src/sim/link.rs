@@ -29,7 +29,8 @@ impl Default for Link {
 impl Link {
     /// How long `len` bytes take to leave.
     pub(crate) fn time_to_send(&self, len: usize) -> Duration {
-        let nanos = |rate: u64| (len as u128).saturating_mul(1_000_000_000) / u128::from(rate.max(1));
+        let nanos =
+            |rate: u64| (len as u128).saturating_mul(1_000_000_000) / u128::from(rate.max(1));
         let nanos = self.rate.map_or(0, nanos);
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }

@@ -8,11 +8,12 @@ mod connection;
 mod datagram;
 mod fault;
 mod link;
-mod model;
+pub(crate) mod model;
 mod network;
 mod plan;
 mod queue;
 mod random;
+mod simulation;
 mod transcript;
 mod trouble;
 
@@ -23,3 +24,4 @@ pub use fault::{BadFault, CallFault, DatagramFault, Fault, SegmentFault, Side};
 pub use link::Link;
 pub use plan::{Plan, Scope};
 pub use random::{Purpose, Random};
+pub use simulation::{Acceptor, Dial, Net, Simulation, Stuck};

@@ -18,9 +18,6 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::datagram::Received;
-use super::network::Interest;
-
 pub(crate) trait Model {
     /// Since the start.
     fn now(&self) -> Duration;
@@ -61,8 +58,11 @@ pub(crate) trait Model {
     /// `sendto(2)`. `EMSGSIZE`.
     fn send_to(&mut self, socket: u32, bytes: &[u8], to: SocketAddr) -> Result<usize, Errno>;
 
-    /// The next datagram.
-    fn recv_from(&mut self, socket: u32) -> Result<Received, Errno>;
+    /// Datagrams come from `peer` alone from now on.
+    fn connect_datagram(&mut self, socket: u32, peer: SocketAddr) -> Result<(), Errno>;
+
+    /// The next datagram, cut off at `room` bytes; with `peek`, it stays.
+    fn recv_from(&mut self, socket: u32, room: usize, peek: bool) -> Result<Received, Errno>;
 
     /// `close(2)`.
     fn close(&mut self, socket: u32);
@@ -72,4 +72,21 @@ pub(crate) trait Model {
 
     /// A few words for whoever wants to know who waits.
     fn describe(&self, socket: u32) -> String;
+}
+
+/// What a task waits for at a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interest {
+    Read,
+    Write,
+}
+
+/// A datagram that came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Received {
+    pub(crate) from: SocketAddr,
+    pub(crate) to: SocketAddr,
+    pub(crate) bytes: Vec<u8>,
+    /// Its length as it was sent.
+    pub(crate) len: usize,
 }

@@ -10,10 +10,10 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::connection::{Connection, Phase};
-use super::datagram::{Datagrams, Received};
+use super::datagram::Datagrams;
 use super::fault::{Fault, Side};
 use super::link::{Link, Links};
-use super::model::Model;
+use super::model::{Interest, Model, Received};
 use super::plan::Plan;
 use super::queue::Queue;
 use super::transcript::Transcript;
@@ -36,8 +36,6 @@ pub(crate) struct Network {
     connections: BTreeMap<u32, Connection>,
     next_connection: u32,
     next_port: u16,
-    /// The number of the connection between two addresses, for those that are over too.
-    names: BTreeMap<(SocketAddr, SocketAddr), u32>,
     pub(super) datagrams: Datagrams,
 }
 
@@ -50,13 +48,6 @@ pub(crate) struct World {
     pub(crate) troubles: Troubles,
     transcript: Transcript,
     woken: Vec<(u32, Interest)>,
-}
-
-/// What a task waits for at a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Interest {
-    Read,
-    Write,
 }
 
 #[derive(Debug)]
@@ -112,7 +103,6 @@ impl Network {
             connections: BTreeMap::new(),
             next_connection: 1,
             next_port: FIRST_PORT,
-            names: BTreeMap::new(),
         }
     }
 
@@ -131,10 +121,17 @@ impl Network {
         self.world.troubles.plan()
     }
 
-    /// The faults that struck the connection between these two so far.
-    pub(crate) fn faults_of(&self, client: SocketAddr, server: SocketAddr) -> Vec<Fault> {
-        let number = self.names.get(&(client, server));
-        number.map_or_else(Vec::new, |number| self.world.troubles.of(*number))
+    /// The number of the connection that a socket is an end of.
+    pub(crate) fn number(&self, socket: u32) -> Option<u32> {
+        match self.sockets.get(&socket) {
+            Some(Socket::End { conn, .. }) => Some(*conn),
+            _ => None,
+        }
+    }
+
+    /// The faults that struck a connection so far.
+    pub(crate) fn faults_of(&self, number: u32) -> Vec<Fault> {
+        self.world.troubles.of(number)
     }
 
     /// Connections whose ends are not both closed, or that have something on its way.
@@ -200,7 +197,7 @@ impl Network {
                     self.world.wake(connection.end(Side::Client).socket, Interest::Write);
                 }
             }
-            Event::HandshakeDone { conn, listener } => self.to_accept(conn, listener),
+            Event::HandshakeDone { conn, listener } => self.handshake_done(conn, listener),
             Event::Refused { conn } => self.fail(conn, Errno::CONNREFUSED),
             Event::GiveUp { conn } => self.fail(conn, Errno::TIMEDOUT),
             Event::Arrive { conn, from } => {
@@ -279,7 +276,7 @@ impl Network {
     }
 
     /// The handshake is done: the connection waits to be accepted.
-    fn to_accept(&mut self, conn: u32, listener: u32) {
+    fn handshake_done(&mut self, conn: u32, listener: u32) {
         let client = self.connections.get(&conn);
         if client.is_none_or(|connection| connection.phase == Phase::SynSent) {
             // The client had closed when the answer to its SYN came.
@@ -345,7 +342,6 @@ impl Model for Network {
         self.next_connection += 1;
         let link = self.world.links.get(from, to.ip());
         let mut connection = Connection::new(conn, local, to, link, self.world.seed);
-        self.names.insert((local, to), conn);
         let socket = self.socket(Socket::End { conn, side: Side::Client });
         let end = connection.end_mut(Side::Client);
         (end.socket, end.open) = (Some(socket), true);
@@ -386,6 +382,17 @@ impl Model for Network {
         Ok(socket)
     }
 
+    fn connect_datagram(&mut self, socket: u32, peer: SocketAddr) -> Result<(), Errno> {
+        match self.sockets.get(&socket) {
+            Some(Socket::Datagram { address }) => {
+                self.datagrams.connect(*address, peer);
+                Ok(())
+            }
+            Some(_) => Err(Errno::OPNOTSUPP),
+            None => Err(Errno::BADF),
+        }
+    }
+
     fn send_to(&mut self, socket: u32, bytes: &[u8], to: SocketAddr) -> Result<usize, Errno> {
         match self.sockets.get(&socket) {
             Some(Socket::Datagram { address }) => {
@@ -396,10 +403,11 @@ impl Model for Network {
         }
     }
 
-    fn recv_from(&mut self, socket: u32) -> Result<Received, Errno> {
+    fn recv_from(&mut self, socket: u32, room: usize, peek: bool) -> Result<Received, Errno> {
         match self.sockets.get(&socket) {
             Some(Socket::Datagram { address }) => {
-                self.datagrams.recv(&mut self.world, *address).ok_or(Errno::AGAIN)
+                let received = self.datagrams.recv(&mut self.world, *address, room, peek);
+                received.ok_or(Errno::AGAIN)
             }
             Some(_) => Err(Errno::OPNOTSUPP),
             None => Err(Errno::BADF),
@@ -432,9 +440,8 @@ impl Model for Network {
                 let of = |side| connection.end(side).address;
                 Ok((of(*side), Some(of(side.other()))))
             }
-            Some(Socket::Listener { address, .. } | Socket::Datagram { address }) => {
-                Ok((*address, None))
-            }
+            Some(Socket::Listener { address, .. }) => Ok((*address, None)),
+            Some(Socket::Datagram { address }) => Ok((*address, self.datagrams.peer(*address))),
             None => Err(Errno::BADF),
         }
     }

@@ -229,8 +229,18 @@ mod tests {
         }
         // Twelve, with the sides and the two ways of a link told apart.
         for kind in [
-            "refused", "reset at", "segment reset", "segment late", "write short",
-            "write stalled", "read short", "cut", "lost", "twice", "datagram late", "truncated",
+            "refused",
+            "reset at",
+            "segment reset",
+            "segment late",
+            "write short",
+            "write stalled",
+            "read short",
+            "cut",
+            "lost",
+            "twice",
+            "datagram late",
+            "truncated",
         ] {
             assert!(kinds.iter().any(|line| line.contains(kind)), "{kind}: {kinds:?}");
         }

@@ -58,7 +58,7 @@ impl Random {
     pub fn below(&mut self, bound: u64) -> u64 {
         // The high half of the product; a bias of bound / 2^64 is nothing to a test.
         #[allow(clippy::cast_possible_truncation)]
-        let high = (u128::from(self.0.next_u64()) * u128::from(bound) >> 64) as u64;
+        let high = ((u128::from(self.0.next_u64()) * u128::from(bound)) >> 64) as u64;
         high
     }
 

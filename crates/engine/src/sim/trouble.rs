@@ -67,9 +67,16 @@ impl Troubles {
         self.strike(Some(number), found)
     }
 
-    pub(crate) fn datagram(&mut self, one: IpAddr, other: IpAddr, nth: u32) -> Option<DatagramFault> {
+    pub(crate) fn datagram(
+        &mut self,
+        one: IpAddr,
+        other: IpAddr,
+        nth: u32,
+    ) -> Option<DatagramFault> {
         let found = self.find(|fault| match *fault {
-            Fault::Datagram { from, to, number, what } if (from, to, number) == (one, other, nth) => {
+            Fault::Datagram { from, to, number, what }
+                if (from, to, number) == (one, other, nth) =>
+            {
                 Some(what)
             }
             _ => None,

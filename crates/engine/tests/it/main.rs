@@ -4,6 +4,7 @@ mod cancel;
 mod connecting;
 mod contract;
 mod serving;
+mod sim;
 mod sockets_ancillary;
 mod sockets_datagram;
 
