@@ -50,7 +50,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 ///     stream.recv().await.unwrap().to_vec()
 /// });
 /// assert_eq!(answer.unwrap(), b"hello");
-/// assert_eq!(simulation.net().now().as_millis(), 3);
+/// assert_eq!(simulation.net().now().as_millis(), 4);
 /// ```
 pub struct Simulation {
     engine: Engine,
