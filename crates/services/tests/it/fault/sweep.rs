@@ -331,6 +331,7 @@ struct Watchdog {
 }
 
 impl Watchdog {
+    #[expect(clippy::print_stderr, reason = "the last word before the process ends")]
     fn start() -> Watchdog {
         let (watched, runs) = mpsc::channel::<String>();
         std::thread::spawn(move || {
