@@ -1,23 +1,32 @@
 //! Wakes from other threads: a queue, and an eventfd that ends the thread's wait.
 
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+mod directory;
+mod event;
+#[cfg(all(test, loom))]
+mod orders;
 
-use rustix::event::{EventfdFlags, eventfd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
 use rustix::net::Shutdown;
 
 use crate::fault::{self, Point};
 use crate::slab::Key;
+use crate::sync::{AtomicBool, AtomicIsize, Mutex};
+pub(crate) use directory::{WorkerId, count_wakers, find, register, unregister};
+use event::Event;
 
 /// One a thread; everybody else may hold it.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     woken: Mutex<Vec<Key>>,
-    event: OwnedFd,
-    /// The eventfd holds a count that the thread has not yet taken.
+    event: Event,
+    /// The event is up, or about to be, and the thread has not seen it yet.
     signalled: AtomicBool,
     stopping: AtomicBool,
+    /// The thread has ended.
+    retired: AtomicBool,
     /// Wakers of this thread's tasks that exist, where they are counted.
     wakers: AtomicIsize,
     /// The socket in whose call the thread sleeps, idle.
@@ -29,9 +38,10 @@ impl Inbox {
         fault::ask(Point::Make)?;
         Ok(Inbox {
             woken: Mutex::new(Vec::new()),
-            event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            event: Event::new()?,
             signalled: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
             wakers: AtomicIsize::new(0),
             asleep: Mutex::new(None),
         })
@@ -39,10 +49,13 @@ impl Inbox {
 
     /// Becomes readable when there is something to take.
     pub(crate) fn event(&self) -> BorrowedFd<'_> {
-        self.event.as_fd()
+        self.event.fd()
     }
 
     pub(crate) fn wake(&self, task: Key) {
+        if self.is_retired() {
+            return;
+        }
         self.woken.lock().unwrap_or_else(PoisonError::into_inner).push(task);
         self.signal();
     }
@@ -87,14 +100,25 @@ impl Inbox {
         if !self.is_signalled() {
             return;
         }
-        // Order matters: whoever pushes after the flag is down signals again.
-        let mut count = [0; 8];
-        let _ = rustix::io::read(&self.event, &mut count);
-        self.signalled.store(false, Ordering::SeqCst);
+        // Whoever comes first says that it is signalled and then raises the event. Between the two
+        // the word stands: taken back, it would leave an event behind that nobody lowers.
+        if self.event.lower() {
+            // Order matters: whoever pushes after this signals again. (A swap for loom's sake, which
+            // does not know that no store comes between two swaps of others.)
+            self.signalled.swap(false, Ordering::SeqCst);
+        }
         into.append(&mut self.woken.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    pub(crate) fn count_wakers(&self, change: isize) {
+    fn retire(&self) {
+        self.retired.store(true, Ordering::SeqCst);
+    }
+
+    fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
+    }
+
+    fn count_wakers(&self, change: isize) {
         self.wakers.fetch_add(change, Ordering::SeqCst);
     }
 
@@ -104,8 +128,7 @@ impl Inbox {
 
     fn signal(&self) {
         if !self.signalled.swap(true, Ordering::SeqCst) {
-            // The counter can't overflow: it is written at most once between two reads.
-            let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+            self.event.raise();
         }
     }
 }
@@ -120,35 +143,4 @@ impl Drop for Asleep<'_> {
     fn drop(&mut self) {
         *self.inbox.asleep.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
-}
-
-/// Names one thread's inbox; names of ended threads are used again.
-pub(crate) type WorkerId = u16;
-
-static INBOXES: RwLock<Vec<Option<Arc<Inbox>>>> = RwLock::new(Vec::new());
-
-/// Makes an inbox that wakers can find by its name.
-pub(crate) fn register() -> std::io::Result<(WorkerId, Arc<Inbox>)> {
-    let inbox = Arc::new(Inbox::new()?);
-    let mut inboxes = INBOXES.write().unwrap_or_else(PoisonError::into_inner);
-    let free = inboxes.iter().position(Option::is_none).unwrap_or(inboxes.len());
-    let worker = WorkerId::try_from(free)
-        .map_err(|_| std::io::Error::other("more than 65,536 threads wait at once"))?;
-    let entry = Some(Arc::clone(&inbox));
-    if free == inboxes.len() {
-        inboxes.push(entry);
-    } else {
-        inboxes[free] = entry;
-    }
-    Ok((worker, inbox))
-}
-
-pub(crate) fn unregister(worker: WorkerId) {
-    let mut inboxes = INBOXES.write().unwrap_or_else(PoisonError::into_inner);
-    inboxes[usize::from(worker)] = None;
-}
-
-pub(crate) fn find(worker: WorkerId) -> Option<Arc<Inbox>> {
-    let inboxes = INBOXES.read().unwrap_or_else(PoisonError::into_inner);
-    inboxes.get(usize::from(worker))?.clone()
 }

@@ -64,6 +64,7 @@ mod serve;
 pub mod sim;
 mod slab;
 mod stream;
+mod sync;
 mod timer;
 mod waker;
 

@@ -89,9 +89,7 @@ fn wake(data: *const ()) {
 }
 
 fn count(data: *const (), change: isize) {
-    if let Some(inbox) = inbox::find(TaskId::unpack(data).worker) {
-        inbox.count_wakers(change);
-    }
+    inbox::count_wakers(TaskId::unpack(data).worker, change);
 }
 
 #[cfg(test)]
