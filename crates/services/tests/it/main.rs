@@ -10,6 +10,7 @@ mod files;
 mod listings;
 mod pipeline;
 mod refusals;
+mod sim;
 mod size;
 mod slow;
 mod stop;
