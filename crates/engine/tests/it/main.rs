@@ -3,6 +3,9 @@
 mod cancel;
 mod connecting;
 mod contract;
+mod executor;
+mod fault_clock;
+mod fault_uring;
 mod serving;
 mod sim;
 mod sockets_ancillary;

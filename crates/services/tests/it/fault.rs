@@ -2,6 +2,7 @@
 //! server makes to the kernel fails. Whatever fails, nothing hangs, panics or leaks, nobody is told
 //! wrong bytes, at most the connection it happened on is harmed, and the server goes on.
 
+mod clock;
 mod scripts;
 mod sweep;
 
@@ -35,4 +36,10 @@ fn a_fault_harms_one_connection_of_a_file_server_at_most() {
 #[test]
 fn a_fault_harms_one_connection_of_an_echo_at_most() {
     alone("fault::a_fault_harms_one_connection_of_an_echo_at_most", || sweep(Service::Echo));
+}
+
+#[test]
+fn a_jump_of_the_wall_clock_harms_nobody() {
+    // The clock is the process's, and other tests look at it.
+    alone("fault::a_jump_of_the_wall_clock_harms_nobody", clock::jumps);
 }
