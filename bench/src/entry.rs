@@ -89,9 +89,24 @@ impl<'a> Entry<'a> {
     pub(crate) fn raw_epoll(settings: &'a Settings, response: &Path, target: &'a str) -> Self {
         let response = response.to_owned();
         Self::new("raw epoll loop", move || {
-            let mut command = Command::new(built(settings.raw_epoll())?);
+            let mut command = Command::new(built(settings.program("raw-epoll"))?);
             command.arg(&response).args(["--port", "0"]);
             start(command, settings, target, Eye::Shut)
+        })
+    }
+
+    /// One of the benchmark's own servers, with these arguments.
+    pub(crate) fn program<'b>(
+        settings: &'a Settings,
+        name: impl Into<String>,
+        program: &'static str,
+        args: impl IntoIterator<Item = &'b str>,
+    ) -> Self {
+        let args: Vec<String> = args.into_iter().map(str::to_owned).collect();
+        Self::new(name, move || {
+            let mut command = Command::new(built(settings.program(program))?);
+            command.args(&args);
+            start(command, settings, "", Eye::Shut)
         })
     }
 
@@ -167,7 +182,8 @@ fn built(program: PathBuf) -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
-/// Starts a server that prints `serving … on http://ADDRESS:PORT/` when it is ready.
+/// Starts a server that prints `… on http://ADDRESS:PORT/` or `… on tcp://ADDRESS:PORT` when it is
+/// ready.
 fn start(
     mut command: Command,
     settings: &Settings,
@@ -188,11 +204,12 @@ fn start(
 }
 
 fn address_in(line: &str) -> Option<SocketAddr> {
-    let (_, after) = line.rsplit_once(" on http://")?;
+    let (_, after) = line.rsplit_once("://")?;
     after.trim_end().trim_end_matches('/').parse().ok()
 }
 
-fn last_line(file: &mut File) -> String {
+/// What a program that failed said last.
+pub(crate) fn last_line(file: &mut File) -> String {
     let mut text = Vec::new();
     let read = file.rewind().and_then(|()| file.read_to_end(&mut text));
     let text = String::from_utf8_lossy(&text);
@@ -212,6 +229,7 @@ mod tests {
         let expected = "127.0.0.1:8080".parse().ok();
         assert_eq!(address_in("serving /srv on http://127.0.0.1:8080/"), expected);
         assert_eq!(address_in("serving /a on http://b on http://127.0.0.1:8080/"), expected);
+        assert_eq!(address_in("raw-echo on tcp://127.0.0.1:8080"), expected);
         assert_eq!(address_in("serving /srv"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! `sockeye-bench`: Sockeye, a hand-written epoll loop and nginx, measured in turn.
+//! `sockeye-bench`: Sockeye, hand-written loops and nginx, measured in turn.
 //!
 //! Machines are shared and noisy, so no figure stands alone: the servers share one core, the load
 //! another; they are measured in turn, round after round; and what is compared is *work per
@@ -6,12 +6,14 @@
 
 mod child;
 mod cpu;
+mod echo;
 mod entry;
 mod exchange;
 mod interrupt;
 mod machine;
 mod memory;
 mod nginx;
+mod plot;
 mod report;
 mod rounds;
 mod stats;
@@ -20,14 +22,14 @@ mod table;
 mod wrk;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
-/// Measure Sockeye against a hand-written epoll loop and nginx.
+/// Measure Sockeye against hand-written loops and nginx.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -40,15 +42,18 @@ struct Cli {
 /// Connections whose memory is measured: nearly what a limit of 20,000 descriptors allows.
 const IDLE: u32 = 15_000;
 
+/// Idle connections among which a wait is measured.
+const WAITS: [u32; 5] = [10, 100, 1_000, 5_000, 15_000];
+
 /// How the suites measure; the same for all of them.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct Settings {
     /// The server measured [default: `sockeye` in the directory of this program].
     #[arg(long, global = true)]
     sockeye: Option<PathBuf>,
-    /// The hand-written loop [default: `raw-epoll` in the directory of this program].
-    #[arg(long, global = true)]
-    raw_epoll: Option<PathBuf>,
+    /// Where the benchmark's own servers and its load are [default: the directory of this program].
+    #[arg(long, global = true, value_name = "DIR")]
+    programs: Option<PathBuf>,
     /// How often each server takes its turn.
     #[arg(long, global = true, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
@@ -72,7 +77,7 @@ pub(crate) struct Settings {
     verbose: bool,
 }
 
-#[derive(Subcommand, Clone, Copy, PartialEq, Eq)]
+#[derive(Subcommand, Clone, PartialEq, Eq)]
 enum Suite {
     /// A file of 1 KiB, at 64 and 512 kept-alive connections.
     Small,
@@ -86,6 +91,22 @@ enum Suite {
     },
     /// What the open eye costs: calls and capture, against the same server with the eye shut.
     Eye,
+    /// Messages of 64 bytes there and back over 1, 64 and 512 connections, and bytes one way.
+    Echo {
+        /// Send so many messages a second, whatever comes back (open loop), rather than the next
+        /// one when the last came back.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        rate: Option<u32>,
+    },
+    /// What a wait costs while more and more connections are idle.
+    Wait {
+        /// How many are idle, one column each.
+        #[arg(long, value_delimiter = ',', default_values_t = WAITS, value_parser = clap::value_parser!(u32).range(1..=19_000))]
+        idle: Vec<u32>,
+        /// Draw the medians into this file.
+        #[arg(long, value_name = "PATH")]
+        svg: Option<PathBuf>,
+    },
     /// All of them, one after another.
     All,
 }
@@ -113,11 +134,17 @@ fn run(Cli { mut settings, suite }: Cli) -> anyhow::Result<()> {
         Suite::Large => suite::large::run(&settings, &mut out)?,
         Suite::Idle { connections } => suite::idle::run(&settings, connections, &mut out)?,
         Suite::Eye => suite::eye::run(&settings, &mut out)?,
+        Suite::Echo { rate } => suite::echo::run(&settings, rate, &mut out)?,
+        Suite::Wait { idle, svg } => {
+            suite::wait::run(&settings, &idle, svg.as_deref(), &mut out)?;
+        }
         Suite::All => {
             suite::small::run(&settings, &mut out)?;
             suite::large::run(&settings, &mut out)?;
             suite::idle::run(&settings, IDLE, &mut out)?;
             suite::eye::run(&settings, &mut out)?;
+            suite::echo::run(&settings, None, &mut out)?;
+            suite::wait::run(&settings, &WAITS, None, &mut out)?;
         }
     }
     out.flush().context("standard output")
@@ -138,7 +165,7 @@ impl Settings {
         let own = std::env::current_exe().context("path of this program")?;
         let beside = |name: &str| own.with_file_name(name);
         self.sockeye.get_or_insert_with(|| beside("sockeye"));
-        self.raw_epoll.get_or_insert_with(|| beside("raw-epoll"));
+        self.programs.get_or_insert_with(|| own.with_file_name(""));
         machine::check_cores(self.server_core, self.load_core)
     }
 
@@ -146,7 +173,8 @@ impl Settings {
         self.sockeye.clone().unwrap_or_else(|| PathBuf::from("sockeye"))
     }
 
-    pub(crate) fn raw_epoll(&self) -> PathBuf {
-        self.raw_epoll.clone().unwrap_or_else(|| PathBuf::from("raw-epoll"))
+    /// One of the benchmark's own programs.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.programs.as_deref().unwrap_or(Path::new(".")).join(name)
     }
 }

@@ -12,6 +12,7 @@ use crate::table::Table;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     Requests,
+    Messages,
     Bytes,
 }
 
@@ -55,7 +56,8 @@ pub(crate) fn write(
     table.write(out)?;
     let failed = entries.iter().zip(samples).filter_map(|(entry, samples)| {
         let errors: u64 = samples.iter().flatten().map(|sample| sample.count.errors).sum();
-        (errors > 0).then(|| format!("{}: {errors} requests failed or timed out", entry.name))
+        (errors > 0)
+            .then(|| format!("{}: {errors} {} failed or timed out", entry.name, work.name()))
     });
     write_notes(out, entries.iter().filter_map(Entry::reason).chain(failed))?;
     if settings.verbose {
@@ -89,7 +91,8 @@ pub(crate) fn on_one_line(text: &str) -> String {
     harmless.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn write_rounds(
+/// Every turn, one line each.
+pub(crate) fn write_rounds(
     out: &mut dyn Write,
     entries: &[Entry<'_>],
     samples: &Samples,
@@ -121,9 +124,16 @@ fn write_rounds(
 }
 
 impl Work {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Requests | Self::Bytes => "requests",
+            Self::Messages => "messages",
+        }
+    }
+
     fn of(self, sample: &Sample) -> f64 {
         match self {
-            Self::Requests => sample.count.requests,
+            Self::Requests | Self::Messages => sample.count.requests,
             Self::Bytes => sample.count.bytes,
         }
     }
@@ -141,6 +151,7 @@ impl Column {
     fn heading(self, work: Work, entries: &[Entry<'_>]) -> String {
         let unit = match work {
             Work::Requests => "thousand requests",
+            Work::Messages => "thousand messages",
             Work::Bytes => "GB",
         };
         match self {
@@ -159,7 +170,7 @@ impl Column {
             Quartiles::of(samples[entry].iter().flatten().map(figure))
         };
         let scale = match work {
-            Work::Requests => 1e3,
+            Work::Requests | Work::Messages => 1e3,
             Work::Bytes => 1e9,
         };
         let paired =
@@ -172,8 +183,8 @@ impl Column {
         let (figures, decimals) = match self {
             Self::PerCpu => (own(&|sample| work.per_cpu(sample) / scale), work.decimals()),
             Self::PerSecond => (own(&|sample| work.per_second(sample) / scale), work.decimals()),
-            Self::P50 => (own(&|sample| sample.count.p50.as_secs_f64() * 1e3), 2),
-            Self::P99 => (own(&|sample| sample.count.p99.as_secs_f64() * 1e3), 2),
+            Self::P50 => (own(&|sample| sample.count.p50.as_secs_f64() * 1e3), 3),
+            Self::P99 => (own(&|sample| sample.count.p99.as_secs_f64() * 1e3), 3),
             Self::PerCpuAgainst(peer) | Self::PerSecondAgainst(peer) | Self::CostAgainst(peer)
                 if peer == entry =>
             {
@@ -195,7 +206,7 @@ impl Column {
 impl Work {
     const fn decimals(self) -> usize {
         match self {
-            Self::Requests => 1,
+            Self::Requests | Self::Messages => 1,
             Self::Bytes => 2,
         }
     }
@@ -237,7 +248,7 @@ mod tests {
         assert_eq!(cell(Column::PerCpuAgainst(1), 1), "1");
         assert_eq!(cell(Column::PerCpu, 0), "90.0 [67.5–90.0]");
         assert_eq!(cell(Column::PerSecond, 1), "50.0 [37.5–50.0]");
-        assert_eq!(cell(Column::P99, 0), "1.50 [1.50–1.50]");
+        assert_eq!(cell(Column::P99, 0), "1.500 [1.500–1.500]");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! What is measured: one file a suite, and the file they serve.
 
+pub(crate) mod echo;
 pub(crate) mod eye;
 pub(crate) mod idle;
 pub(crate) mod large;
 pub(crate) mod small;
+pub(crate) mod wait;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -8,20 +8,21 @@
 //!
 //! Not here, on purpose: methods, targets, bodies, `Connection: close`, limits, timeouts.
 
+#[path = "../listening.rs"]
+mod listening;
+
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Parser;
-use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, accept_with, bind, getsockname,
-    listen, recv, send, socket_with, sockopt,
-};
+use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send};
+
+use listening::{data_of, listen_on, slot_of};
 
 /// Answer every HTTP request head with the bytes of RESPONSE, from one thread.
 #[derive(Parser)]
@@ -61,7 +62,7 @@ struct Loop {
     epoll: OwnedFd,
     listener: OwnedFd,
     responses: Responses,
-    /// Indexed by descriptor: the kernel hands out the lowest free number, so it stays dense.
+    /// Indexed by descriptor.
     connections: Vec<Option<Connection>>,
     buffer: Box<[u8; READ_SIZE]>,
 }
@@ -266,27 +267,6 @@ impl Scanner {
         }
         heads
     }
-}
-
-fn listen_on(port: u16) -> anyhow::Result<(OwnedFd, SocketAddr)> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let listener = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-    sockopt::set_socket_reuseaddr(&listener, true)?;
-    // Accepted sockets inherit it, which spares a call a connection.
-    sockopt::set_tcp_nodelay(&listener, true)?;
-    bind(&listener, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
-        .with_context(|| format!("127.0.0.1:{port}: bind"))?;
-    listen(&listener, 4096)?;
-    let address = SocketAddr::try_from(getsockname(&listener)?)?;
-    Ok((listener, address))
-}
-
-fn data_of(fd: &impl AsRawFd) -> EventData {
-    EventData::new_u64(slot_of(fd) as u64)
-}
-
-fn slot_of(fd: &impl AsRawFd) -> usize {
-    fd.as_raw_fd().unsigned_abs() as usize
 }
 
 #[cfg(test)]
