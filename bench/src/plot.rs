@@ -19,8 +19,8 @@ pub(crate) struct Series {
 
 /// Width and height of the picture, and the corners of the field within it.
 const SIZE: (f64, f64) = (820.0, 480.0);
-const LEFT_TOP: (f64, f64) = (70.0, 45.0);
-const RIGHT_BOTTOM: (f64, f64) = (680.0, 420.0);
+const LEFT_TOP: (f64, f64) = (86.0, 45.0);
+const RIGHT_BOTTOM: (f64, f64) = (690.0, 420.0);
 
 /// Names of lines stand at least so far from each other.
 const LINE_HEIGHT: f64 = 15.0;
@@ -63,7 +63,7 @@ impl Plot {
         text(svg, (18.0, f64::midpoint(top, bottom)), "middle", &turned, &self.y)?;
         let points = || self.series.iter().flat_map(|series| series.points());
         let x = Axis::over(points().map(|point| point.0), left, right);
-        let y = Axis::over(points().map(|point| point.1), bottom, top);
+        let y = Axis::over(points().map(|point| point.1), bottom, top).rounded();
         for (value, at) in x.ticks() {
             writeln!(svg, "<path class=\"grid\" d=\"M{at:.1} {top}V{bottom}\"/>")?;
             text(svg, (at, bottom + 20.0), "middle", "", &number(value))?;
@@ -103,37 +103,45 @@ impl Series {
     }
 }
 
-/// Whole powers of ten and what lies between them, from `start` to `end` of the picture.
+/// A logarithmic axis, from `start` to `end` of the picture; its bounds are powers of ten.
 struct Axis {
-    low: i32,
-    high: i32,
+    low: f64,
+    high: f64,
     start: f64,
     end: f64,
 }
 
 impl Axis {
+    /// From the least value to the greatest.
     fn over(values: impl Iterator<Item = f64>, start: f64, end: f64) -> Self {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         for exponent in values.map(f64::log10) {
-            (low, high) = (low.min(exponent.floor()), high.max(exponent.ceil()));
+            (low, high) = (low.min(exponent), high.max(exponent));
         }
         if low > high {
             (low, high) = (0.0, 1.0);
         }
-        // Exponents of finite numbers lie within ±330.
-        #[expect(clippy::cast_possible_truncation, reason = "see above")]
-        let (low, high) = (low as i32, (high as i32).max(low as i32 + 1));
-        Self { low, high, start, end }
+        Self { low, high: high.max(low + f64::EPSILON), start, end }
+    }
+
+    /// From a whole power of ten to another.
+    fn rounded(self) -> Self {
+        let low = self.low.floor();
+        Self { low, high: self.high.ceil().max(low + 1.0), ..self }
     }
 
     fn place(&self, value: f64) -> f64 {
-        let part = (value.log10() - f64::from(self.low)) / f64::from(self.high - self.low);
+        let part = (value.log10() - self.low) / (self.high - self.low);
         self.start + (self.end - self.start) * part
     }
 
+    /// The whole powers of ten on it, and where they are.
     fn ticks(&self) -> impl Iterator<Item = (f64, f64)> {
-        (self.low..=self.high).map(|exponent| {
-            let value = 10_f64.powi(exponent);
+        // Those of all finite numbers.
+        let powers =
+            (-308..=308).filter(|&power| (self.low..=self.high).contains(&f64::from(power)));
+        powers.map(|power| {
+            let value = 10_f64.powi(power);
             (value, self.place(value))
         })
     }
@@ -211,10 +219,18 @@ mod tests {
 
     #[test]
     fn a_decade_is_as_wide_wherever_it_lies() {
-        let axis = Axis::over([12.0, 9000.0].into_iter(), 0.0, 300.0);
+        let axis = Axis::over([12.0, 9000.0].into_iter(), 0.0, 300.0).rounded();
         let places: Vec<f64> = axis.ticks().map(|tick| tick.1).collect();
         assert_eq!(places, [0.0, 100.0, 200.0, 300.0]);
         assert!((axis.place(31.622_776_601_683_79) - 50.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn an_axis_ends_where_the_points_do_unless_it_is_rounded() {
+        let axis = Axis::over([10.0, 15_000.0].into_iter(), 0.0, 300.0);
+        assert!((axis.place(15_000.0) - 300.0).abs() < 1e-9);
+        let values: Vec<f64> = axis.ticks().map(|tick| tick.0).collect();
+        assert_eq!(values, [10.0, 100.0, 1000.0, 10_000.0]);
     }
 
     #[test]

@@ -33,6 +33,57 @@ fn a_round_gives_every_running_server_its_figures() {
 }
 
 #[test]
+fn echo_measures_who_is_there_and_names_who_is_not() {
+    if !can_run(&[]) {
+        return;
+    }
+    let programs = programs(&["echo-load", "raw-echo"]);
+    let programs = programs.path().to_str().expect("path");
+    let output = bench(&[&["echo", "--programs", programs], &SHORT[..]].concat());
+    let text = stdout_of(&output);
+    for heading in ["1 connection, closed", "512 connections, closed", "one way: 8 connections"] {
+        assert!(text.contains(heading), "{heading}: {text}");
+    }
+    // Three tables of messages, two of bytes; the first of two loops is what it is compared with.
+    assert_eq!(text.matches("| raw epoll loop, again |").count(), 5, "{text}");
+    assert_eq!(text.matches("|                             1 |").count(), 5, "{text}");
+    assert_eq!(text.matches("- monoio loop: ").count(), 5, "{text}");
+    assert!(!text.contains("failed or timed out"), "{text}");
+}
+
+#[test]
+fn a_wait_is_measured_at_each_number_of_idle_connections_and_drawn() {
+    if !can_run(&[]) {
+        return;
+    }
+    let programs = programs(&["echo-load", "echo-server", "raw-echo"]);
+    let svg = programs.path().join("wait.svg");
+    let idle = ["wait", "--idle", "3,40", "--svg", svg.to_str().expect("path")];
+    let directory = ["--programs", programs.path().to_str().expect("path")];
+    let output = bench(&[&idle[..], &directory, &SHORT].concat());
+    let text = stdout_of(&output);
+    assert!(text.contains("3 idle |") && text.contains("40 idle |"), "{text}");
+    let not_measured = text.lines().filter(|line| line.contains(" – |")).count();
+    assert_eq!(not_measured, 2, "tokio and monoio alone: {text}");
+    assert!(text.contains("- 40 idle connections: tokio loop: "), "{text}");
+    let svg = std::fs::read_to_string(svg).expect("a picture");
+    assert!(svg.contains(">epoll-edge</text>") && svg.contains(">raw epoll loop</text>"), "{svg}");
+}
+
+const SHORT: [&str; 6] = ["--rounds", "1", "--seconds", "1", "--warm-up", "0.1"];
+
+/// A directory with these programs of the benchmark and no other ones.
+fn programs(names: &[&str]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("directory");
+    let built = Path::new(env!("CARGO_BIN_EXE_echo-load"));
+    for name in names {
+        std::os::unix::fs::symlink(built.with_file_name(name), directory.path().join(name))
+            .expect("symlink");
+    }
+    directory
+}
+
+#[test]
 fn servers_and_load_on_one_core_are_refused() {
     let output = bench(&["small", "--server-core", "0", "--load-core", "0"]);
     assert_eq!(output.status.code(), Some(1));

@@ -25,7 +25,7 @@ const BATCH: u32 = 64;
 const PER_SOURCE: u32 = 10_000;
 
 /// Longer than any server takes, shorter than a run that hangs.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Bytes of the message that proves a connection.
 const PROOF: usize = 16;
