@@ -1,5 +1,5 @@
 //! Every order in which threads can get at an inbox, tried by loom:
-//! `RUSTFLAGS="--cfg loom" cargo test -p sockeye-engine --lib --release orders`.
+//! `RUSTFLAGS="--cfg loom" cargo test -p sockeye-engine --lib orders`.
 
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
