@@ -43,6 +43,10 @@ pub(crate) struct Reactor {
     pub(crate) timers: RefCell<Timers>,
     tasks: RefCell<Slab<Task>>,
     ready: RefCell<VecDeque<Key>>,
+    /// Tasks that woke themselves: they run again after a look at the kernel, so that one which
+    /// always has something to do does not keep others from what has come for them.
+    again: RefCell<Vec<Key>>,
+    running: Cell<Option<Key>>,
     /// In a simulation, chance decides who runs next.
     order: OnceCell<RefCell<Order>>,
     inbox: Arc<Inbox>,
@@ -92,6 +96,8 @@ impl Reactor {
             timers: RefCell::new(Timers::new()),
             tasks: RefCell::new(Slab::with_generations(GENERATIONS)),
             ready: RefCell::new(VecDeque::new()),
+            again: RefCell::new(Vec::new()),
+            running: Cell::new(None),
             order: OnceCell::new(),
             inbox,
             worker,
@@ -276,8 +282,11 @@ impl Reactor {
                 if let Some(task) = self.tasks.borrow_mut().get_mut(main) {
                     task.queued = false;
                 }
-                if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(waker)) {
-                    return Poll::Ready(output);
+                self.running.set(Some(main));
+                let polled = future.as_mut().poll(&mut Context::from_waker(waker));
+                self.running.set(None);
+                if polled.is_ready() {
+                    return polled;
                 }
             } else {
                 self.run(key);
@@ -305,8 +314,10 @@ impl Reactor {
         let Some(mut body) = body else { return };
         let waker = TaskId { worker: self.worker, key }.waker(!self.kind.multiplexes());
         // A panic ends the task it happened in; its message has been printed by the hook.
+        self.running.set(Some(key));
         let polled =
             catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(&mut Context::from_waker(&waker))));
+        self.running.set(None);
         if let Ok(Poll::Pending) = polled {
             if let Some(task) = self.tasks.borrow_mut().get_mut(key) {
                 task.future = Some(body);
@@ -333,7 +344,7 @@ impl Reactor {
 
     /// Looks at the kernel, the clock and the inbox; sleeps if nothing else is to be done.
     fn look(&self) -> io::Result<()> {
-        let timeout = if self.ready.borrow().is_empty() {
+        let timeout = if self.ready.borrow().is_empty() && self.again.borrow().is_empty() {
             if let Some(probe) = &self.env.probe {
                 probe.flush();
             }
@@ -352,6 +363,7 @@ impl Reactor {
         for key in woken {
             self.queue(key);
         }
+        self.ready.borrow_mut().extend(self.again.borrow_mut().drain(..));
         if self.inbox.stopping() && !self.stopping.replace(true) {
             self.driver.wake_readers();
             self.wake_watchers();
@@ -381,7 +393,11 @@ impl Reactor {
             && !task.queued
         {
             task.queued = true;
-            self.ready.borrow_mut().push_back(key);
+            if self.running.get() == Some(key) {
+                self.again.borrow_mut().push(key);
+            } else {
+                self.ready.borrow_mut().push_back(key);
+            }
         }
     }
 
@@ -396,6 +412,7 @@ impl Reactor {
         }
         *self.tasks.borrow_mut() = Slab::with_generations(GENERATIONS);
         self.ready.borrow_mut().clear();
+        self.again.borrow_mut().clear();
         if let Some(probe) = &self.env.probe {
             probe.flush();
         }
