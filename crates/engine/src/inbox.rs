@@ -14,7 +14,7 @@ use rustix::net::Shutdown;
 use crate::fault::{self, Point};
 use crate::slab::Key;
 use crate::sync::{AtomicBool, AtomicIsize, Mutex};
-pub(crate) use directory::{WorkerId, count_wakers, find, register, unregister};
+pub(crate) use directory::{Place, WorkerId, count_wakers, find};
 use event::Event;
 
 /// One a thread; everybody else may hold it.

@@ -17,7 +17,7 @@ use crate::buffer::Pool;
 use crate::driver::{Driver, DriverKind, Env, VirtualClock};
 use crate::engine::{Turn, Usage};
 use crate::fault;
-use crate::inbox::{self, Inbox, WorkerId};
+use crate::inbox::{Inbox, Place};
 use crate::probe::ProbeSource;
 use crate::sim::Random;
 use crate::slab::{Key, Slab};
@@ -49,8 +49,7 @@ pub(crate) struct Reactor {
     running: Cell<Option<Key>>,
     /// In a simulation, chance decides who runs next.
     order: OnceCell<RefCell<Order>>,
-    inbox: Arc<Inbox>,
-    worker: WorkerId,
+    place: Place,
     /// Never used again, unlike the worker's.
     number: u64,
     started: Instant,
@@ -73,11 +72,21 @@ impl Reactor {
         kind: DriverKind,
         probe: Option<&dyn ProbeSource>,
     ) -> io::Result<Rc<Reactor>> {
-        Reactor::with_driver(kind, probe, None, |env, inbox| kind.make(env, inbox))
+        Reactor::at(Place::take()?, kind, probe)
+    }
+
+    /// At a place that was taken before.
+    pub(crate) fn at(
+        place: Place,
+        kind: DriverKind,
+        probe: Option<&dyn ProbeSource>,
+    ) -> io::Result<Rc<Reactor>> {
+        Reactor::with_driver(place, kind, probe, None, |env, inbox| kind.make(env, inbox))
     }
 
     /// With a driver that `make` makes, and the clock it goes by where that is not the machine's.
     pub(crate) fn with_driver(
+        place: Place,
         kind: DriverKind,
         probe: Option<&dyn ProbeSource>,
         clock: Option<Rc<VirtualClock>>,
@@ -85,10 +94,7 @@ impl Reactor {
     ) -> io::Result<Rc<Reactor>> {
         let probe = probe.map(ProbeSource::probe);
         let env = Rc::new(Env { pool: Rc::new(Pool::default()), probe, clock });
-        let (worker, inbox) = inbox::register()?;
-        let driver = make(Rc::clone(&env), Arc::clone(&inbox)).inspect_err(|_| {
-            inbox::unregister(worker);
-        })?;
+        let driver = make(Rc::clone(&env), Arc::clone(&place.inbox))?;
         Ok(Rc::new(Reactor {
             driver,
             env,
@@ -99,8 +105,7 @@ impl Reactor {
             again: RefCell::new(Vec::new()),
             running: Cell::new(None),
             order: OnceCell::new(),
-            inbox,
-            worker,
+            place,
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             started: Instant::now(),
             now: Cell::new(0),
@@ -126,7 +131,7 @@ impl Reactor {
     }
 
     pub(crate) fn inbox(&self) -> &Arc<Inbox> {
-        &self.inbox
+        &self.place.inbox
     }
 
     /// Milliseconds since the start, as of this turn.
@@ -176,7 +181,7 @@ impl Reactor {
 
     pub(crate) fn stopping(&self) -> bool {
         // On the blocking driver the thread may have slept in a call since it last looked.
-        self.stopping.get() || (!self.kind.multiplexes() && self.inbox.stopping())
+        self.stopping.get() || (!self.kind.multiplexes() && self.place.inbox.stopping())
     }
 
     pub(crate) fn usage(&self) -> Usage {
@@ -249,7 +254,7 @@ impl Reactor {
         // The future itself is a task without a body: waking it queues its key.
         let main = self.tasks.borrow_mut().insert(Task { future: None, queued: true });
         let counted = !self.kind.multiplexes();
-        let waker = TaskId { worker: self.worker, key: main }.waker(counted);
+        let waker = TaskId { worker: self.place.worker, key: main }.waker(counted);
         self.ready.borrow_mut().push_back(main);
         let output = loop {
             if let Poll::Ready(output) = self.run_ready(main, &waker, &mut future) {
@@ -312,7 +317,7 @@ impl Reactor {
             None => None,
         };
         let Some(mut body) = body else { return };
-        let waker = TaskId { worker: self.worker, key }.waker(!self.kind.multiplexes());
+        let waker = TaskId { worker: self.place.worker, key }.waker(!self.kind.multiplexes());
         // A panic ends the task it happened in; its message has been printed by the hook.
         self.running.set(Some(key));
         let polled =
@@ -353,18 +358,20 @@ impl Reactor {
             Some(Duration::ZERO)
         };
         let alone = !self.kind.multiplexes()
-            && self.inbox.wakers() <= self.driver.waiting() + self.timers.borrow().len() + 1;
+            && self.place.inbox.wakers() <= self.driver.waiting() + self.timers.borrow().len() + 1
+            // Looked at last: whoever woke before it gave its waker up has signalled by now.
+            && !self.place.inbox.is_signalled();
         self.driver.wait(timeout, alone)?;
         self.turn.set(self.turn.get() + 1);
         self.now.set(self.read_clock());
         self.fire_timers();
         let mut woken = Vec::new();
-        self.inbox.take(&mut woken);
+        self.place.inbox.take(&mut woken);
         for key in woken {
             self.queue(key);
         }
         self.ready.borrow_mut().extend(self.again.borrow_mut().drain(..));
-        if self.inbox.stopping() && !self.stopping.replace(true) {
+        if self.place.inbox.stopping() && !self.stopping.replace(true) {
             self.driver.wake_readers();
             self.wake_watchers();
         }
@@ -443,7 +450,6 @@ impl Order {
 impl Drop for Reactor {
     fn drop(&mut self) {
         fault::ended(|| self.usage());
-        inbox::unregister(self.worker);
     }
 }
 
@@ -451,7 +457,7 @@ impl Drop for Reactor {
 pub(crate) fn wake_here(task: TaskId) -> bool {
     let woken = CURRENT.try_with(|current| {
         let current = current.borrow();
-        let Some(reactor) = current.as_ref().filter(|here| here.worker == task.worker) else {
+        let Some(reactor) = current.as_ref().filter(|here| here.place.worker == task.worker) else {
             return false;
         };
         reactor.queue(task.key);

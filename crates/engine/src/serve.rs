@@ -24,6 +24,7 @@ use crate::driver::{Accepted, DriverKind, Raw};
 use crate::endpoint::Endpoint;
 use crate::engine::{Stopper, sleep};
 use crate::error::{self, CallError};
+use crate::inbox::Place;
 use crate::listener::{self, ListenError, Listener};
 use crate::probe::{ProbeSource, Role};
 use crate::reactor::Reactor;
@@ -372,6 +373,21 @@ where
             if self.full().await.is_err() {
                 return;
             }
+            // A thread of its own needs a descriptor besides the connection's: who can't have both
+            // is left in the backlog.
+            let place = match each {
+                Each::Thread => Place::take().map(Some),
+                Each::Task | Each::InTurn => Ok(None),
+            };
+            let place = match place {
+                Ok(place) => place,
+                Err(_) if crate::stopping() => return,
+                Err(error) => {
+                    self.tell(|| Notice::Accept(error));
+                    sleep(PAUSE).await;
+                    continue;
+                }
+            };
             let accepted = match listener.accept().await {
                 None => return,
                 Some(Ok(accepted)) => accepted,
@@ -401,7 +417,7 @@ where
                     Err(error) => Err(error),
                 },
                 Each::Thread => Arc::clone(&self)
-                    .own_thread(accepted, counted)
+                    .own_thread(accepted, counted, place)
                     .map_err(|error| listener.explain("start a thread for", error)),
             };
             if let Err(error) = started {
@@ -411,15 +427,22 @@ where
         }
     }
 
-    fn own_thread(self: Arc<Self>, accepted: Accepted, counted: Counted) -> io::Result<()> {
+    fn own_thread(
+        self: Arc<Self>,
+        accepted: Accepted,
+        counted: Counted,
+        place: Option<Place>,
+    ) -> io::Result<()> {
         let thread = std::thread::Builder::new().name("connection".to_owned()).stack_size(STACK);
         thread.spawn(move || {
             let peer = match &accepted.raw {
                 Raw::Fd(fd) => error::peer(fd.as_fd()),
                 Raw::Simulated(_) => None,
             };
-            let served = Reactor::new(self.options.driver, self.options.probe.as_deref());
-            let served = served.and_then(|reactor| {
+            let ServeOptions { driver, probe, .. } = &self.options;
+            let place = place.map_or_else(Place::take, Ok);
+            let reactor = place.and_then(|place| Reactor::at(place, *driver, probe.as_deref()));
+            let served = reactor.and_then(|reactor| {
                 let _listed = self.list(&reactor);
                 let stream = Stream::accepted(Rc::clone(&reactor), accepted, counted)?;
                 reactor.block_on((self.serve)(stream));

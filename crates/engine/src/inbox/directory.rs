@@ -17,8 +17,27 @@ loom::lazy_static! {
     static ref INBOXES: Inboxes = Inboxes::new(Vec::new());
 }
 
+/// An inbox that wakers can find by its name, for as long as this lives.
+pub(crate) struct Place {
+    pub(crate) worker: WorkerId,
+    pub(crate) inbox: Arc<Inbox>,
+}
+
+impl Place {
+    /// Takes a free name, and a descriptor.
+    pub(crate) fn take() -> std::io::Result<Place> {
+        register().map(|(worker, inbox)| Place { worker, inbox })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        unregister(self.worker);
+    }
+}
+
 /// Makes an inbox that wakers can find by its name.
-pub(crate) fn register() -> std::io::Result<(WorkerId, Arc<Inbox>)> {
+pub(super) fn register() -> std::io::Result<(WorkerId, Arc<Inbox>)> {
     let inbox = Arc::new(Inbox::new()?);
     let mut inboxes = INBOXES.write().unwrap_or_else(PoisonError::into_inner);
     let free = inboxes.iter().position(Option::is_none).unwrap_or(inboxes.len());
@@ -35,7 +54,7 @@ pub(crate) fn register() -> std::io::Result<(WorkerId, Arc<Inbox>)> {
 
 /// The thread ends. Its name is free when no waker is left that is counted under it: one that was
 /// dropped later would be missing from the count of whoever has the name then.
-pub(crate) fn unregister(worker: WorkerId) {
+pub(super) fn unregister(worker: WorkerId) {
     let mut inboxes = INBOXES.write().unwrap_or_else(PoisonError::into_inner);
     let entry = &mut inboxes[usize::from(worker)];
     if let Some(inbox) = entry {

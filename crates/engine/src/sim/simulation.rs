@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::driver::{Driver, DriverKind, Raw, Side, VirtualClock};
 use crate::drivers::sim::Sim;
 use crate::engine::{Engine, sleep};
+use crate::inbox::Place;
 use crate::probe::{ProbeSource, Role};
 use crate::reactor::Reactor;
 use crate::slab::Key;
@@ -81,11 +82,17 @@ impl Simulation {
         let clock = Rc::new(VirtualClock::default());
         let mut sim = None;
         let virtual_clock = Some(Rc::clone(&clock));
-        let reactor = Reactor::with_driver(DriverKind::Sim, probe, virtual_clock, |env, inbox| {
-            let driver = Rc::new(Sim::new(network, env, inbox, clock, LONGEST));
-            sim = Some(Rc::clone(&driver));
-            Ok(Box::new(driver))
-        })?;
+        let reactor = Reactor::with_driver(
+            Place::take()?,
+            DriverKind::Sim,
+            probe,
+            virtual_clock,
+            |env, inbox| {
+                let driver = Rc::new(Sim::new(network, env, inbox, clock, LONGEST));
+                sim = Some(Rc::clone(&driver));
+                Ok(Box::new(driver))
+            },
+        )?;
         reactor.shuffle(Random::new(seed, Purpose::Scheduler));
         let sim = sim.expect("the reactor has a driver");
         Ok(Simulation { engine: Engine::of(reactor), net: Net { sim, seed } })
