@@ -50,6 +50,8 @@ pub struct Stream {
     received: u64,
     written: u64,
     deadline: Deadline,
+    /// The operation that is going on has asked its driver before.
+    asked: bool,
     /// Keeps its place among the server's connections.
     _counted: Option<Counted>,
 }
@@ -123,6 +125,7 @@ impl Stream {
             received: 0,
             written: 0,
             deadline: Deadline::never(),
+            asked: false,
             _counted: counted,
         })
     }
@@ -172,6 +175,11 @@ impl Stream {
         Operate::new(self, Side::Read, |stream, cx| {
             let stopping = stream.reactor.stopping();
             match stream.poll_recv(Patience::Idle, cx) {
+                // Some drivers know only after a look at the kernel whether something has come.
+                Poll::Pending if stopping && !stream.asked => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
                 Poll::Pending if stopping => {
                     stream.reactor.driver.forget(stream.key, Side::Read);
                     Poll::Ready(Ok(None))
@@ -407,10 +415,15 @@ impl Stream {
         CallError::naming(operation, peer, error)
     }
 
-    /// The wait goes on until the deadline.
+    /// The wait goes on until the deadline. Even one that has passed leaves the driver one look at
+    /// the kernel: some know only then whether there is something to be had.
     pub(crate) fn poll_deadline<T>(&mut self, side: Side, cx: &Context<'_>) -> Poll<io::Result<T>> {
         match self.deadline.poll(&self.reactor, cx) {
             Poll::Pending => Poll::Pending,
+            Poll::Ready(()) if !self.asked => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             Poll::Ready(()) => {
                 self.reactor.driver.forget(self.key, side);
                 self.tell_deadline(side);
@@ -461,6 +474,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let this = self.get_mut();
+        this.stream.asked = this.waits;
         let result = (this.poll)(this.stream, cx);
         this.waits = result.is_pending();
         result

@@ -38,6 +38,8 @@ struct Slot {
     socket: Socket,
     read: Half,
     write: Half,
+    /// A stop came while a receive slept idle, and may have shut the receiving half down.
+    cut_short: bool,
 }
 
 /// One side of a socket.
@@ -119,7 +121,8 @@ impl Driver for Blocking {
         fault::ask(Point::Register)?;
         let socket = Socket::new(raw.into_fd()?, conn);
         rustix::io::ioctl_fionbio(&socket.fd, false)?;
-        let slot = Slot { socket, read: Half::default(), write: Half::default() };
+        let (read, write) = (Half::default(), Half::default());
+        let slot = Slot { socket, read, write, cut_short: false };
         Ok(self.slots.borrow_mut().insert(slot))
     }
 
@@ -147,7 +150,7 @@ impl Driver for Blocking {
         if !sleep {
             // accept(2) has no flag for it, and others may have been quicker.
             rustix::io::ioctl_fionbio(&slot.socket.fd, true)?;
-            let result = calls::accept(&self.env, &slot.socket);
+            let result = calls::accept(&self.env, &slot.socket, true);
             rustix::io::ioctl_fionbio(&slot.socket.fd, false)?;
             return match result {
                 Err(Errno::AGAIN) => slot.read.again(cx),
@@ -158,7 +161,7 @@ impl Driver for Blocking {
         let Some(asleep) = self.inbox.fall_asleep(slot.socket.fd.as_fd()) else {
             return slot.read.again(cx);
         };
-        let result = calls::accept(&self.env, &slot.socket);
+        let result = calls::accept(&self.env, &slot.socket, false);
         drop(asleep);
         match result {
             Err(Errno::AGAIN) => slot.read.again(cx),
@@ -177,7 +180,7 @@ impl Driver for Blocking {
         let Some(slot) = slots.get_mut(key) else {
             return Poll::Ready(Err(super::gone()));
         };
-        let Poll::Ready(sleep) = slot.read.begin(cx) else {
+        let Poll::Ready(mut sleep) = slot.read.begin(cx) else {
             return Poll::Pending;
         };
         let mut lease = self.env.pool.lease();
@@ -186,18 +189,18 @@ impl Driver for Blocking {
             slot.read.limit(slot.socket.fd.as_fd(), Timeout::Recv, self.limit.get());
             if patience == Patience::Idle {
                 asleep = self.inbox.fall_asleep(slot.socket.fd.as_fd());
-                if asleep.is_none() {
-                    return slot.read.again(cx);
-                }
+                // Stopping: what has come is still taken.
+                sleep = asleep.is_some();
             }
         }
         let result = calls::recv(&self.env, &slot.socket, lease.room(), !sleep);
+        slot.cut_short |= asleep.is_some() && self.inbox.stopping();
         drop(asleep);
         match result {
             Err(Errno::AGAIN) => slot.read.again(cx),
             Err(error) => Poll::Ready(Err(error.into())),
             // Our own shutdown of the receiving half woke us; the peer has not closed.
-            Ok(0) if patience == Patience::Idle && self.inbox.stopping() => slot.read.again(cx),
+            Ok(0) if patience == Patience::Idle && slot.cut_short => slot.read.again(cx),
             Ok(0) => Poll::Ready(Ok(Chunk::end())),
             Ok(count) => Poll::Ready(Ok(lease.filled(count))),
         }
@@ -255,7 +258,7 @@ impl Driver for Blocking {
             // sendfile(2) has no flag for it.
             rustix::io::ioctl_fionbio(&slot.socket.fd, true)?;
         }
-        let result = calls::send_file(&self.env, &slot.socket, file, offset, len);
+        let result = calls::send_file(&self.env, &slot.socket, file, offset, len, !sleep);
         if !sleep {
             rustix::io::ioctl_fionbio(&slot.socket.fd, false)?;
         }
@@ -318,7 +321,7 @@ impl Driver for Blocking {
         let mut wanted: Vec<&mut Half> = Vec::new();
         let mut fds = vec![PollFd::from_borrowed_fd(self.inbox.event(), PollFlags::IN)];
         for slot in slots.values_mut() {
-            let Slot { socket, read, write } = slot;
+            let Slot { socket, read, write, .. } = slot;
             for (half, flags) in [(read, PollFlags::IN), (write, PollFlags::OUT)] {
                 if half.turn == Turn::Wanted {
                     wanted.push(half);

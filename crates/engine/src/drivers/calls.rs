@@ -32,11 +32,30 @@ fn call<T>(point: Point, socket: &Socket, mut make: impl FnMut() -> Result<T>) -
     })
 }
 
+/// One call that may sleep: EINTR is EAGAIN, as a time-out is. Made again at once, it would sleep for
+/// the whole time anew, and a deadline would never pass while signals come.
+fn sleep<T>(point: Point, socket: &Socket, make: impl FnOnce() -> Result<T>) -> Result<T> {
+    fault::ask_on(point, socket.fd.as_fd()).and_then(|()| make()).map_err(|error| match error {
+        Errno::INTR => Errno::AGAIN,
+        error => error,
+    })
+}
+
+fn either<T>(
+    now: bool,
+    point: Point,
+    socket: &Socket,
+    make: impl FnMut() -> Result<T>,
+) -> Result<T> {
+    if now { call(point, socket, make) } else { sleep(point, socket, make) }
+}
+
 /// The accepted descriptor; a connection that ended while it waited is passed over.
-pub(crate) fn accept(env: &Env, listener: &Socket) -> Result<Accepted> {
+/// With `now`, EAGAIN instead of waiting: the socket's own mode has to be that.
+pub(crate) fn accept(env: &Env, listener: &Socket, now: bool) -> Result<Accepted> {
     loop {
         let accept = || rustix::net::accept_with(&listener.fd, SocketFlags::CLOEXEC);
-        match call(Point::Accept, listener, accept) {
+        match either(now, Point::Accept, listener, accept) {
             Err(Errno::CONNABORTED) => {}
             result => return result.map(|fd| Accepted { raw: fd.into(), at: env.started() }),
         }
@@ -53,7 +72,8 @@ pub(crate) fn recv(env: &Env, socket: &Socket, room: &mut [u8], now: bool) -> Re
     let start = env.started();
     let asked = room.len();
     let flags = if now { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
-    let result = call(Point::Recv, socket, || rustix::net::recv(&socket.fd, &mut *room, flags));
+    let result =
+        either(now, Point::Recv, socket, || rustix::net::recv(&socket.fd, &mut *room, flags));
     let result = result.map(|(count, _)| count);
     env.ended(socket.conn, Operation::Recv, socket.received.get(), start, asked, result);
     if let Ok(count) = result {
@@ -85,11 +105,11 @@ pub(crate) fn send(
     let (offered, result) = if outgoing.in_one_piece() {
         let (front, _) = outgoing.front();
         let send = || rustix::net::send(&socket.fd, front, flags);
-        (front.len(), call(Point::Send, socket, send))
+        (front.len(), either(now, Point::Send, socket, send))
     } else {
         let (slices, used) = outgoing.vectors::<VECTORS>();
         let slices = &slices[..used];
-        let result = call(Point::Send, socket, || {
+        let result = either(now, Point::Send, socket, || {
             let mut no_ancillary = SendAncillaryBuffer::default();
             rustix::net::sendmsg(&socket.fd, slices, &mut no_ancillary, flags)
         });
@@ -100,16 +120,17 @@ pub(crate) fn send(
 }
 
 /// `sendfile(2)`; the file's own position is not used. A count below `len` is called short only if
-/// the file goes on: then the socket's queue is full.
+/// the file goes on: then the socket's queue is full. `now` as with [`accept`].
 pub(crate) fn send_file(
     env: &Env,
     socket: &Socket,
     file: BorrowedFd<'_>,
     offset: u64,
     len: usize,
+    now: bool,
 ) -> Result<Sent> {
     let start = env.started();
-    let result = call(Point::SendFile, socket, || {
+    let result = either(now, Point::SendFile, socket, || {
         let mut offset = offset;
         rustix::fs::sendfile(socket.fd.as_fd(), file, Some(&mut offset), len)
     });

@@ -197,7 +197,7 @@ impl<S: Selector> Driver for Readiness<S> {
         if !slot.ready.read {
             return slot.wait(&self.selector, key, Side::Read, cx);
         }
-        match calls::accept(&self.env, &slot.socket) {
+        match calls::accept(&self.env, &slot.socket, true) {
             Err(Errno::AGAIN) => {
                 slot.ready.read = false;
                 slot.wait(&self.selector, key, Side::Read, cx)
@@ -285,7 +285,7 @@ impl<S: Selector> Driver for Readiness<S> {
         if !slot.ready.write {
             return slot.wait(&self.selector, key, Side::Write, cx);
         }
-        match calls::send_file(&self.env, &slot.socket, file, offset, len) {
+        match calls::send_file(&self.env, &slot.socket, file, offset, len, true) {
             Err(Errno::AGAIN) => {
                 slot.ready.write = false;
                 slot.wait(&self.selector, key, Side::Write, cx)

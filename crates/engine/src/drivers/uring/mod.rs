@@ -91,7 +91,10 @@ impl Driver for Uring {
         };
         slot.closing = true;
         (slot.reader, slot.writer) = (None, None);
-        let (sending, write_poll) = (slot.sending.is_some(), slot.write_poll);
+        let (sending, write_poll) = (slot.send_in_flight, slot.write_poll);
+        if !sending && let Some(unsent) = slot.sending.take() {
+            self.env.pool.give_back(unsent.into_outgoing());
+        }
         state.cancel_reading(key);
         if sending {
             state.cancel(Kind::Send, key);
@@ -117,7 +120,7 @@ impl Driver for Uring {
         let Some(slot) = state.slots.get_mut(key) else { return Poll::Ready(Err(super::gone())) };
         // A plain call: a multishot accept goes on accepting when there are as many connections
         // as may be, and what it brought can't be given back.
-        match calls::accept(&self.env, &slot.socket) {
+        match calls::accept(&self.env, &slot.socket, true) {
             Err(Errno::AGAIN) => {
                 super::store(&mut slot.reader, cx);
                 state.arm(key, Kind::Readable);
@@ -174,18 +177,15 @@ impl Driver for Uring {
         if slot.sending.is_none() {
             match outgoing.take() {
                 Some(bytes) if bytes.is_empty() => self.env.pool.give_back(bytes),
-                Some(bytes) => {
-                    slot.sending = Some(Sending::new(bytes));
-                    slot.send_start = self.env.started();
-                    super::store(&mut slot.writer, cx);
-                    state.start_send(key, more);
-                    return Poll::Pending;
-                }
+                Some(bytes) => slot.sending = Some(Sending::new(bytes)),
                 None => {}
             }
+        }
+        if slot.sending.is_none() {
             return Poll::Ready(Ok(()));
         }
         super::store(&mut slot.writer, cx);
+        self.send(&mut state, key, more);
         Poll::Pending
     }
 
@@ -201,18 +201,22 @@ impl Driver for Uring {
         let Some(slot) = state.slots.get_mut(key) else {
             return Poll::Ready(Err(super::gone()));
         };
+        if let Some(error) = slot.send_error.take() {
+            return Poll::Ready(Err(error.into()));
+        }
         if slot.sending.is_some() || slot.write_poll {
             super::store(&mut slot.writer, cx);
+            self.send(&mut state, key, true);
             return Poll::Pending;
         }
         // Plain sendfile: a splice through the ring costs a pipe and two operations for each part.
-        match calls::send_file(&self.env, &slot.socket, file, offset, len) {
+        match calls::send_file(&self.env, &slot.socket, file, offset, len, true) {
             Err(Errno::AGAIN) => {
                 super::store(&mut slot.writer, cx);
                 state.wait_writable(key);
                 Poll::Pending
             }
-            Err(error) => Poll::Ready(Err(error.into())),
+            Err(error) => Poll::Ready(Err(slot.told_to_sender(error).into())),
             Ok(sent) => {
                 if sent.short {
                     state.wait_writable(key);
@@ -305,6 +309,15 @@ impl Driver for Uring {
 }
 
 impl Uring {
+    /// Sends what the slot holds, if it holds something and that is not in the kernel already.
+    fn send(&self, state: &mut State, key: Key, more: bool) {
+        let waits = |slot: &&mut Slot| slot.sending.is_some() && !slot.send_in_flight;
+        if let Some(slot) = state.slots.get_mut(key).filter(waits) {
+            slot.send_start = self.env.started();
+            state.start_send(key, more);
+        }
+    }
+
     /// Books one completion; a socket that is now free of operations is handed out to be closed.
     fn complete(&self, state: &mut State, entry: &cqueue::Entry) -> Option<Socket> {
         let (kind, key) = parse(entry.user_data());
@@ -434,11 +447,8 @@ impl Uring {
                 sending.outgoing().advance(count as usize);
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(error) => {
-                slot.send_error = Some(error);
-                let outgoing = slot.sending.take().expect("it is there").into_outgoing();
-                self.env.pool.give_back(outgoing);
-            }
+            // What was not sent stays, and is tried again by whoever flushes next.
+            Err(error) => slot.send_error = Some(slot.told_to_sender(error)),
         }
     }
 
@@ -447,12 +457,14 @@ impl Uring {
         let Some(slot) = state.slots.get_mut(key) else {
             return;
         };
+        slot.send_in_flight = false;
         let left = slot.sending.as_mut().is_some_and(|sending| !sending.outgoing().is_empty());
-        if left && !slot.closing {
-            slot.send_start = self.env.started();
-            return state.start_send(key, false);
+        if left && !slot.closing && slot.send_error.is_none() {
+            return self.send(state, key, false);
         }
-        if let Some(sending) = slot.sending.take() {
+        if (!left || slot.closing)
+            && let Some(sending) = slot.sending.take()
+        {
             self.env.pool.give_back(sending.into_outgoing());
         }
         slot.wake_writer();

@@ -178,6 +178,7 @@ impl State {
             }
         };
         slot.begin();
+        slot.send_in_flight = true;
         self.begin(Kind::Send, key, entry);
     }
 

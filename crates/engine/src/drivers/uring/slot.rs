@@ -20,8 +20,11 @@ pub(super) struct Slot {
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,
     pub(super) received: Received,
-    /// What the kernel is sending.
+    /// What is being sent, or could not be sent.
     pub(super) sending: Option<Sending>,
+    /// The kernel has it now.
+    pub(super) send_in_flight: bool,
+    /// Not told yet.
     pub(super) send_error: Option<Errno>,
     /// When the send in flight was submitted, where somebody looks on.
     pub(super) send_start: Stamp,
@@ -70,6 +73,7 @@ impl Slot {
             writer: None,
             received: Received::default(),
             sending: None,
+            send_in_flight: false,
             send_error: None,
             send_start: Stamp(0),
             reading: Reading::Idle,
@@ -83,6 +87,18 @@ impl Slot {
     pub(super) fn begin(&mut self) -> RawFd {
         self.in_flight += 1;
         self.socket.fd.as_raw_fd()
+    }
+
+    /// The error of a send. The kernel tells a reset once, and a receive that is armed may have
+    /// heard it though nobody asked: then it belongs to the sender who asks first.
+    pub(super) fn told_to_sender(&mut self, error: Errno) -> Errno {
+        match (error, self.received.end) {
+            (Errno::PIPE, Some(Err(heard))) => {
+                self.received.end = Some(Ok(()));
+                heard
+            }
+            _ => error,
+        }
     }
 
     pub(super) fn wake_reader(&mut self) {
