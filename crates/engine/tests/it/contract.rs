@@ -1,9 +1,8 @@
 //! What every driver promises about one connection.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::Shutdown;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::task::{Poll, Waker};
@@ -138,54 +137,6 @@ fn a_flush_that_the_peer_never_reads_ends_at_the_deadline() {
 }
 
 #[test]
-fn half_close_still_delivers_the_reply() {
-    on_every_driver(|kind| {
-        let engine = engine(kind);
-        let (ours, mut theirs) = connection();
-        let peer = std::thread::spawn(move || {
-            let mut asked = String::new();
-            theirs.read_to_string(&mut asked).expect("it ends");
-            theirs.write_all(asked.to_uppercase().as_bytes()).expect("the other half is open");
-        });
-        engine.block_on(async {
-            let mut stream = adopt(ours);
-            stream.write(b"question");
-            stream.flush().await.expect("sent");
-            stream.shutdown_write().expect("connected");
-            let mut reply = Vec::new();
-            loop {
-                let chunk = stream.recv().await.expect("no error");
-                if chunk.is_empty() {
-                    break;
-                }
-                reply.extend_from_slice(&chunk);
-            }
-            assert_eq!(reply, b"QUESTION", "{kind}");
-        });
-        peer.join().expect("the peer ends");
-    });
-}
-
-#[test]
-fn a_reset_is_told_to_the_reader_and_to_the_writer() {
-    on_every_driver(|kind| {
-        let engine = engine(kind);
-        let (ours, theirs) = connection();
-        // Closing with a linger of zero sends RST (socket(7)).
-        rustix::net::sockopt::set_socket_linger(&theirs, Some(Duration::ZERO)).expect("an option");
-        engine.block_on(async {
-            let mut stream = adopt(ours);
-            drop(theirs);
-            let error = stream.recv().await.expect_err("reset");
-            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{kind}");
-            stream.write(b"x");
-            let error = stream.flush().await.expect_err("gone");
-            assert_eq!(error.kind(), ErrorKind::BrokenPipe, "{kind}");
-        });
-    });
-}
-
-#[test]
 fn a_task_is_woken_from_another_thread_while_another_waits_for_a_socket() {
     on_every_driver(|kind| {
         let engine = engine(kind);
@@ -229,39 +180,6 @@ fn a_task_is_woken_from_another_thread_while_another_waits_for_a_socket() {
 }
 
 #[test]
-fn ten_thousand_timers_fire_in_order() {
-    on_every_driver(|kind| {
-        let engine = engine(kind);
-        let fired = Rc::new(RefCell::new(Vec::new()));
-        let start = std::time::Instant::now();
-        engine.block_on(async {
-            for n in 0..10_000u64 {
-                let fired = Rc::clone(&fired);
-                let delay = Duration::from_millis((n * 7919) % 40);
-                spawn(async move {
-                    let earliest = start.elapsed() + delay;
-                    let timer = sleep(delay);
-                    let latest = start.elapsed() + delay + Duration::from_millis(1);
-                    timer.await;
-                    fired.borrow_mut().push((earliest, latest));
-                });
-            }
-            while fired.borrow().len() < 10_000 {
-                sleep(Duration::from_millis(5)).await;
-            }
-        });
-        // When exactly each was due is known up to two moments (and a rounding up to a millisecond).
-        let mut due = Duration::ZERO;
-        for (earliest, latest) in fired.borrow().iter() {
-            due = due.max(*earliest);
-            assert!(due <= *latest, "{kind}: a timer due by {latest:?} after one due at {due:?}");
-        }
-        assert_eq!(engine.usage().timers, 0);
-        assert_eq!(engine.usage().tasks, 0);
-    });
-}
-
-#[test]
 fn a_task_that_panics_takes_nobody_with_it() {
     on_every_driver(|kind| {
         let engine = engine(kind);
@@ -282,39 +200,4 @@ fn a_task_that_panics_takes_nobody_with_it() {
         drop(engine);
         theirs.read_to_end(&mut rest).expect("its connection is closed");
     });
-}
-
-#[test]
-fn a_firehose_does_not_starve_a_pinger() {
-    // Drivers that multiplex only: on the blocking driver each has a thread of its own.
-    for kind in sockeye_engine::DriverKind::ALL.into_iter().filter(|kind| kind.multiplexes()) {
-        let engine = engine(kind);
-        let (hose, mut hose_end) = connection();
-        let (ping, mut ping_end) = connection();
-        let stop = hose_end.try_clone().expect("a descriptor");
-        let pouring = std::thread::spawn(move || while hose_end.write_all(&[0; 65536]).is_ok() {});
-        let pinging = std::thread::spawn(move || {
-            for _ in 0..200 {
-                ping_end.write_all(b"?").expect("connected");
-                ping_end.read_exact(&mut [0]).expect("answered");
-            }
-        });
-        engine.block_on(async {
-            spawn(async {
-                let mut stream = adopt(hose);
-                while stream.recv().await.is_ok_and(|chunk| !chunk.is_empty()) {}
-            });
-            let mut stream = adopt(ping);
-            while let Ok(chunk) = stream.recv().await {
-                if chunk.is_empty() {
-                    break;
-                }
-                stream.write(&chunk);
-                stream.flush().await.expect("connected");
-            }
-        });
-        pinging.join().expect("all pings are answered while the hose pours");
-        stop.shutdown(Shutdown::Both).expect("connected");
-        pouring.join().expect("the hose ends");
-    }
 }

@@ -1,23 +1,40 @@
 //! One script over all drivers: what a stream promises must hold on each of them.
 
+mod accepting;
 mod cancel;
+mod cancel_steps;
+mod closing;
 mod connecting;
 mod contract;
+mod deadlines;
+mod descriptors;
 mod executor;
+mod fairness;
 mod fault_clock;
 mod fault_uring;
+mod partial;
+mod peer;
+mod resets;
 mod serving;
+mod signals;
 mod sim;
+mod sizes;
 mod sockets_ancillary;
 mod sockets_datagram;
+mod stopping;
+mod timers;
+mod transcript;
+mod waking;
 
 use std::future::Future;
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::task::Poll;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use sockeye_engine::probe::Role;
-use sockeye_engine::{DriverKind, Engine, Stream};
+use sockeye_engine::{DriverKind, Engine, Stream, sleep};
 
 /// Runs the script on each driver, saying which one when it fails.
 fn on_every_driver(script: impl Fn(DriverKind)) {
@@ -68,4 +85,43 @@ async fn either<A, B>(
 enum Either<A, B> {
     One(A),
     Other(B),
+}
+
+/// Yields to the run loop a few times; in between the thread looks at the kernel.
+async fn turns(count: u64) {
+    for _ in 0..count {
+        let mut yielded = false;
+        std::future::poll_fn(|cx| {
+            if yielded {
+                return Poll::Ready(());
+            }
+            yielded = true;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+/// The last operations of closed sockets end in the kernel's own time.
+async fn until_closed(engine: &Engine) {
+    while engine.usage().sockets > 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Waits for what another thread or task brings about, while the engine runs on.
+async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// The end of a thread, while the engine runs on.
+async fn joined<T>(thread: JoinHandle<T>) -> T {
+    until(|| thread.is_finished().then_some(())).await;
+    thread.join().expect("its panic is above")
 }

@@ -22,7 +22,7 @@ async fn echo(mut stream: Stream) {
     }
 }
 
-fn options(driver: DriverKind) -> ServeOptions {
+pub(crate) fn options(driver: DriverKind) -> ServeOptions {
     ServeOptions {
         driver,
         threads: None,

@@ -218,7 +218,7 @@ fn receives_that_are_dropped_lose_no_message() {
             let (mut next, mut dropped) = (0, 0u32);
             while next < 2000 {
                 let patience = u64::from(dropped % 3);
-                match either(ours.recv(), crate::cancel::turns(patience)).await {
+                match either(ours.recv(), crate::turns(patience)).await {
                     Either::One(message) => {
                         let message = message.expect("connected");
                         assert_eq!(message.bytes[..], u32::to_ne_bytes(next), "{kind}");

@@ -1,0 +1,137 @@
+//! Half-close in both directions: one side has said all it will, the other goes on.
+
+use std::io::Write as _;
+use std::net::Shutdown;
+
+use crate::peer::{self, count_numbered, read, rest};
+use crate::transcript::same_on_an_engine;
+use crate::{adopt, connection, joined};
+
+#[test]
+fn we_go_on_sending_to_a_peer_that_has_shut_down_writing() {
+    let golden = "
+        recv: question
+        recv: end
+        recv: end
+        send answer: ok
+        peer: answer
+        send and more: ok
+        recv: end
+        peer: and more, end
+    ";
+    same_on_an_engine(
+        "we_go_on_sending_to_a_peer_that_has_shut_down_writing",
+        golden,
+        async |told| {
+            let (ours, mut theirs) = connection();
+            let mut stream = adopt(ours);
+            theirs.write_all(b"question").expect("connected");
+            told.recv(&mut stream).await;
+            theirs.shutdown(Shutdown::Write).expect("connected");
+            told.recv(&mut stream).await;
+            told.recv(&mut stream).await;
+            told.send(&mut stream, "answer").await;
+            told.say(format_args!("peer: {}", read(&theirs, 6)));
+            told.send(&mut stream, "and more").await;
+            told.recv(&mut stream).await;
+            drop(stream);
+            let reading = std::thread::spawn(move || rest(&theirs));
+            told.say(format_args!("peer: {}", joined(reading).await));
+        },
+    );
+}
+
+#[test]
+fn the_end_comes_behind_all_bytes_even_when_both_are_there_already() {
+    let golden = "
+        received 200000 of 200000, in order
+        recv: end
+        recv: end
+    ";
+    same_on_an_engine(
+        "the_end_comes_behind_all_bytes_even_when_both_are_there_already",
+        golden,
+        async |told| {
+            let (ours, mut theirs) = connection();
+            let writing = std::thread::spawn(move || {
+                theirs.write_all(&peer::bytes(0..200_000)).expect("connected");
+            });
+            let mut stream = adopt(ours);
+            let mut got = Vec::new();
+            while got.len() < 200_000 {
+                got.extend_from_slice(&stream.recv().await.expect("connected"));
+            }
+            joined(writing).await;
+            let order = if got == peer::bytes(0..200_000) { "in order" } else { "in disorder" };
+            told.say(format_args!("received {} of 200000, {order}", stream.received()));
+            told.recv(&mut stream).await;
+            told.recv(&mut stream).await;
+        },
+    );
+}
+
+#[test]
+fn we_go_on_receiving_after_we_have_shut_down_writing() {
+    let golden = "
+        send question: ok
+        shutdown: ok
+        peer: question, end
+        recv: answer
+        send too late: BrokenPipe
+        recv: more
+        recv: end
+        shutdown: NotConnected
+    ";
+    same_on_an_engine("we_go_on_receiving_after_we_have_shut_down_writing", golden, async |told| {
+        let (ours, mut theirs) = connection();
+        let mut stream = adopt(ours);
+        told.send(&mut stream, "question").await;
+        told.ended("shutdown", &stream.shutdown_write());
+        told.say(format_args!("peer: {}", rest(&theirs)));
+        theirs.write_all(b"answer").expect("the other half is open");
+        told.recv(&mut stream).await;
+        told.send(&mut stream, "too late").await;
+        theirs.write_all(b"more").expect("the other half is open");
+        told.recv(&mut stream).await;
+        drop(theirs);
+        told.recv(&mut stream).await;
+        told.ended("shutdown", &stream.shutdown_write());
+    });
+}
+
+#[test]
+fn closing_sends_what_was_flushed_and_then_the_end() {
+    let golden = "flush: ok
+        peer: Ok(3000000)";
+    same_on_an_engine("closing_sends_what_was_flushed_and_then_the_end", golden, async |told| {
+        let (ours, theirs) = connection();
+        let reading = count_numbered(theirs, 70_000);
+        let mut stream = adopt(ours);
+        stream.write_shared(peer::bytes(0..3_000_000).into());
+        told.ended("flush", &stream.flush().await);
+        drop(stream);
+        told.say(format_args!("peer: {:?}", joined(reading).await));
+    });
+}
+
+#[test]
+fn lingering_lets_the_peer_read_all_though_it_goes_on_sending() {
+    let golden = "peer: Ok(500000)";
+    same_on_an_engine(
+        "lingering_lets_the_peer_read_all_though_it_goes_on_sending",
+        golden,
+        async |told| {
+            let (ours, mut theirs) = connection();
+            let reading = count_numbered(theirs.try_clone().expect("a descriptor"), 5_000);
+            let writing = std::thread::spawn(move || {
+                theirs.write_all(&[0; 100_000]).expect("somebody reads on");
+                theirs.shutdown(Shutdown::Write).expect("connected");
+            });
+            let mut stream = adopt(ours);
+            stream.write(&peer::bytes(0..500_000));
+            stream.close_lingering(1 << 20).await;
+            joined(writing).await;
+            told.say(format_args!("peer: {:?}", joined(reading).await));
+        },
+    );
+}
