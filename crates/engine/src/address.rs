@@ -131,6 +131,11 @@ impl Address {
             let why = "the name of a Unix socket has at most 107 bytes";
             error = io::Error::new(error.kind(), why);
         }
+        self.explain(operation, error)
+    }
+
+    #[cold]
+    pub(crate) fn explain(&self, operation: &'static str, error: io::Error) -> io::Error {
         CallError::at(operation, self.to_string(), error)
     }
 }

@@ -2,18 +2,50 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
 
+use crate::address::Address;
+use crate::deadline::Deadline;
 use crate::driver::{Raw, Side};
+use crate::engine::sleep;
 use crate::error::CallError;
 use crate::probe::{Operation, Role};
 use crate::reactor::Reactor;
 use crate::stream::{Operate, Stream};
 
+/// The first and the longest pause before a listener whose backlog is full is tried again.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(32));
+
 impl Stream {
+    /// Connects to an address of either kind, and waits for it no longer than `patience`. While the
+    /// backlog of a Unix socket is full, which poll(2) does not tell, it is tried again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stream::connect`]; `NotFound` when there is no such Unix socket, `ConnectionRefused` when
+    /// nobody listens on it any more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the socket.
+    ///
+    /// # Panics
+    ///
+    /// Outside of an engine.
+    pub async fn connect_to(address: &Address, patience: Option<Duration>) -> io::Result<Stream> {
+        match address {
+            Address::Ip(address) => Stream::connect(*address, patience).await,
+            Address::Unix(_) => {
+                let fd = connect_unix(address, SocketType::STREAM, patience).await?;
+                Stream::adopt(fd, Role::Client)
+            }
+        }
+    }
+
     /// Connects to a TCP address (`connect(2)`), and waits for it no longer than `patience`.
     ///
     /// # Errors
@@ -67,5 +99,37 @@ impl Stream {
             Ok(()) => Ok(stream),
             Err(error) => Err(stream.explain("connect to", error)),
         }
+    }
+}
+
+/// A socket of this type that is connected to the Unix socket of that name.
+pub(crate) async fn connect_unix(
+    address: &Address,
+    kind: SocketType,
+    patience: Option<Duration>,
+) -> io::Result<OwnedFd> {
+    let reactor = Reactor::current();
+    let failed = |error| address.failed("connect to", error);
+    if address.ip().is_some() {
+        return Err(failed(Errno::AFNOSUPPORT));
+    }
+    let encoded = address.encode().map_err(failed)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = socket_with(AddressFamily::UNIX, kind, flags, None).map_err(failed)?;
+    let mut deadline = Deadline::never();
+    deadline.set(&reactor, patience);
+    let (mut pause, longest) = PAUSES;
+    loop {
+        match retry_on_intr(|| rustix::net::connect(&fd, &encoded)) {
+            Ok(()) => return Ok(fd),
+            Err(Errno::AGAIN) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let left = deadline.left(&reactor);
+        if left == Some(Duration::ZERO) {
+            return Err(address.explain("connect to", io::ErrorKind::TimedOut.into()));
+        }
+        sleep(left.map_or(pause, |left| left.min(pause))).await;
+        pause = (pause * 2).min(longest);
     }
 }

@@ -89,6 +89,27 @@ pub(crate) fn set_option(
     if result == 0 { Ok(()) } else { Err(errno()) }
 }
 
+/// `SO_PEERCRED` (unix(7)).
+pub(crate) fn peer_credentials(fd: BorrowedFd<'_>) -> Result<Credentials, Errno> {
+    if rustix::net::sockopt::socket_domain(fd)? != rustix::net::AddressFamily::UNIX {
+        return Err(Errno::OPNOTSUPP);
+    }
+    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut len = size_of::<libc::ucred>().try_into().unwrap_or(0);
+    // SAFETY: the kernel writes at most `len` bytes, which is the size of what `peer` has room for.
+    let result = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut peer).cast(),
+            &raw mut len,
+        )
+    };
+    let credentials = Credentials { pid: peer.pid, uid: peer.uid, gid: peer.gid };
+    if result == 0 { Ok(credentials) } else { Err(errno()) }
+}
+
 fn errno() -> Errno {
     let error = std::io::Error::last_os_error();
     Errno::from_io_error(&error).unwrap_or(Errno::IO)

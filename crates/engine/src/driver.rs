@@ -244,6 +244,8 @@ impl Env {
 #[derive(Debug)]
 pub(crate) enum Raw {
     Fd(OwnedFd),
+    /// One of a connection to a Unix socket, whose receives may be short while more waits.
+    Unix(OwnedFd),
     /// The number of one in a simulated network.
     Simulated(u32),
 }
@@ -252,11 +254,20 @@ impl Raw {
     /// For drivers that ask the kernel.
     pub(crate) fn into_fd(self) -> io::Result<OwnedFd> {
         match self {
-            Raw::Fd(fd) => Ok(fd),
+            Raw::Fd(fd) | Raw::Unix(fd) => Ok(fd),
             Raw::Simulated(_) => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 "a simulated socket belongs to its simulation",
             )),
+        }
+    }
+}
+
+impl Raw {
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Raw::Fd(fd) | Raw::Unix(fd) => Some(fd.as_fd()),
+            Raw::Simulated(_) => None,
         }
     }
 }
@@ -283,12 +294,17 @@ pub(crate) struct Socket {
     pub(crate) received: Cell<u64>,
     /// Bytes the kernel took so far.
     pub(crate) sent: Cell<u64>,
+    /// A Unix stream is received in the pieces its peer passed descriptors with, however many
+    /// wait (unix(7)).
+    pub(crate) unix: bool,
 }
 
 impl Socket {
-    pub(crate) fn new(fd: OwnedFd, conn: Option<ConnId>) -> Socket {
+    /// Of what the kernel knows.
+    pub(crate) fn new(raw: Raw, conn: Option<ConnId>) -> io::Result<Socket> {
         let conn = conn.and_then(|conn| NonZeroU64::new(conn.0));
-        Socket { fd, conn, received: Cell::new(0), sent: Cell::new(0) }
+        let unix = matches!(raw, Raw::Unix(_));
+        Ok(Socket { fd: raw.into_fd()?, conn, received: Cell::new(0), sent: Cell::new(0), unix })
     }
 }
 
@@ -324,6 +340,7 @@ pub(crate) trait Driver {
     /// Our address and the peer's, of a connected socket that was not taken over yet.
     fn addresses(&self, raw: &Raw) -> io::Result<(SocketAddr, SocketAddr)> {
         match raw {
+            Raw::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
             Raw::Fd(fd) => {
                 Ok((SocketAddr::try_from(rustix::net::getsockname(fd)?)?, peer(fd.as_fd())?))
             }

@@ -60,12 +60,14 @@ mod message;
 pub mod probe;
 mod reactor;
 mod receive_options;
+mod seqpacket;
 mod serve;
 pub mod sim;
 mod slab;
 mod stream;
 mod sync;
 mod timer;
+mod unix;
 mod waker;
 
 pub use address::{Address, UnixAddress};
@@ -80,8 +82,9 @@ pub use engine::{
 pub use error::CallError;
 pub use error_queue::Event;
 pub use icmp::IpVersion;
-pub use listener::{BACKLOG, ListenError};
+pub use listener::{BACKLOG, ListenError, Listener};
 pub use message::{Ancillary, Credentials, Local, Origin, QueuedError, Received};
+pub use seqpacket::SeqpacketListener;
 pub use serve::{Bound, Notice, ServeOptions, Serving};
 pub use stream::Stream;
 

@@ -8,7 +8,7 @@
 use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::retry_on_intr;
 
-use crate::driver::{Accepted, DriverKind, Raw};
+use crate::address::Address;
+use crate::driver::{Accepted, DriverKind};
 use crate::endpoint::Endpoint;
 use crate::engine::{Stopper, sleep};
 use crate::error::{self, CallError};
@@ -29,6 +30,7 @@ use crate::listener::{self, ListenError, Listener};
 use crate::probe::{ProbeSource, Role};
 use crate::reactor::Reactor;
 use crate::stream::Stream;
+use crate::unix::SocketFile;
 
 /// How long an acceptor pauses when it may not or can't accept. Clients wait in the backlog.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -68,6 +70,8 @@ pub enum Notice {
 /// Listening sockets, and nobody who accepts yet: connections are already queued.
 pub struct Bound {
     addresses: Vec<SocketAddr>,
+    locals: Vec<Address>,
+    files: Vec<SocketFile>,
     /// For each thread, its sockets.
     sockets: Vec<Vec<OwnedFd>>,
     options: ServeOptions,
@@ -86,20 +90,29 @@ impl Bound {
             // These share one queue: a thread that is busy must not keep others' clients.
             (false, _) => 1,
         };
-        let mut addresses = Vec::new();
+        let mut locals = Vec::new();
+        let mut files = Vec::new();
         let mut sockets: Vec<Vec<OwnedFd>> = (0..threads).map(|_| Vec::new()).collect();
         for endpoint in endpoints {
-            for (address, copies) in listener::bind(endpoint, threads)? {
-                addresses.push(address);
-                for (thread, socket) in sockets.iter_mut().zip(copies) {
+            for place in listener::bind(endpoint, threads)? {
+                locals.push(place.local);
+                files.extend(place.file);
+                for (thread, socket) in sockets.iter_mut().zip(place.sockets) {
                     thread.push(socket);
                 }
             }
         }
-        Ok(Bound { addresses, sockets, options })
+        let addresses = locals.iter().filter_map(Address::ip).collect();
+        Ok(Bound { addresses, locals, files, sockets, options })
     }
 
-    /// Where it listens, with the ports the system chose.
+    /// Where it listens, with the ports and names the system chose.
+    #[must_use]
+    pub fn locals(&self) -> &[Address] {
+        &self.locals
+    }
+
+    /// Those of them that are of the internet.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
@@ -120,8 +133,8 @@ impl Bound {
         F: Fn(Stream) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + 'static,
     {
-        let Bound { sockets, options, .. } = self;
-        let shared = Shared::new(options, serve);
+        let Bound { sockets, files, options, .. } = self;
+        let shared = Shared::new(options, files, serve);
         let (ended, has_ended) = UnixStream::pair()?;
         let ended = Arc::new(ended);
         let mut threads = Vec::new();
@@ -197,7 +210,7 @@ impl Bound {
         }
         // A process of one thread has its table of descriptors to itself, and the kernel then
         // looks descriptors up without counting references: 2 % of a small request.
-        let shared = Shared::new(self.options, serve);
+        let shared = Shared::new(self.options, self.files, serve);
         let (mut result, mut ready) = (Ok(()), Some(ready));
         let told = |started: io::Result<()>| match (&started, ready.take()) {
             (Ok(()), Some(ready)) => ready(),
@@ -272,6 +285,8 @@ enum Each {
 
 struct Shared<F> {
     options: ServeOptions,
+    /// Of Unix sockets that are listened on.
+    files: Mutex<Vec<SocketFile>>,
     connections: Arc<AtomicUsize>,
     /// Tasks that had to be dropped.
     cut_off: AtomicUsize,
@@ -297,9 +312,10 @@ impl Drop for Counted {
 }
 
 impl<F> Shared<F> {
-    fn new(options: ServeOptions, serve: F) -> Arc<Shared<F>> {
+    fn new(options: ServeOptions, files: Vec<SocketFile>, serve: F) -> Arc<Shared<F>> {
         Arc::new(Shared {
             options,
+            files: Mutex::new(files),
             connections: Arc::default(),
             cut_off: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
@@ -311,6 +327,8 @@ impl<F> Shared<F> {
     }
 
     fn stop(&self) {
+        // Nobody is to find what nobody will accept from.
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         self.stopping.store(true, Ordering::SeqCst);
         for (_, stopper) in threads.iter() {
@@ -388,7 +406,7 @@ where
                     continue;
                 }
             };
-            let accepted = match listener.accept().await {
+            let accepted = match listener.accept_raw().await {
                 None => return,
                 Some(Ok(accepted)) => accepted,
                 Some(Err(error)) => {
@@ -406,10 +424,10 @@ where
                 }
             };
             let started = match each {
-                Each::Task => listener.stream(accepted, counted).map(|stream| {
+                Each::Task => listener.stream(accepted, Some(counted)).map(|stream| {
                     Reactor::current().spawn((self.serve)(stream));
                 }),
-                Each::InTurn => match listener.stream(accepted, counted) {
+                Each::InTurn => match listener.stream(accepted, Some(counted)) {
                     Ok(stream) => {
                         (self.serve)(stream).await;
                         Ok(())
@@ -435,16 +453,13 @@ where
     ) -> io::Result<()> {
         let thread = std::thread::Builder::new().name("connection".to_owned()).stack_size(STACK);
         thread.spawn(move || {
-            let peer = match &accepted.raw {
-                Raw::Fd(fd) => error::peer(fd.as_fd()),
-                Raw::Simulated(_) => None,
-            };
+            let peer = accepted.raw.fd().and_then(error::peer);
             let ServeOptions { driver, probe, .. } = &self.options;
             let place = place.map_or_else(Place::take, Ok);
             let reactor = place.and_then(|place| Reactor::at(place, *driver, probe.as_deref()));
             let served = reactor.and_then(|reactor| {
                 let _listed = self.list(&reactor);
-                let stream = Stream::accepted(Rc::clone(&reactor), accepted, counted)?;
+                let stream = Stream::accepted(Rc::clone(&reactor), accepted, Some(counted))?;
                 reactor.block_on((self.serve)(stream));
                 reactor.drop_tasks();
                 Ok(())

@@ -15,12 +15,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::io::Errno;
-use rustix::net::Shutdown;
+use rustix::net::{AddressFamily, Shutdown};
 
+use crate::address::{Address, UnixAddress};
 use crate::buffer::{Chunk, Outgoing};
+use crate::control;
 use crate::deadline::Deadline;
 use crate::driver::{Accepted, Attempt, Patience, Raw, Side};
 use crate::error::{self, CallError};
+use crate::message::Credentials;
 use crate::probe::{Call, ConnId, Direction, Opened, Operation, Role, Stamp};
 use crate::reactor::Reactor;
 use crate::serve::Counted;
@@ -67,7 +70,9 @@ impl Stream {
         let peer = error::peer(fd.as_fd());
         let reactor = Reactor::current();
         let at = reactor.env.stamp();
-        Stream::new(reactor, Raw::Fd(fd), role, at, None, None)
+        let unix = || rustix::net::sockopt::socket_domain(&fd) == Ok(AddressFamily::UNIX);
+        let raw = if unix() { Raw::Unix(fd) } else { Raw::Fd(fd) };
+        Stream::new(reactor, raw, role, at, None, None)
             .map_err(|error| CallError::naming("watch the connection to", peer, error))
     }
 
@@ -75,10 +80,10 @@ impl Stream {
     pub(crate) fn accepted(
         reactor: Rc<Reactor>,
         accepted: Accepted,
-        counted: Counted,
+        counted: Option<Counted>,
     ) -> io::Result<Stream> {
         let Accepted { raw, at } = accepted;
-        Stream::new(reactor, raw, Role::Server, at, None, Some(counted))
+        Stream::new(reactor, raw, Role::Server, at, None, counted)
     }
 
     /// `addresses` are ours and the peer's, where the connection is still to be made.
@@ -95,11 +100,7 @@ impl Stream {
         if let Some(probe) = &reactor.env.probe
             && let Ok((local, peer)) = addresses.map_or_else(|| reactor.driver.addresses(&raw), Ok)
         {
-            let fd = match &raw {
-                Raw::Fd(fd) => Some(fd.as_fd()),
-                Raw::Simulated(_) => None,
-            };
-            probe.opened(fd, &Opened { conn, role, local, peer, at });
+            probe.opened(raw.fd(), &Opened { conn, role, local, peer, at });
             if role == Role::Server {
                 let operation = Operation::Accept;
                 // How long it slept in the call is no part of the connection's story.
@@ -143,6 +144,35 @@ impl Stream {
     /// `getpeername(2)`: the connection is gone already, or is not of the internet.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.reactor.driver.peer(self.key)
+    }
+
+    /// The peer's address of whatever kind (`getpeername(2)`); a client of a Unix socket is unnamed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stream::peer_addr`].
+    pub fn peer(&self) -> io::Result<Address> {
+        if let Ok(ip) = self.peer_addr() {
+            return Ok(Address::Ip(ip));
+        }
+        let mut peer = Err(Errno::NOTCONN);
+        self.with_fd(|fd| peer = rustix::net::getpeername(fd));
+        match peer? {
+            Some(peer) => Ok(Address::decode(peer)?),
+            None => Ok(Address::Unix(UnixAddress::Unnamed)),
+        }
+    }
+
+    /// Which process made the connection, or accepts it, by the kernel's word (`SO_PEERCRED`,
+    /// unix(7)).
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` where the peer is not on this machine's Unix sockets.
+    pub fn peer_credentials(&self) -> io::Result<Credentials> {
+        let mut credentials = Err(Errno::NOTCONN);
+        self.with_fd(|fd| credentials = control::peer_credentials(fd));
+        credentials.map_err(|error| self.explain("ask for the process of", error.into()))
     }
 
     /// Lends the descriptor, for socket options.

@@ -36,8 +36,8 @@ pub(crate) struct Serve {
     #[arg(default_value = ".", value_name = "DIR")]
     pub(crate) dir: PathBuf,
 
-    /// Where to listen: tcp://HOST:PORT or HOST:PORT; may be given several times [default:
-    /// tcp://127.0.0.1:8000]
+    /// Where to listen: tcp://HOST:PORT, HOST:PORT or unix:///PATH; may be given several times
+    /// [default: tcp://127.0.0.1:8000]
     #[arg(long, value_name = "ENDPOINT")]
     pub(crate) listen: Vec<Endpoint>,
 

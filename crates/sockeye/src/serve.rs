@@ -12,7 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::low_level::pipe;
-use sockeye_engine::{Bound, DriverKind, Endpoint, Notice, ServeOptions};
+use sockeye_engine::{Address, Bound, DriverKind, Endpoint, Notice, ServeOptions};
 use sockeye_services::http::{Site, SiteNotice, SiteOptions};
 use sockeye_wire::escape::Escaped;
 
@@ -45,14 +45,19 @@ pub(crate) fn run(args: &args::Serve) -> anyhow::Result<ExitCode> {
     if let Some(eye) = &eye {
         bound.set_probe(eye.source());
     }
-    let addresses = bound.addresses().to_vec();
+    let addresses = bound.locals().to_vec();
     // From now on signals are ours, so that one which comes early is not lost.
     let signals = signals().context("signals can't be caught")?;
     let ready = || {
         for address in &addresses {
+            let dir = Shown(&args.dir);
             // Whoever started us may have closed the pipe; the server is there all the same.
-            let _ =
-                output::result(format_args!("serving {} on http://{address}/", Shown(&args.dir)));
+            let _ = match address {
+                Address::Ip(address) => {
+                    output::result(format_args!("serving {dir} on http://{address}/"))
+                }
+                Address::Unix(name) => output::result(format_args!("serving {dir} on {name}")),
+            };
         }
     };
     let stopping = |connections| {

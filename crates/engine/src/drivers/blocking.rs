@@ -119,7 +119,7 @@ impl Half {
 impl Driver for Blocking {
     fn attach(&self, raw: Raw, conn: Option<ConnId>) -> io::Result<Key> {
         fault::ask(Point::Register)?;
-        let socket = Socket::new(raw.into_fd()?, conn);
+        let socket = Socket::new(raw, conn)?;
         rustix::io::ioctl_fionbio(&socket.fd, false)?;
         let (read, write) = (Half::default(), Half::default());
         let slot = Slot { socket, read, write, cut_short: false };

@@ -14,7 +14,7 @@ use rustix::net::{
 use crate::address::Address;
 use crate::buffer::{Chunk, LEASE, Outgoing};
 use crate::control::{self, Control};
-use crate::driver::{Accepted, Attempt, Env, Socket};
+use crate::driver::{Accepted, Attempt, Env, Raw, Socket};
 use crate::fault::{self, Point};
 use crate::message::{Outbound, QueuedError, Receive, Received};
 use crate::probe::Operation;
@@ -57,7 +57,10 @@ pub(crate) fn accept(env: &Env, listener: &Socket, now: bool) -> Result<Accepted
         let accept = || rustix::net::accept_with(&listener.fd, SocketFlags::CLOEXEC);
         match either(now, Point::Accept, listener, accept) {
             Err(Errno::CONNABORTED) => {}
-            result => return result.map(|fd| Accepted { raw: fd.into(), at: env.started() }),
+            result => {
+                let raw = |fd| if listener.unix { Raw::Unix(fd) } else { Raw::Fd(fd) };
+                return result.map(|fd| Accepted { raw: raw(fd), at: env.started() });
+            }
         }
     }
 }

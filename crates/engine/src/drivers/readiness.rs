@@ -155,7 +155,7 @@ impl Slot {
 
 impl<S: Selector> Driver for Readiness<S> {
     fn attach(&self, raw: Raw, conn: Option<ConnId>) -> io::Result<Key> {
-        let socket = Socket::new(raw.into_fd()?, conn);
+        let socket = Socket::new(raw, conn)?;
         rustix::io::ioctl_fionbio(&socket.fd, true)?;
         // Everything is worth a try at first; the kernel's first report may come before or after.
         let ready = Ready { read: true, write: true, ended: false };
@@ -231,8 +231,9 @@ impl<S: Selector> Driver for Readiness<S> {
             Ok(0) => Poll::Ready(Ok(Chunk::end())),
             Ok(count) => {
                 // Less than there was room for: the queue is empty, and what comes later is a
-                // new edge (epoll(7), question 9). A FIN that came along was reported as ended.
-                slot.ready.read = count == asked || slot.ready.ended;
+                // new edge (epoll(7), question 9). A FIN that came along was reported as ended, and
+                // a Unix stream may stop where descriptors were passed.
+                slot.ready.read = count == asked || slot.ready.ended || slot.socket.unix;
                 Poll::Ready(Ok(lease.filled(count)))
             }
         }

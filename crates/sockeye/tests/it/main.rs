@@ -17,4 +17,5 @@ mod patience;
 mod ready;
 mod refusal;
 mod shutdown;
+mod unix;
 mod unprivileged;

@@ -78,7 +78,7 @@ fn explain(error: io::Error) -> io::Error {
 impl Driver for Uring {
     fn attach(&self, raw: Raw, conn: Option<ConnId>) -> io::Result<Key> {
         fault::ask(Point::Register)?;
-        let socket = Socket::new(raw.into_fd()?, conn);
+        let socket = Socket::new(raw, conn)?;
         // sendfile(2) has no flag for it; the ring's own operations do not mind.
         rustix::io::ioctl_fionbio(&socket.fd, true)?;
         Ok(self.state.borrow_mut().slots.insert(Slot::new(socket)))

@@ -1,0 +1,107 @@
+//! Sequenced packets (unix(7), `SOCK_SEQPACKET`): connections whose messages keep their borders.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::net::{AddressFamily, SocketType};
+
+use crate::address::{Address, UnixAddress};
+use crate::connect::connect_unix;
+use crate::datagram::Datagram;
+use crate::driver::Raw;
+use crate::listener::{Listener, listen};
+use crate::reactor::Reactor;
+use crate::unix;
+
+/// A listening Unix socket of sequenced packets; dropping it closes it.
+///
+/// ```
+/// use sockeye_engine::{Datagram, DriverKind, Engine, SeqpacketListener, UnixAddress};
+///
+/// # fn main() -> std::io::Result<()> {
+/// Engine::new(DriverKind::EpollEdge)?.block_on(async {
+///     let listener = SeqpacketListener::bind(&UnixAddress::Unnamed)?;
+///     let client = Datagram::connect_seqpacket(&listener.local_addr()?, None).await?;
+///     let server = listener.accept().await.expect("nobody stops this thread")?;
+///     client.send(b"one").await?;
+///     client.send(b"two").await?;
+///     assert_eq!(&server.recv().await?.bytes[..], b"one");
+///     assert_eq!(&server.recv().await?.bytes[..], b"two");
+///     drop(client);
+///     assert!(server.recv().await?.bytes.is_empty(), "the end");
+///     Ok(())
+/// })
+/// # }
+/// ```
+pub struct SeqpacketListener {
+    listener: Listener,
+}
+
+impl SeqpacketListener {
+    /// Listens at the name, as [`Listener::bind`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Listener::bind`].
+    ///
+    /// # Panics
+    ///
+    /// Outside of an engine.
+    pub fn bind(name: &UnixAddress) -> io::Result<SeqpacketListener> {
+        let bound = unix::bind(name, SocketType::SEQPACKET).and_then(|(fd, file)| {
+            listen(&fd).map_err(|error| ("listen on", error.into()))?;
+            Ok((fd, file))
+        });
+        let (fd, file) = bound
+            .map_err(|(operation, error)| Address::Unix(name.clone()).explain(operation, error))?;
+        Ok(SeqpacketListener { listener: Listener::new(fd, file)? })
+    }
+
+    /// Its name, where the kernel chose it too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Listener::local_addr`].
+    pub fn local_addr(&self) -> io::Result<Address> {
+        self.listener.local_addr()
+    }
+
+    /// The next connection; None when the thread is asked to stop and nobody waits. As safe to drop
+    /// as [`Listener::accept`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Listener::accept`].
+    pub async fn accept(&self) -> Option<io::Result<Datagram>> {
+        let accepted = self.listener.accept_raw().await?;
+        let reactor = Rc::clone(&self.listener.reactor);
+        Some(
+            accepted.and_then(|accepted| Datagram::new(reactor, accepted.raw, AddressFamily::UNIX)),
+        )
+    }
+}
+
+impl Datagram {
+    /// Connects to a socket of sequenced packets, and waits for it no longer than `patience`.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when it is not there, `ConnectionRefused` when nobody listens, `TimedOut` when
+    /// its backlog stays full.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the socket.
+    ///
+    /// # Panics
+    ///
+    /// Outside of an engine.
+    pub async fn connect_seqpacket(
+        address: &Address,
+        patience: Option<Duration>,
+    ) -> io::Result<Datagram> {
+        let fd = connect_unix(address, SocketType::SEQPACKET, patience).await?;
+        Datagram::new(Reactor::current(), Raw::Unix(fd), AddressFamily::UNIX)
+    }
+}
