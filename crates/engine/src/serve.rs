@@ -401,6 +401,7 @@ where
                 Ok(place) => place,
                 Err(_) if crate::stopping() => return,
                 Err(error) => {
+                    let error = listener.explain("start a thread for", error);
                     self.tell(|| Notice::Accept(error));
                     sleep(PAUSE).await;
                     continue;

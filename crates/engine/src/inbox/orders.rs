@@ -8,6 +8,7 @@ use std::sync::Arc;
 use loom::thread;
 use rustix::net::{RecvFlags, recv};
 
+use super::directory::{register, unregister};
 use super::*;
 use crate::waker::TaskId;
 
