@@ -63,7 +63,8 @@ pub enum Notice {
         /// How many that is.
         connections: usize,
     },
-    /// Accepting failed (out of descriptors or memory); it is tried again.
+    /// A connection could not be accepted or served (out of descriptors or memory). Accepting is tried
+    /// again; what failed behind it has cost that connection.
     Accept(io::Error),
 }
 

@@ -132,9 +132,9 @@ fn say_of_engine(notice: Notice) {
             "sockeye: {} open, as many as may be (--max-connections); others wait",
             Connections(connections, "is", "are")
         )),
-        Notice::Accept(error) => say(format_args!(
-            "sockeye: accept: {error}; trying again (out of descriptors? see: ulimit -n)"
-        )),
+        Notice::Accept(error) => {
+            say(format_args!("sockeye: {error}; going on (out of descriptors? see: ulimit -n)"))
+        }
     }
 }
 
