@@ -164,6 +164,11 @@ impl Connection {
     }
 
     async fn linger(mut self) {
+        // The client has as long for the last answers as for others; then it is to close.
+        self.stream.set_deadline(Some(self.site.options.write));
+        if self.stream.flush().await.is_err() {
+            return;
+        }
         self.stream.set_deadline(Some(self.site.options.linger));
         self.stream.close_lingering(LINGER).await;
     }

@@ -78,8 +78,8 @@ enum Style {
     Pipelined,
     /// In small pieces, with short pauses between.
     Split,
-    /// With a pause in a head that is longer than the server waits.
-    Slow,
+    /// With a pause in the last head, which may be longer than the server waits.
+    Slow { pause: Duration },
     /// The last request is none.
     Malformed,
     /// It goes away in the middle.
@@ -88,15 +88,23 @@ enum Style {
 
 impl Style {
     fn draw(random: &mut Random) -> Style {
+        let short = Duration::from_secs(8);
+        let long = Duration::from_secs(20);
+        let pause = if random.one_in(2) { long } else { random.micros(short) };
         let styles = [
             Style::InTurn,
             Style::Pipelined,
             Style::Split,
-            Style::Slow,
+            Style::Slow { pause },
             Style::Malformed,
             Style::Leaves,
         ];
         styles[random.index(styles.len())]
+    }
+
+    /// The server may give up on a head.
+    fn may_be_late(self) -> bool {
+        matches!(self, Style::Slow { pause } if pause > PATIENCE)
     }
 }
 
@@ -115,9 +123,17 @@ enum Expected {
     Refused,
 }
 
+/// All of it finds room on its way, so that a client that does not read yet is never held up.
+const LONGEST: usize = 3500;
+
 fn asked(style: Style, random: &mut Random) -> Vec<Asked> {
-    let count = 1 + random.below(if style == Style::Pipelined { 20 } else { 5 });
-    let mut all: Vec<Asked> = (0..count).map(|_| request(random)).collect();
+    let count = 1 + random.below(if style == Style::Pipelined { 40 } else { 5 });
+    let mut left = LONGEST;
+    let requests = (0..count).map(|_| request(random)).take_while(|request| {
+        left = left.saturating_sub(request.bytes.len());
+        left > 0
+    });
+    let mut all: Vec<Asked> = requests.collect();
     if style == Style::Malformed {
         let bytes: &[u8] = match random.below(5) {
             0 => b"GET  / HTTP/1.1\r\n\r\n",
@@ -133,12 +149,12 @@ fn asked(style: Style, random: &mut Random) -> Vec<Asked> {
 }
 
 fn request(random: &mut Random) -> Asked {
-    let (path, status, body): (_, _, Option<Vec<u8>>) = match random.below(7) {
+    let (path, status, body): (_, _, Option<Vec<u8>>) = match random.below(10) {
         0 | 1 => ("/hello.txt", 200, Some(b"hello\n".to_vec())),
-        2 => ("/middle.txt", 200, Some(pattern(40_000))),
-        3 => ("/big.bin", 200, Some(pattern(300_000))),
-        4 => ("/empty", 200, Some(Vec::new())),
-        5 => ("/nothing%20here", 404, None),
+        2..=5 => ("/middle.txt", 200, Some(pattern(40_000))),
+        6 => ("/big.bin", 200, Some(pattern(300_000))),
+        7 => ("/empty", 200, Some(Vec::new())),
+        8 => ("/nothing%20here", 404, None),
         _ => ("/", 200, None),
     };
     let head_only = random.one_in(4);
@@ -173,7 +189,7 @@ impl Client {
         if half && self.stream.shutdown_write().is_err() {
             self.ended.get_or_insert(Err(io::ErrorKind::NotConnected.into()));
         }
-        if half || last || style == Style::Slow || written.is_err() {
+        if half || last || matches!(style, Style::Slow { .. }) || written.is_err() {
             while self.receive().await {}
         } else {
             while answers(&self.came, asked).len() < asked.len() && self.receive().await {}
@@ -189,18 +205,26 @@ impl Client {
                         sleep(self.random.micros(Duration::from_millis(50))).await;
                     }
                 }
-                Style::Slow if index + 1 == asked.len() => {
+                Style::Slow { pause } if index + 1 == asked.len() => {
                     let (one, other) = request.bytes.split_at(self.random.index(20) + 1);
                     self.send(one).await?;
-                    sleep(Duration::from_secs(20)).await;
+                    sleep(pause).await;
                     self.send(other).await?;
+                }
+                Style::Malformed if index + 1 == asked.len() => {
+                    self.send(&request.bytes).await?;
+                    // It goes on, as somebody would who meant something by it.
+                    for _ in 0..self.random.below(4) {
+                        sleep(self.random.micros(Duration::from_millis(50))).await;
+                        self.send(b"more of the same").await?;
+                    }
                 }
                 _ => self.send(&request.bytes).await?,
             }
             if style == Style::Leaves && self.random.one_in(3) {
                 return Ok(());
             }
-            if matches!(style, Style::InTurn | Style::Slow) {
+            if matches!(style, Style::InTurn | Style::Slow { .. }) {
                 let soon = &asked[..=index];
                 let all = asked.len();
                 while index + 1 < all && answers(&self.came, soon).len() <= index {
@@ -277,7 +301,7 @@ fn judge(
     let mut late = false;
     for (answer, asked) in answers.iter().zip(asked) {
         // The site gives up on a head that takes too long, its client's fault or the network's.
-        late |= answer.status == 408 && (style == Style::Slow || explained);
+        late |= answer.status == 408 && (style.may_be_late() || explained);
         if late {
             break;
         }
