@@ -277,7 +277,7 @@ impl Connection {
         } else if unread {
             world.say(format_args!("c{number} {side} close with unread bytes"));
             end.dead = true;
-            self.push(world, side, Carried::Rst);
+            self.push_rst(world, side);
         } else {
             world.say(format_args!("c{number} {side} close"));
             if end.sends.fin == Fin::No {
@@ -290,7 +290,7 @@ impl Connection {
     pub(crate) fn abort(&mut self, world: &mut World) {
         world.say(format_args!("c{} nobody accepts it", self.number));
         (self.server.open, self.server.dead) = (false, true);
-        self.push(world, Side::Server, Carried::Rst);
+        self.push_rst(world, Side::Server);
     }
 
     /// The first segment of what `from` sent may be there.
@@ -334,7 +334,7 @@ impl Connection {
                 self.end_mut(from).sends.wire.clear();
                 if !self.end(to).dead {
                     self.end_mut(to).dead = true;
-                    self.push(world, to, Carried::Rst);
+                    self.push_rst(world, to);
                 }
             }
             Carried::Bytes(bytes) => {
@@ -389,6 +389,24 @@ impl Connection {
         world.wake(end.socket, Interest::Write);
     }
 
+    /// Sends RST. What would come after it, because it was lost or has not left, never comes.
+    fn push_rst(&mut self, world: &mut World, from: Side) {
+        let (number, link) = (self.number, self.link);
+        let pipe = &mut self.end_mut(from).sends;
+        let late = pipe.jitter.micros(link.jitter);
+        let arrival = world.queue.now().saturating_add(link.delay).saturating_add(late);
+        let before = pipe.wire.len();
+        pipe.wire.retain(|segment| segment.arrival <= arrival);
+        let lost = before - pipe.wire.len();
+        if lost > 0 {
+            world.say(format_args!("c{number} {from} loses {lost} segments by its RST"));
+        }
+        pipe.wire.push_back(Segment { arrival, what: Carried::Rst });
+        // An event for a segment that is lost now may come later than this.
+        pipe.moving = true;
+        world.queue.at(arrival, Event::Arrive { conn: number, from });
+    }
+
     fn push(&mut self, world: &mut World, from: Side, mut what: Carried) {
         let (number, link) = (self.number, self.link);
         let pipe = &mut self.end_mut(from).sends;
@@ -400,13 +418,11 @@ impl Connection {
             pipe.fin = Fin::Sent;
         }
         let mut late = pipe.jitter.micros(link.jitter);
-        if !matches!(what, Carried::Rst) {
-            pipe.segments += 1;
-            match world.troubles.segment(number, from, pipe.segments) {
-                Some(SegmentFault::Reset) => what = Carried::RstBothWays,
-                Some(SegmentFault::Late(time)) => late = late.saturating_add(time),
-                None => {}
-            }
+        pipe.segments += 1;
+        match world.troubles.segment(number, from, pipe.segments) {
+            Some(SegmentFault::Reset) => what = Carried::RstBothWays,
+            Some(SegmentFault::Late(time)) => late = late.saturating_add(time),
+            None => {}
         }
         pipe.busy_until = pipe.busy_until.max(world.queue.now()) + link.time_to_send(len);
         let arrival = pipe.busy_until.saturating_add(link.delay).saturating_add(late);

@@ -146,9 +146,9 @@ fn draw(random: &mut Random, scope: &Scope) -> Option<Fault> {
             Fault::Cut { between: link?, from, lasting: time(random, scope) }
         }
         5..=7 => segment(SegmentFault::Late(time(random, scope))),
-        8..=10 => call(CallFault::ShortWrite(count(random, scope.bytes))),
+        8..=10 => call(CallFault::ShortWrite(bytes(random, scope))),
         11 | 12 => call(CallFault::StalledWrite(time(random, scope))),
-        _ => call(CallFault::ShortRead(count(random, scope.bytes))),
+        _ => call(CallFault::ShortRead(bytes(random, scope))),
     })
 }
 
@@ -157,6 +157,11 @@ fn count(random: &mut Random, most: u32) -> u32 {
     let most = u64::from(most.max(1));
     let highest = random.range(1..most + 1);
     u32::try_from(random.range(1..highest + 1)).unwrap_or(u32::MAX)
+}
+
+/// A single byte, which is the hardest, as often as all other numbers.
+fn bytes(random: &mut Random, scope: &Scope) -> u32 {
+    if random.one_in(2) { 1 } else { count(random, scope.bytes) }
 }
 
 /// Some microseconds as often as some seconds.
