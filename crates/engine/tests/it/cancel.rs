@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::io::{Read as _, Write as _};
 use std::process::Command;
 use std::rc::Rc;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use sockeye_engine::{DriverKind, Usage, sleep, spawn};
@@ -38,9 +39,14 @@ fn drops(kind: DriverKind, seed: u64, count: u32) {
     let (ours, theirs) = narrow_connection();
     let mut reader = theirs.try_clone().expect("a descriptor");
     let mut writer = theirs;
+    let (resume, resumed) = mpsc::channel();
     let writing = std::thread::spawn(move || {
         let bytes: Vec<u8> = (0..251).collect();
-        for _ in 0..4000 {
+        for part in 0..4000 {
+            // Most of the receives that are dropped find nothing.
+            if part == 2000 {
+                let _ = resumed.recv();
+            }
             if writer.write_all(&bytes).is_err() {
                 break;
             }
@@ -101,6 +107,7 @@ fn drops(kind: DriverKind, seed: u64, count: u32) {
                 }
             }
         }
+        resume.send(()).expect("the writer waits");
         stream.flush().await.expect("connected");
         while !ended {
             let chunk = stream.recv().await.expect("connected");
