@@ -379,14 +379,20 @@ where
         } else {
             (this.poll)(socket, cx)
         };
-        this.waits = result.is_pending();
+        let asked = std::mem::replace(&mut this.waits, result.is_pending());
         socket.waits[side as usize].set(this.waits);
-        if this.waits
-            && socket.deadlines.borrow_mut()[side as usize].poll(&socket.reactor, cx).is_ready()
-        {
+        if !this.waits {
+            return result;
+        }
+        let over = socket.deadlines.borrow_mut()[side as usize].poll(&socket.reactor, cx);
+        if over.is_ready() && asked {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        result
+        if over.is_ready() {
+            // Some drivers know only after a look at the kernel whether something has come.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
 }
 

@@ -57,6 +57,7 @@ mod icmp;
 mod inbox;
 mod listener;
 mod message;
+mod peek;
 pub mod probe;
 mod reactor;
 mod receive_options;
@@ -64,6 +65,7 @@ mod seqpacket;
 mod serve;
 pub mod sim;
 mod slab;
+mod split;
 mod stream;
 mod sync;
 mod timer;
@@ -86,6 +88,7 @@ pub use listener::{BACKLOG, ListenError, Listener};
 pub use message::{Ancillary, Credentials, Local, Origin, QueuedError, Received};
 pub use seqpacket::SeqpacketListener;
 pub use serve::{Bound, Notice, ServeOptions, Serving};
+pub use split::{Reader, Writer};
 pub use stream::Stream;
 
 // The example of the README is compiled with the others.

@@ -56,6 +56,8 @@ pub(crate) struct Reactor {
     now: Cell<Tick>,
     turn: Cell<u64>,
     budget: Cell<u32>,
+    /// The operation that is being polled has asked its driver before.
+    pub(crate) asked: Cell<bool>,
     stopping: Cell<bool>,
     /// Who wants to know that the thread is stopping, or that a task of a stopping thread ended.
     watchers: RefCell<Vec<Waker>>,
@@ -111,6 +113,7 @@ impl Reactor {
             now: Cell::new(0),
             turn: Cell::new(0),
             budget: Cell::new(BUDGET),
+            asked: Cell::new(false),
             stopping: Cell::new(false),
             watchers: RefCell::new(Vec::new()),
         }))

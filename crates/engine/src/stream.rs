@@ -30,7 +30,7 @@ use crate::serve::Counted;
 use crate::slab::Key;
 
 /// Bytes one `sendfile(2)` is asked to move, so that a fast reader shares the thread.
-const SEND_FILE: u64 = 2 * 1024 * 1024;
+pub(crate) const SEND_FILE: u64 = 2 * 1024 * 1024;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
@@ -46,15 +46,15 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 /// next `recv`; written bytes leave exactly once, with the next `flush`. Dropping a
 /// [`Stream::send_file`] loses the count of what has left, so close the connection after it.
 pub struct Stream {
-    reactor: Rc<Reactor>,
-    key: Key,
+    pub(crate) reactor: Rc<Reactor>,
+    pub(crate) key: Key,
     conn: ConnId,
     outgoing: Option<Box<Outgoing>>,
     received: u64,
     written: u64,
-    deadline: Deadline,
-    /// The operation that is going on has asked its driver before.
-    asked: bool,
+    /// Received, but handed to nobody yet.
+    pub(crate) peeked: Option<Box<Chunk>>,
+    pub(crate) deadline: Deadline,
     /// Keeps its place among the server's connections.
     _counted: Option<Counted>,
 }
@@ -125,8 +125,8 @@ impl Stream {
             outgoing: None,
             received: 0,
             written: 0,
+            peeked: None,
             deadline: Deadline::never(),
-            asked: false,
             _counted: counted,
         })
     }
@@ -192,7 +192,7 @@ impl Stream {
     /// [`TimedOut`](io::ErrorKind::TimedOut) once the deadline has passed; otherwise the
     /// kernel's word, `ConnectionReset` above all.
     pub fn recv(&mut self) -> impl Future<Output = io::Result<Chunk>> {
-        Operate::new(self, Side::Read, |stream, cx| stream.poll_recv(Patience::Busy, cx))
+        Operate::new(self, Side::Read, Stream::poll_recv_busy)
     }
 
     /// Like [`Stream::recv`], but None when the thread is asked to stop and nothing has come:
@@ -202,21 +202,7 @@ impl Stream {
     ///
     /// As [`Stream::recv`].
     pub fn recv_idle(&mut self) -> impl Future<Output = io::Result<Option<Chunk>>> {
-        Operate::new(self, Side::Read, |stream, cx| {
-            let stopping = stream.reactor.stopping();
-            match stream.poll_recv(Patience::Idle, cx) {
-                // Some drivers know only after a look at the kernel whether something has come.
-                Poll::Pending if stopping && !stream.asked => {
-                    cx.waker().wake_by_ref();
-                    Poll::Pending
-                }
-                Poll::Pending if stopping => {
-                    stream.reactor.driver.forget(stream.key, Side::Read);
-                    Poll::Ready(Ok(None))
-                }
-                result => result.map_ok(Some),
-            }
-        })
+        Operate::new(self, Side::Read, Stream::poll_recv_idle)
     }
 
     /// Bytes received so far: the offset in the stream of the next byte.
@@ -305,12 +291,10 @@ impl Stream {
             })
             .await?;
             if count == 0 {
-                let short = format!("the file ends at {offset}, before {}", range.end);
-                let short = io::Error::new(io::ErrorKind::UnexpectedEof, short);
-                return Err(self.explain("sendfile to", short));
+                return Err(self.explain("sendfile to", file_ends(offset, range.end)));
             }
             offset += count as u64;
-            self.written += count as u64;
+            self.count_written(count);
             self.set_deadline(patience);
         }
         Ok(())
@@ -368,7 +352,62 @@ impl Stream {
         self.outgoing.get_or_insert_with(|| self.reactor.env.pool.outgoing())
     }
 
+    /// What is to be sent next, for who puts it back.
+    pub(crate) fn take_outgoing(&mut self) -> Box<Outgoing> {
+        let outgoing = self.outgoing.take().unwrap_or_else(|| self.reactor.env.pool.outgoing());
+        self.written -= outgoing.len() as u64;
+        outgoing
+    }
+
+    pub(crate) fn put_outgoing(&mut self, outgoing: Box<Outgoing>) {
+        self.written += outgoing.len() as u64;
+        self.outgoing = Some(outgoing);
+    }
+
+    pub(crate) fn count_written(&mut self, count: usize) {
+        self.written += count as u64;
+    }
+
+    pub(crate) fn poll_recv_busy(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Chunk>> {
+        self.poll_recv(Patience::Busy, cx)
+    }
+
+    pub(crate) fn poll_recv_idle(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<Chunk>>> {
+        let stopping = self.reactor.stopping();
+        match self.poll_recv(Patience::Idle, cx) {
+            // Some drivers know only after a look at the kernel whether something has come.
+            Poll::Pending if stopping && !self.reactor.asked.get() => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Pending if stopping => {
+                self.reactor.driver.forget(self.key, Side::Read);
+                Poll::Ready(Ok(None))
+            }
+            result => result.map_ok(Some),
+        }
+    }
+
     fn poll_recv(&mut self, patience: Patience, cx: &mut Context<'_>) -> Poll<io::Result<Chunk>> {
+        let result = match self.peeked.take() {
+            Some(chunk) => Poll::Ready(Ok(*chunk)),
+            None => self.poll_recv_more(patience, cx),
+        };
+        if let Poll::Ready(Ok(chunk)) = &result {
+            self.received += chunk.len() as u64;
+        }
+        result
+    }
+
+    /// What has not even been peeked at.
+    pub(crate) fn poll_recv_more(
+        &mut self,
+        patience: Patience,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Chunk>> {
         if self.reactor.poll_budget(cx).is_pending() {
             return Poll::Pending;
         }
@@ -376,13 +415,10 @@ impl Stream {
             Poll::Pending => self.poll_deadline(Side::Read, cx),
             ready => ready,
         };
-        if let Poll::Ready(Ok(chunk)) = &result {
-            self.received += chunk.len() as u64;
-        }
         result.map_err(|error| self.explain("recv from", error))
     }
 
-    fn poll_flush(&mut self, more: bool, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_flush(&mut self, more: bool, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.reactor.poll_budget(cx).is_pending() {
             return Poll::Pending;
         }
@@ -393,7 +429,7 @@ impl Stream {
         result.map_err(|error| self.explain("send to", error))
     }
 
-    fn poll_send_file(
+    pub(crate) fn poll_send_file(
         &mut self,
         file: BorrowedFd<'_>,
         offset: u64,
@@ -450,7 +486,7 @@ impl Stream {
     pub(crate) fn poll_deadline<T>(&mut self, side: Side, cx: &Context<'_>) -> Poll<io::Result<T>> {
         match self.deadline.poll(&self.reactor, cx) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(()) if !self.asked => {
+            Poll::Ready(()) if !self.reactor.asked.get() => {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -504,7 +540,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let this = self.get_mut();
-        this.stream.asked = this.waits;
+        this.stream.reactor.asked.set(this.waits);
         let result = (this.poll)(this.stream, cx);
         this.waits = result.is_pending();
         result
@@ -517,6 +553,13 @@ impl<F> Drop for Operate<'_, F> {
             self.stream.reactor.driver.forget(self.stream.key, self.side);
         }
     }
+}
+
+/// The file of a [`Stream::send_file`] is shorter than it was said to be.
+#[cold]
+pub(crate) fn file_ends(offset: u64, end: u64) -> io::Error {
+    let short = format!("the file ends at {offset}, before {end}");
+    io::Error::new(io::ErrorKind::UnexpectedEof, short)
 }
 
 pub(crate) fn address(
