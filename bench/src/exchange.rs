@@ -1,13 +1,13 @@
 //! One request and its response over a kept-alive connection, byte for byte.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
 /// Longer than any server on loopback takes, shorter than a run that hangs.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A head longer than this is not one of the servers measured here.
 const HEAD_LIMIT: usize = 64 * 1024;
@@ -37,7 +37,19 @@ impl Client {
 
     /// Asks for `target` with the very request wrk sends, and reads the whole response.
     pub(crate) fn get(&mut self, target: &str) -> anyhow::Result<Response> {
-        let mut response = self.get_head(target)?;
+        self.ask(target)?;
+        self.answer(target)
+    }
+
+    /// Asks for `target`; an [`answer`](Client::answer) is owed from then on.
+    pub(crate) fn ask(&mut self, target: &str) -> anyhow::Result<()> {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n", self.host);
+        self.stream.write_all(request.as_bytes()).context("sending the request")
+    }
+
+    /// The whole response to what was asked for.
+    pub(crate) fn answer(&mut self, target: &str) -> anyhow::Result<Response> {
+        let mut response = self.head_of_answer(target)?;
         let mut have = response.bytes.len();
         let whole = response.head.checked_add(response.length).context("Content-Length")?;
         if have > whole {
@@ -56,12 +68,19 @@ impl Client {
     /// As [`Client::get`], but stops at the end of the head; the connection is good for nothing
     /// afterwards but to be dropped.
     pub(crate) fn get_head(&mut self, target: &str) -> anyhow::Result<Response> {
-        let request = format!("GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n", self.host);
-        self.stream.write_all(request.as_bytes()).context("sending the request")?;
+        self.ask(target)?;
+        self.head_of_answer(target)
+    }
+
+    fn head_of_answer(&mut self, target: &str) -> anyhow::Result<Response> {
         let mut bytes = Vec::new();
         let mut piece = [0; 4096];
         loop {
-            match self.stream.read(&mut piece).context("reading the head")? {
+            let read = self.stream.read(&mut piece);
+            if read.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {
+                bail!("{}: no answer within {} s", self.host, PATIENCE.as_secs());
+            }
+            match read.context("reading the head")? {
                 0 => bail!("{}: closed before the end of the head", self.host),
                 got => bytes.extend_from_slice(&piece[..got]),
             }
@@ -78,7 +97,7 @@ impl Client {
 
     /// Whether the server has neither closed the connection nor sent more.
     pub(crate) fn is_idle(&self) -> bool {
-        let waits = |error: std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
+        let waits = |error: std::io::Error| error.kind() == ErrorKind::WouldBlock;
         self.stream.set_nonblocking(true).is_ok()
             && self.stream.peek(&mut [0]).is_err_and(waits)
             && self.stream.set_nonblocking(false).is_ok()

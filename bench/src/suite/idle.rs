@@ -18,6 +18,10 @@ use crate::{Settings, interrupt, memory};
 /// not charged to those that follow.
 const WARM_UP: u32 = 300;
 
+/// Connections that ask before the first of them is waited for: a driver that looks at all of its
+/// connections each time it waits would otherwise do so for every newcomer.
+const BATCH: u32 = 64;
+
 pub(crate) fn run(
     settings: &Settings,
     connections: u32,
@@ -107,15 +111,27 @@ fn open(server: &Server, connections: u32) -> anyhow::Result<Vec<Client>> {
     Ok(clients)
 }
 
-/// One after another, each with one answer; what is open stays in `clients` when one fails.
+/// Each with one answer; what is open stays in `clients` when one fails.
 fn open_all(server: &Server, connections: u32, clients: &mut Vec<Client>) -> anyhow::Result<()> {
-    for number in 1..=connections {
-        interrupt::check()?;
-        let answered = Client::connect(server.address).and_then(|mut client| {
-            client.get(&server.target)?;
+    let mut left = connections;
+    while left > 0 {
+        let batch = left.min(BATCH);
+        left -= batch;
+        let asked = (0..batch).map(|_| {
+            let mut client = Client::connect(server.address)?;
+            client.ask(&server.target)?;
             Ok(client)
         });
-        clients.push(answered.with_context(|| format!("connection {number} of {connections}"))?);
+        for client in asked.collect::<Vec<anyhow::Result<Client>>>() {
+            interrupt::check()?;
+            let answered = client.and_then(|mut client| {
+                client.answer(&server.target)?;
+                Ok(client)
+            });
+            let number = clients.len() + 1;
+            let number = || format!("connection {number} of {connections}");
+            clients.push(answered.with_context(number)?);
+        }
     }
     Ok(())
 }
