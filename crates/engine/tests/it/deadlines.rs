@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use sockeye_engine::sleep;
+use sockeye_engine::{Datagram, sleep};
 
 use crate::peer::{self, LONG, count_numbered, until_readable};
 use crate::transcript::same_on_an_engine;
@@ -128,4 +128,31 @@ fn a_file_that_nobody_reads_ends_at_its_patience() {
         let same = count == written && written < 2_000_000;
         told.say(format_args!("the peer has a part of it and no more: {same}"));
     });
+}
+
+#[test]
+fn a_deadline_that_passed_does_not_hide_a_datagram_that_is_there() {
+    let golden = "
+        recv: here
+        recv: TimedOut
+    ";
+    same_on_an_engine(
+        "a_deadline_that_passed_does_not_hide_a_datagram_that_is_there",
+        golden,
+        async |told| {
+            let (ours, theirs) = std::os::unix::net::UnixDatagram::pair().expect("a pair");
+            let socket = Datagram::adopt(ours).expect("a socket");
+            theirs.send(b"here").expect("room");
+            socket.set_deadline(SHORT);
+            sleep(Duration::from_millis(50)).await;
+            for _ in 0..2 {
+                match socket.recv().await {
+                    Ok(got) => {
+                        told.say(format_args!("recv: {}", String::from_utf8_lossy(&got.bytes)))
+                    }
+                    Err(error) => told.ended::<()>("recv", &Err(error)),
+                }
+            }
+        },
+    );
 }
