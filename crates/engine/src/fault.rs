@@ -1,6 +1,6 @@
 //! Faults on purpose: one call of many fails, and the kernel is not asked.
 //!
-//! Every call to the kernel asks here first, at a [`Point`]. A test hands a thread a [`Plan`], which
+//! Every call to the kernel asks here first, at a [`Point`]. A test hands a thread a `Plan`, which
 //! counts the calls that could fail with its error and lets one of them fail. All of it exists with
 //! the feature `fault` alone; without it each question is a constant and leaves no code behind.
 
