@@ -9,11 +9,13 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use crate::driver::{Driver, DriverKind, Raw, Side, VirtualClock};
 use crate::drivers::sim::Sim;
 use crate::engine::{Engine, sleep};
 use crate::inbox::Place;
-use crate::probe::{ProbeSource, Role};
+use crate::probe::{Operation, ProbeSource, Role};
 use crate::reactor::Reactor;
 use crate::slab::Key;
 use crate::stream::{Operate, Stream};
@@ -350,11 +352,19 @@ impl Dial {
         self.socket.set(None);
         stream.set_deadline(patience);
         let sim = &self.net.sim;
-        Operate::new(&mut stream, Side::Write, |stream, cx| match sim.poll_connected(socket, cx) {
-            Poll::Pending => stream.poll_deadline(Side::Write, cx),
-            done => done,
+        let made = Operate::new(&mut stream, Side::Write, |stream, cx| {
+            match sim.poll_connected(socket, cx) {
+                Poll::Pending => stream.poll_deadline(Side::Write, cx),
+                done => done,
+            }
         })
-        .await?;
+        .await;
+        let told = match &made {
+            Ok(()) => Ok(0),
+            Err(error) => Err(Errno::from_io_error(error).unwrap_or(Errno::TIMEDOUT)),
+        };
+        stream.tell(Operation::Connect, at, told);
+        made?;
         stream.set_deadline(None);
         Ok(stream)
     }

@@ -247,6 +247,20 @@ fn a_late_segment_keeps_those_behind_it_waiting() {
 }
 
 #[test]
+fn an_rst_overtakes_what_was_lost_before_it() {
+    let mut network = network("conn 1 server segment 2 late 30000us");
+    let (client, server) = connection(&mut network);
+    network.send(client, b"never read").expect("room");
+    network.send(server, b"first").expect("room");
+    network.send(server, b"lost").expect("room");
+    network.advance(network.now() + Duration::from_millis(2));
+    network.close(server);
+    settle(&mut network);
+    assert_eq!(recv(&mut network, client), Ok(b"first".to_vec()));
+    assert_eq!(recv(&mut network, client), Err(Errno::CONNRESET));
+}
+
+#[test]
 fn a_partition_holds_everything_back_until_it_heals() {
     let mut network = network("link 10.0.0.1 10.0.0.2 cut 4000us for 5000000us");
     let (client, server) = connection(&mut network);

@@ -1,12 +1,17 @@
 //! The simulated network as tasks see it: ordinary streams, a clock that jumps, runs that repeat.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::future::pending;
 use std::io::{ErrorKind, Write as _};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sockeye_engine::probe::{Call, ConnId, Direction, Opened, Operation, Probe, ProbeSource};
 use sockeye_engine::sim::{Link, Net, Plan, Simulation, Stuck};
 use sockeye_engine::{Datagram, Stream, Usage, sleep, spawn};
 
@@ -285,6 +290,68 @@ fn datagrams_come_as_ordinary_ones_would() {
     });
     assert_eq!(came, Ok((b"one".to_vec(), b"th".to_vec())));
     assert_eq!(simulation.engine().usage(), Usage::default());
+}
+
+/// Keeps what was called, and when.
+#[derive(Clone, Default)]
+struct Calls(Arc<Mutex<Vec<(Operation, u64)>>>);
+
+impl ProbeSource for Calls {
+    fn probe(&self) -> Box<dyn Probe> {
+        Box::new(self.clone())
+    }
+}
+
+impl Probe for Calls {
+    fn listening(&self, fd: Option<BorrowedFd<'_>>, local: SocketAddr) {
+        assert!(fd.is_none() && local == server());
+    }
+    fn opened(&self, fd: Option<BorrowedFd<'_>>, opened: &Opened) {
+        assert!(fd.is_none() && (opened.local == server() || opened.peer == server()));
+    }
+    fn call(&self, _: ConnId, call: &Call) {
+        let eagain = rustix::io::Errno::AGAIN.raw_os_error();
+        if call.result != Err(eagain) {
+            self.0.lock().expect("no panic").push((call.operation, call.end.0));
+        }
+    }
+    fn message(&self, _: ConnId, _: Direction, _: Range<u64>, _: fmt::Arguments<'_>) {}
+    fn closing(&self, _: ConnId, _: Option<BorrowedFd<'_>>) {}
+    fn closed(&self, _: ConnId) {}
+    fn flush(&self) {}
+}
+
+#[test]
+fn whoever_looks_on_sees_the_calls_at_virtual_times() {
+    let calls = Calls::default();
+    let simulation =
+        Simulation::with_probe(0, Plan::default(), &calls).expect("a descriptor for the inbox");
+    let net = simulation.net();
+    simulation
+        .run(async {
+            serve(&net);
+            let mut stream = net.connect(host(1), server(), None).await.expect("it listens");
+            stream.write(b"x");
+            stream.flush().await.expect("room");
+            assert_eq!(stream.recv().await.expect("echoed").len(), 1);
+        })
+        .expect("it ends");
+    // Since 2100-01-01 00:00:00 UTC, in milliseconds.
+    let calls = calls.0.lock().expect("no panic");
+    let calls: Vec<_> = calls
+        .iter()
+        .map(|(operation, at)| (*operation, (at - 4_102_444_800_000_000_000) / 1_000_000))
+        .collect();
+    let expected = [
+        (Operation::Connect, 2),
+        (Operation::Send, 2),
+        (Operation::Accept, 3),
+        (Operation::Recv, 3),
+        (Operation::Send, 3),
+        (Operation::Recv, 4),
+        (Operation::Close, 4),
+    ];
+    assert_eq!(calls, expected);
 }
 
 #[test]

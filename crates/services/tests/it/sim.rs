@@ -8,9 +8,14 @@ mod echo;
 mod http;
 mod runner;
 
-use sockeye_engine::sim::{CallFault, Fault, Plan, Side};
+use std::net::SocketAddr;
+use std::sync::Arc;
 
-use runner::{Failure, check, draw, run};
+use sockeye_engine::sim::{CallFault, Fault, Plan, Side, Simulation};
+use sockeye_services::http::{Site, SiteOptions};
+
+use crate::support::Folder;
+use runner::{Failure, Tell, check, draw, run};
 
 #[test]
 fn the_file_server_answers_right_or_a_fault_explains_it() {
@@ -20,6 +25,33 @@ fn the_file_server_answers_right_or_a_fault_explains_it() {
 #[test]
 fn echo_returns_every_byte_or_a_fault_explains_it() {
     check(&echo::Scenario::whole());
+}
+
+#[test]
+fn a_client_that_is_refused_has_the_write_deadline_for_the_answers_before_it() {
+    let plan = "conn 1 server write 1 stalled 9000000us".parse().expect("a plan");
+    let simulation = Simulation::new(0, plan).expect("a descriptor for the inbox");
+    let (net, folder) = (simulation.net(), Folder::usual());
+    let site = Site::open(folder.path(), SiteOptions::default(), |_| ()).expect("it is there");
+    let came = simulation.run(async {
+        runner::serve(&net, 80, &Tell::default(), {
+            let site = Arc::new(site);
+            move |stream| Arc::clone(&site).serve(stream)
+        });
+        let server = SocketAddr::new(runner::SERVER, 80);
+        let mut stream = net.connect(runner::host(0), server, None).await.expect("it listens");
+        stream.write(b"GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\nGET  / HTTP/1.1\r\n\r\n");
+        stream.flush().await.expect("there is room");
+        let mut came = Vec::new();
+        while let Some(bytes) = runner::next(&mut stream).await.expect("no reset") {
+            came.extend(bytes);
+        }
+        String::from_utf8(came).expect("text")
+    });
+    let came = came.expect("it ends");
+    assert!(came.starts_with("HTTP/1.1 200 OK\r\n"), "{came}");
+    assert!(came.contains("\r\n\r\nhello\nHTTP/1.1 400 Bad Request\r\n"), "{came}");
+    assert_eq!(net.now().as_secs(), 9);
 }
 
 #[test]
