@@ -467,6 +467,17 @@ pub(crate) trait Driver {
         result
     }
 
+    /// Ready when no receive of the driver's own is under way on this socket, so that attempts may be
+    /// made on its read side. What it has brought comes out of [`Driver::take_received`] first.
+    fn poll_quiet(&self, _key: Key, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    /// What was received before anybody asked, or the end that was.
+    fn take_received(&self, _key: Key) -> Option<io::Result<Chunk>> {
+        None
+    }
+
     /// Nobody waits for this side any more: the future was dropped.
     fn forget(&self, key: Key, side: Side);
 

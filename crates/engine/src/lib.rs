@@ -65,6 +65,7 @@ mod seqpacket;
 mod serve;
 pub mod sim;
 mod slab;
+mod splice;
 mod split;
 mod stream;
 mod sync;
@@ -88,6 +89,7 @@ pub use listener::{BACKLOG, ListenError, Listener};
 pub use message::{Ancillary, Credentials, Local, Origin, QueuedError, Received};
 pub use seqpacket::SeqpacketListener;
 pub use serve::{Bound, Notice, ServeOptions, Serving};
+pub use splice::Pipe;
 pub use split::{Reader, Writer};
 pub use stream::Stream;
 

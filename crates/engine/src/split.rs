@@ -56,7 +56,7 @@ impl Stream {
 ///
 /// As that of [`Stream`].
 pub struct Reader {
-    half: Half,
+    pub(crate) half: Half,
 }
 
 /// The half of a stream that sends.
@@ -65,7 +65,7 @@ pub struct Reader {
 ///
 /// As that of [`Stream`].
 pub struct Writer {
-    half: Half,
+    pub(crate) half: Half,
 }
 
 impl Reader {
@@ -225,7 +225,7 @@ impl Writer {
 }
 
 /// What both halves have. Nothing of the stream stays borrowed across an await.
-struct Half {
+pub(crate) struct Half {
     stream: Rc<RefCell<Stream>>,
     /// Takes the place of the stream's own while this half asks.
     deadline: Deadline,
@@ -236,7 +236,7 @@ impl Half {
         self.deadline.set(&self.stream.borrow().reactor, patience);
     }
 
-    fn operate<T, F>(&mut self, side: Side, poll: F) -> OperateHalf<'_, F>
+    pub(crate) fn operate<T, F>(&mut self, side: Side, poll: F) -> OperateHalf<'_, F>
     where
         F: FnMut(&mut Stream, &mut Context<'_>) -> Poll<T> + Unpin,
     {
@@ -251,7 +251,7 @@ impl Drop for Half {
 }
 
 /// One operation of a half; dropping it half-way leaves no waker behind.
-struct OperateHalf<'a, F> {
+pub(crate) struct OperateHalf<'a, F> {
     half: &'a mut Half,
     side: Side,
     poll: F,

@@ -364,6 +364,10 @@ impl Stream {
         self.outgoing = Some(outgoing);
     }
 
+    pub(crate) fn count_received(&mut self, count: usize) {
+        self.received += count as u64;
+    }
+
     pub(crate) fn count_written(&mut self, count: usize) {
         self.written += count as u64;
     }

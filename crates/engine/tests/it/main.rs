@@ -21,6 +21,7 @@ mod sim;
 mod sizes;
 mod sockets_ancillary;
 mod sockets_datagram;
+mod sockets_splice;
 mod sockets_split;
 mod sockets_unix;
 mod stopping;

@@ -28,8 +28,8 @@ use crate::inbox::Inbox;
 use crate::probe::{ConnId, Operation};
 use crate::slab::{Key, Slab};
 use operation::{GENERATIONS, Kind, NO_KEY, State, parse, passes, user_data};
+use ring::BufferRing;
 pub(crate) use ring::RingLease;
-use ring::{BufferRing, Waiting};
 use slot::{Reading, Sending, Slot};
 
 /// Submissions gathered before the kernel is asked to take them.
@@ -137,24 +137,12 @@ impl Driver for Uring {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Chunk>> {
         let mut state = self.state.borrow_mut();
+        if let Some(received) = state.take_received(key) {
+            return Poll::Ready(received);
+        }
         let Some(slot) = state.slots.get_mut(key) else {
             return Poll::Ready(Err(super::gone()));
         };
-        if let Some(part) = slot.received.pop() {
-            let chunk = match part {
-                Waiting::InRing(part) => Chunk::from_ring(state.buffers.lease(part)),
-                Waiting::Copied(bytes) => Chunk::from_vec(bytes),
-            };
-            return Poll::Ready(Ok(chunk));
-        }
-        match slot.received.end {
-            Some(Ok(())) => return Poll::Ready(Ok(Chunk::end())),
-            Some(Err(error)) => {
-                slot.received.end = None;
-                return Poll::Ready(Err(error.into()));
-            }
-            None => {}
-        }
         super::store(&mut slot.reader, cx);
         state.arm(key, Kind::Receive);
         Poll::Pending
@@ -258,6 +246,25 @@ impl Driver for Uring {
             }
             (result, _) => Poll::Ready(result.map_err(Into::into)),
         }
+    }
+
+    fn poll_quiet(&self, key: Key, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.borrow_mut();
+        let Some(slot) = state.slots.get_mut(key) else {
+            return Poll::Ready(());
+        };
+        match slot.reading {
+            Reading::Idle | Reading::Armed(Kind::Readable) => Poll::Ready(()),
+            Reading::Armed(_) | Reading::Cancelling => {
+                super::store(&mut slot.reader, cx);
+                state.cancel_reading(key);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn take_received(&self, key: Key) -> Option<io::Result<Chunk>> {
+        self.state.borrow_mut().take_received(key)
     }
 
     fn forget(&self, key: Key, side: Side) {

@@ -10,6 +10,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::ring::{BufferRing, GROUP, Waiting};
 use super::slot::{Reading, Sending, Slot};
+use crate::buffer::Chunk;
 use crate::driver::Socket;
 use crate::fault::{self, Point};
 use crate::inbox::Inbox;
@@ -139,6 +140,24 @@ impl State {
             _ => opcode::RecvMulti::new(Fd(fd), GROUP).build(),
         };
         self.begin(kind, key, entry);
+    }
+
+    /// What has come and was not asked for yet, or the end behind it.
+    pub(super) fn take_received(&mut self, key: Key) -> Option<io::Result<Chunk>> {
+        let slot = self.slots.get_mut(key)?;
+        if let Some(part) = slot.received.pop() {
+            return Some(Ok(match part {
+                Waiting::InRing(part) => Chunk::from_ring(self.buffers.lease(part)),
+                Waiting::Copied(bytes) => Chunk::from_vec(bytes),
+            }));
+        }
+        match slot.received.end? {
+            Ok(()) => Some(Ok(Chunk::end())),
+            Err(error) => {
+                slot.received.end = None;
+                Some(Err(error.into()))
+            }
+        }
     }
 
     pub(super) fn cancel_reading(&mut self, key: Key) {
