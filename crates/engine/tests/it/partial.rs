@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io::Write as _;
 use std::rc::Rc;
 
-use sockeye_engine::{Stream, spawn};
+use sockeye_engine::{Reader, spawn};
 
 use crate::peer::{self, count_numbered, tiny_buffer};
 use crate::transcript::same_on_an_engine;
@@ -73,7 +73,7 @@ fn a_file_goes_through_tiny_buffer_behind_a_head() {
 }
 
 /// Receives `len` numbered bytes; whether they were right.
-async fn receive_numbered(stream: &mut Stream, len: u64) -> bool {
+async fn receive_numbered(stream: &mut Reader, len: u64) -> bool {
     let mut right = true;
     while stream.received() < len {
         let before = stream.received();
@@ -107,8 +107,7 @@ fn one_task_receives_while_another_sends_on_the_same_connection() {
                 is_at_first.recv().expect("somebody sends");
                 count_numbered(theirs, 10_000).join().expect("no panic")
             });
-            let mut sending = adopt(ours.try_clone().expect("a descriptor"));
-            let mut receiving = adopt(ours);
+            let (mut receiving, mut sending) = adopt(ours).split();
             let flushed = Rc::new(Cell::new(None));
             let sent = Rc::clone(&flushed);
             spawn(async move {
