@@ -53,10 +53,12 @@ mod error;
 mod error_queue;
 #[doc(hidden)]
 pub mod fault;
+mod file;
 mod icmp;
 mod inbox;
 mod listener;
 mod message;
+mod offload;
 mod peek;
 pub mod probe;
 mod reactor;
@@ -84,9 +86,11 @@ pub use engine::{
 };
 pub use error::CallError;
 pub use error_queue::Event;
+pub use file::File;
 pub use icmp::IpVersion;
 pub use listener::{BACKLOG, ListenError, Listener};
 pub use message::{Ancillary, Credentials, Local, Origin, QueuedError, Received};
+pub use offload::offload;
 pub use seqpacket::SeqpacketListener;
 pub use serve::{Bound, Notice, ServeOptions, Serving};
 pub use splice::Pipe;

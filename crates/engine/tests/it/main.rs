@@ -12,6 +12,7 @@ mod executor;
 mod fairness;
 mod fault_clock;
 mod fault_uring;
+mod offloading;
 mod partial;
 mod peer;
 mod resets;
