@@ -88,7 +88,8 @@ enum Style {
 
 impl Style {
     fn draw(random: &mut Random) -> Style {
-        let short = Duration::from_secs(8);
+        // With the delay that is still no excuse, together less than the deadline for a head.
+        let short = Duration::from_secs(3);
         let long = Duration::from_secs(20);
         let pause = if random.one_in(2) { long } else { random.micros(short) };
         let styles = [
