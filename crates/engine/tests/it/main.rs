@@ -11,6 +11,7 @@ mod descriptors;
 mod executor;
 mod fairness;
 mod fault_clock;
+mod fault_messages;
 mod fault_uring;
 mod offloading;
 mod partial;
