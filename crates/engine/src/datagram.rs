@@ -158,6 +158,30 @@ impl Datagram {
         self.receive(|socket, cx| socket.poll_recv(false, cx))
     }
 
+    /// Like [`Datagram::recv`], but None when the thread is asked to stop and nothing has come: for a
+    /// server that waits for requests.
+    ///
+    /// # Errors
+    ///
+    /// As [`Datagram::recv`].
+    pub fn recv_idle(&self) -> impl Future<Output = io::Result<Option<Received>>> {
+        self.receive(|socket, cx| {
+            let stopping = socket.reactor.stopping();
+            match socket.poll_recv(false, cx) {
+                // Some drivers know only after a look at the kernel whether something has come.
+                Poll::Pending if stopping && !socket.reactor.asked.get() => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                Poll::Pending if stopping => {
+                    socket.reactor.driver.forget(socket.key, Side::Read);
+                    Poll::Ready(Ok(None))
+                }
+                result => result.map_ok(Some),
+            }
+        })
+    }
+
     /// The next message, which stays to be received again (`MSG_PEEK`). Descriptors that come with
     /// it are new ones each time.
     ///
@@ -374,6 +398,7 @@ where
         if !this.waits && socket.waits[side as usize].get() {
             return Poll::Ready(Err(io::ErrorKind::ResourceBusy.into()));
         }
+        socket.reactor.asked.set(this.waits);
         let result = if socket.reactor.poll_budget(cx).is_pending() {
             Poll::Pending
         } else {

@@ -174,6 +174,33 @@ fn a_deadline_ends_the_wait_and_the_socket_goes_on() {
 }
 
 #[test]
+fn a_stop_ends_the_wait_for_requests_but_loses_none_that_came() {
+    on_every_driver(|kind| {
+        let engine = engine(kind);
+        let (stopper, (peer, _)) = (engine.stopper(), peer());
+        engine.block_on(async {
+            let socket = Datagram::bind(&anywhere()).expect("a free port");
+            peer.send_to(b"before", ip(&socket)).expect("sent");
+            let first = socket.recv_idle().await.expect("it came").expect("nobody stops us");
+            assert_eq!(&first.bytes[..], b"before", "{kind}");
+            let address = ip(&socket);
+            let stopping = std::thread::spawn(move || {
+                stopper.stop();
+                peer.send_to(b"after", address).expect("sent");
+            });
+            // Either the stop is seen first, and the message afterwards, or both at once.
+            let waited = socket.recv_idle().await.expect("no error");
+            stopping.join().expect("it ends");
+            if waited.is_none() {
+                let last = socket.recv_idle().await.expect("no error").expect("it came");
+                assert_eq!(&last.bytes[..], b"after", "{kind}");
+            }
+            assert!(socket.recv_idle().await.expect("no error").is_none(), "{kind}");
+        });
+    });
+}
+
+#[test]
 fn one_task_receives_while_another_sends_and_a_second_receiver_is_refused() {
     on_every_driver(|kind| {
         engine(kind).block_on(async {
