@@ -62,7 +62,7 @@ async fn client(number: u8, net: Net, tell: Tell) {
         let asked = asked(style, &mut random);
         let mut client = Client { stream, random: random.clone(), came: Vec::new(), ended: None };
         client.talk(style, &asked).await;
-        let why = explained(&net, conn, PATIENCE);
+        let why = explained(&net, conn, style.patience());
         if let Err(wrong) = judge(style, &asked, &client.came, client.ended.as_ref(), why) {
             tell.wrong(format_args!("c{conn}: {style:?}: {wrong}"));
         }
@@ -101,6 +101,12 @@ impl Style {
             Style::Leaves,
         ];
         styles[random.index(styles.len())]
+    }
+
+    /// How much delay explains nothing. To somebody who goes on after it gave up on a head, the site
+    /// listens for two seconds more; what it said and was lost is not sent again after that.
+    fn patience(self) -> Duration {
+        if self.may_be_late() { Duration::from_secs(1) } else { PATIENCE }
     }
 
     /// The server may give up on a head.
