@@ -10,7 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -25,6 +25,11 @@ use crate::fault::{self, Point};
 use crate::inbox::Inbox;
 use crate::probe::ConnId;
 use crate::slab::{Key, Slab};
+
+/// One thread at a time looks whether somebody is to be accepted. Threads that take connections in
+/// turn share their listener and with it its blocking mode: one that set it back while another is
+/// about to accept would let that one fall asleep where no stop finds it.
+static LOOK: Mutex<()> = Mutex::new(());
 
 pub(crate) struct Blocking {
     env: Rc<Env>,
@@ -149,9 +154,11 @@ impl Driver for Blocking {
         };
         if !sleep {
             // accept(2) has no flag for it, and others may have been quicker.
+            let look = LOOK.lock().unwrap_or_else(PoisonError::into_inner);
             rustix::io::ioctl_fionbio(&slot.socket.fd, true)?;
             let result = calls::accept(&self.env, &slot.socket, true);
             rustix::io::ioctl_fionbio(&slot.socket.fd, false)?;
+            drop(look);
             return match result {
                 Err(Errno::AGAIN) => slot.read.again(cx),
                 result => Poll::Ready(result.map_err(Into::into)),

@@ -262,6 +262,20 @@ fn a_server_listens_on_unix_sockets_and_takes_their_files_away() {
     });
 }
 
+/// Threads that take connections in turn share one listening socket, whose blocking mode is theirs
+/// together: one that only looks must not fall asleep because another one has just looked.
+#[test]
+fn threads_that_share_a_listener_all_end_when_stopped() {
+    for _ in 0..200 {
+        let place = Place::new();
+        let endpoint = format!("unix:{}", place.path().display()).parse().expect("an endpoint");
+        let bound = Bound::listen(&[endpoint], options(DriverKind::Blocking, Some(6)));
+        let serving = bound.expect("free").start(echo).expect("threads");
+        serving.stop();
+        assert_eq!(serving.join(), 0);
+    }
+}
+
 #[test]
 fn sequenced_packets_keep_their_borders_and_their_order() {
     on_every_driver(|kind| {
