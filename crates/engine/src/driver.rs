@@ -200,6 +200,7 @@ impl Env {
     }
 
     /// The end of it; `offset` is where in its stream the first byte it moved lies.
+    #[inline]
     pub(crate) fn ended(
         &self,
         conn: Option<NonZeroU64>,
@@ -209,10 +210,23 @@ impl Env {
         asked: usize,
         result: Result<usize, Errno>,
     ) {
-        let (Some(probe), Some(conn)) = (&self.probe, conn) else {
-            return;
-        };
-        let conn = ConnId(conn.get());
+        // With nobody looking on it is this branch and no more.
+        if let (Some(probe), Some(conn)) = (&self.probe, conn) {
+            self.tell(&**probe, ConnId(conn.get()), operation, offset, start, asked, result);
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the cold half of `ended`")]
+    fn tell(
+        &self,
+        probe: &dyn Probe,
+        conn: ConnId,
+        operation: Operation,
+        offset: u64,
+        start: Stamp,
+        asked: usize,
+        result: Result<usize, Errno>,
+    ) {
         let result = result.map(|count| count as u64).map_err(Errno::raw_os_error);
         let end = self.stamp();
         probe.call(conn, &Call { operation, start, end, asked: asked as u64, result, offset });

@@ -395,18 +395,29 @@ impl Stream {
         }
     }
 
+    // Inlined into one another: a chunk that is handed through moves each time.
+    #[inline]
     fn poll_recv(&mut self, patience: Patience, cx: &mut Context<'_>) -> Poll<io::Result<Chunk>> {
-        let result = match self.peeked.take() {
-            Some(chunk) => Poll::Ready(Ok(*chunk)),
-            None => self.poll_recv_more(patience, cx),
-        };
-        if let Poll::Ready(Ok(chunk)) = &result {
-            self.received += chunk.len() as u64;
+        if self.peeked.is_none() {
+            let result = self.poll_recv_more(patience, cx);
+            if let Poll::Ready(Ok(chunk)) = &result {
+                self.received += chunk.len() as u64;
+            }
+            return result;
         }
-        result
+        self.take_peeked()
+    }
+
+    /// What has been peeked at, which is still to be received.
+    #[cold]
+    fn take_peeked(&mut self) -> Poll<io::Result<Chunk>> {
+        let chunk = self.peeked.take().map_or_else(Chunk::end, |chunk| *chunk);
+        self.received += chunk.len() as u64;
+        Poll::Ready(Ok(chunk))
     }
 
     /// What has not even been peeked at.
+    #[inline]
     pub(crate) fn poll_recv_more(
         &mut self,
         patience: Patience,
@@ -415,11 +426,13 @@ impl Stream {
         if self.reactor.poll_budget(cx).is_pending() {
             return Poll::Pending;
         }
-        let result = match self.reactor.driver.poll_recv(self.key, patience, cx) {
+        let result = self.reactor.driver.poll_recv(self.key, patience, cx);
+        let late = match &result {
+            Poll::Ready(Ok(_)) => return result,
+            Poll::Ready(Err(_)) => result,
             Poll::Pending => self.poll_deadline(Side::Read, cx),
-            ready => ready,
         };
-        result.map_err(|error| self.explain("recv from", error))
+        late.map_err(|error| self.explain("recv from", error))
     }
 
     pub(crate) fn poll_flush(&mut self, more: bool, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
