@@ -219,6 +219,8 @@ pub struct Totals {
     pub segments: [u64; 2],
     /// Retransmissions.
     pub retransmissions: [u64; 2],
+    /// Calls that said `EAGAIN` where the one before them had said so already; they are no events.
+    pub in_vain: [u64; 2],
 }
 
 /// More steps than this no end can take.

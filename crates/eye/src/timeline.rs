@@ -41,6 +41,8 @@ pub struct Timeline {
     tracker: Tracker,
     own_end: OwnEnd,
     clock: Clock,
+    /// Whether the last call of each direction said `EAGAIN`.
+    in_vain: [bool; 2],
     /// The label of a message that was left out, to be used again.
     spare_label: String,
 }
@@ -76,6 +78,7 @@ impl Timeline {
             tracker: Tracker::new(),
             own_end: OwnEnd::new(role),
             clock: Clock::default(),
+            in_vain: [false; 2],
             spare_label: String::new(),
         }
     }
@@ -143,7 +146,23 @@ impl Timeline {
             self.history.totals.calls[index] += 1;
             self.history.course.last_moved[index] = Some(call.end);
         }
-        self.push(Event::Call(call));
+        if !self.again_in_vain(&call) {
+            self.push(Event::Call(call));
+        }
+    }
+
+    /// Whether the call found no more to do than the one before it. A program that asks in a loop
+    /// makes thousands of them, and the first says it all.
+    fn again_in_vain(&mut self, call: &Call) -> bool {
+        let way = match call.operation {
+            Operation::Recv => 0,
+            Operation::Send | Operation::SendFile => 1,
+            _ => return false,
+        };
+        let before = std::mem::replace(&mut self.in_vain[way], call.result == Err(libc::EAGAIN));
+        let again = before && self.in_vain[way];
+        self.history.totals.in_vain[way] += u64::from(again);
+        again
     }
 
     /// Our program meant these bytes as one message.

@@ -303,9 +303,14 @@ impl<'a> Ladder<'a> {
             let times = self.style.glyphs().times;
             notes.push(format!("{times} so many of a kind in one line"));
         }
-        if empty_handed > 0 {
-            let calls = counted(empty_handed, "recv() call");
+        let [read, sent] = self.history.totals.in_vain;
+        if empty_handed + read > 0 {
+            let calls = counted(empty_handed + read, "recv() call");
             notes.push(format!("not drawn: {calls} with nothing to read"));
+        }
+        if sent > 0 {
+            let calls = counted(sent, "call");
+            notes.push(format!("not drawn: {calls} with no room to send still"));
         }
         for note in notes {
             self.paper.go_to(self.columns.time + 2);

@@ -97,6 +97,25 @@ fn a_request_that_comes_too_slowly_is_ended_at_the_deadline() {
 }
 
 #[test]
+fn a_program_that_asks_in_a_loop_is_told_of_once() {
+    let mut scene = Scene::new();
+    scene.open().wait(70);
+    for _ in 0..5000 {
+        scene.wait(2).recv_nothing();
+    }
+    scene.data(Received, 81).wait(22).recv(81).message(Received, 0, 81, "GET /big");
+    scene.message(Sent, 0, 400_000, "200 400,000 bytes").sendfile(400_000, 300_000);
+    for _ in 0..5000 {
+        scene.wait(1).fails(Operation::SendFile, 100_000, 11);
+    }
+    scene.data(Sent, 300_000).wait(10).ack(Received).wait(5).sendfile(100_000, 100_000);
+    scene.wait(5).data(Sent, 100_000).wait(9).ack(Received).wait(10).recv_nothing();
+    scene.wait(10).fin(Received).wait(6).recv(0).wait(4).close().wait(3).fin(Sent);
+    scene.wait(4).ack(Received);
+    check("busy", scene.history(), &Style::default());
+}
+
+#[test]
 fn the_client_resets_in_the_middle_of_an_answer() {
     let mut scene = Scene::new();
     scene.open().wait(70).data(Received, 81).wait(22).recv(81);

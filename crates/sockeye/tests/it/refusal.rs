@@ -142,7 +142,8 @@ fn endpoints_that_are_none() {
     for (endpoint, why) in [
         (
             "udp://127.0.0.1:1",
-            "the scheme \"udp\" is not one that can be listened on here; use tcp://HOST:PORT",
+            "the scheme \"udp\" is not one that can be listened on here; use tcp://HOST:PORT \
+             or unix:///PATH",
         ),
         ("tcp://127.0.0.1", "a port is missing at its end; write tcp://HOST:PORT"),
         ("127.0.0.1:65536", "\"65536\" is no port (0 to 65535)"),
