@@ -81,7 +81,8 @@ impl Datagram {
     /// From now on the kernel notes when messages come
     /// ([`Ancillary::stamp`](crate::Ancillary::stamp)), and, with `sent`, when each one that is sent
     /// reaches the device, which comes through [`Datagram::take_error`] (`SO_TIMESTAMPING`; the
-    /// kernel's documentation on timestamping).
+    /// kernel's documentation on timestamping). Stamping of what comes begins a moment later: the
+    /// first messages may have none.
     ///
     /// # Errors
     ///

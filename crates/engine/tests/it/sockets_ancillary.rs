@@ -162,10 +162,14 @@ fn stamps_say_when_a_datagram_came_and_when_one_left() {
             sender.ask_stamps(true).expect("UDP has them");
             let to = receiver.local_addr().expect("bound");
             let before = Stamp::now();
-            for number in 0..3 {
+            // The kernel begins to stamp what comes a moment after it was asked to, off the call
+            // (net_enable_timestamp): the first datagrams may have none.
+            let (mut number, mut stamped) = (0, 0);
+            while stamped < 3 {
+                assert!(number < 100_000, "{kind}: no stamp comes");
                 sender.send_to(b"x", &to).await.expect("sent");
                 let message = receiver.recv().await.expect("received");
-                let came = message.ancillary.stamp.expect("asked for");
+                let came = message.ancillary.stamp;
                 let Event::Error(left) = sender.recv_event().await.expect("a stamp") else {
                     panic!("{kind}: nobody sent to the sender");
                 };
@@ -173,7 +177,13 @@ fn stamps_say_when_a_datagram_came_and_when_one_left() {
                 let left = left.stamp.expect("it is one");
                 let after = Stamp::now();
                 assert!(before <= left && left <= after, "{kind}: {before:?} {left:?} {after:?}");
+                number += 1;
+                let Some(came) = came else {
+                    assert_eq!(stamped, 0, "{kind}: a stamp is missing");
+                    continue;
+                };
                 assert!(before <= came && came <= after, "{kind}: {before:?} {came:?} {after:?}");
+                stamped += 1;
             }
             assert_eq!(sender.take_error(), None, "{kind}");
         });
