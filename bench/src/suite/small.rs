@@ -37,7 +37,6 @@ pub(crate) fn run(settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()
         Column::PerCpuAgainst(nginx),
         Column::PerSecond,
         Column::P50,
-        Column::P50,
         Column::P99,
     ];
     for connections in [64, 512] {
