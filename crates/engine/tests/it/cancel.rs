@@ -7,10 +7,12 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use sockeye_engine::{DriverKind, Usage, sleep, spawn};
+use sockeye_engine::{DriverKind, Usage, spawn};
 
 use crate::peer::narrow_connection;
-use crate::{Either, adopt, connection, either, engine, on_every_driver, turns, until_closed};
+use crate::{
+    Either, adopt, connection, either, engine, on_every_driver, turns, until, until_closed,
+};
 
 /// A small generator with a seed, so that a failure comes again.
 struct Random(u64);
@@ -212,9 +214,7 @@ fn an_engine_that_is_dropped_closes_what_its_tasks_held() {
                     let _ = either(stream.recv(), std::future::pending::<()>()).await;
                 });
             }
-            while started.get() < 50 {
-                sleep(Duration::from_millis(1)).await;
-            }
+            until(|| (started.get() == 50).then_some(())).await;
         });
         drop(engine);
         for mut end in ends {

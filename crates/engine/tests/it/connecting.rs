@@ -4,9 +4,9 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpListener;
 use std::time::Duration;
 
-use sockeye_engine::{Stream, sleep};
+use sockeye_engine::Stream;
 
-use crate::{engine, on_every_driver};
+use crate::{engine, on_every_driver, until_closed};
 
 #[test]
 fn a_connection_is_made_and_carries_bytes_both_ways() {
@@ -69,9 +69,7 @@ fn a_connection_that_is_not_answered_ends_with_its_time_and_can_be_given_up() {
         assert_eq!(error.kind(), ErrorKind::TimedOut, "{kind}: {error}");
         // On io_uring the descriptor is closed when the kernel has let go of it.
         engine.block_on(async {
-            while engine.usage().sockets > 0 {
-                sleep(Duration::from_millis(1)).await;
-            }
+            until_closed(&engine).await;
         });
     });
 }

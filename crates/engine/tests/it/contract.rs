@@ -8,9 +8,9 @@ use std::sync::mpsc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use sockeye_engine::{sleep, spawn};
+use sockeye_engine::spawn;
 
-use crate::{adopt, connection, engine, on_every_driver};
+use crate::{adopt, connection, engine, on_every_driver, until};
 
 #[test]
 fn received_bytes_come_in_order_and_the_end_is_an_empty_chunk() {
@@ -171,9 +171,7 @@ fn a_task_is_woken_from_another_thread_while_another_waits_for_a_socket() {
             });
             let mut stream = adopt(ours);
             assert_eq!(stream.recv().await.expect("it speaks").len(), 1);
-            while !woken.get() {
-                sleep(Duration::from_millis(1)).await;
-            }
+            until(|| (woken.get()).then_some(())).await;
         });
         drop(waking.join().expect("the thread ends"));
     });
@@ -190,9 +188,7 @@ fn a_task_that_panics_takes_nobody_with_it() {
                 panic!("this panic belongs to the test");
             });
             // Until only this one is left.
-            while engine.usage().tasks > 1 {
-                sleep(Duration::from_millis(1)).await;
-            }
+            until(|| (engine.usage().tasks == 1).then_some(())).await;
         });
         assert_eq!(engine.usage().tasks, 0);
         let mut rest = Vec::new();

@@ -3,11 +3,11 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use sockeye_engine::{Datagram, sleep};
+use sockeye_engine::Datagram;
 
 use crate::peer::{self, LONG, count_numbered, until_readable};
 use crate::transcript::same_on_an_engine;
-use crate::{adopt, connection, joined};
+use crate::{adopt, connection, joined, until_passed};
 
 const SHORT: Option<Duration> = Some(Duration::from_millis(5));
 
@@ -71,8 +71,7 @@ fn a_deadline_that_passed_before_anybody_asked_does_not_hide_what_is_there() {
             until_readable(&look);
             drop(look);
             stream.set_deadline(SHORT);
-            // Busy with something else until then.
-            sleep(Duration::from_millis(50)).await;
+            until_passed(SHORT).await;
             told.recv(&mut stream).await;
             stream.write(b"room enough");
             told.ended("flush", &stream.flush().await);
@@ -144,7 +143,7 @@ fn a_deadline_that_passed_does_not_hide_a_datagram_that_is_there() {
             let socket = Datagram::adopt(ours).expect("a socket");
             theirs.send(b"here").expect("room");
             socket.set_deadline(SHORT);
-            sleep(Duration::from_millis(50)).await;
+            until_passed(SHORT).await;
             for _ in 0..2 {
                 match socket.recv().await {
                     Ok(got) => {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sockeye_engine::{DriverKind, Usage, sleep, spawn};
 
-use crate::engine;
+use crate::{engine, turns, until};
 
 /// Miri knows little of what drivers ask the kernel; the one that never waits asks nothing.
 fn on_drivers(script: impl Fn(DriverKind)) {
@@ -34,9 +34,7 @@ fn tasks_and_timers_come_and_go_in_any_order() {
                     ended.borrow_mut().push(number);
                 });
             }
-            while ended.borrow().len() < 20 {
-                sleep(Duration::from_millis(1)).await;
-            }
+            until(|| (ended.borrow().len() == 20).then_some(())).await;
         });
         ended.borrow_mut().sort_unstable();
         assert!(ended.borrow().iter().copied().eq(0..20));
@@ -95,7 +93,7 @@ fn an_engine_that_is_dropped_drops_what_its_tasks_held() {
                     drop(held);
                 });
             }
-            sleep(Duration::from_millis(1)).await;
+            turns(2).await;
         });
         assert_eq!(Rc::strong_count(&held), 6);
         drop(engine);

@@ -3,13 +3,12 @@
 use std::cell::Cell;
 use std::io::{Read as _, Write as _};
 use std::rc::Rc;
-use std::time::Duration;
 
 use rustix::io::Errno;
 use sockeye_engine::fault::{Plan, Point};
-use sockeye_engine::{DriverKind, Usage, sleep, spawn};
+use sockeye_engine::{DriverKind, Usage, spawn};
 
-use crate::{adopt, connection, either, engine};
+use crate::{adopt, connection, either, engine, turns, until, until_closed};
 
 /// Two submissions each are more than the ring holds.
 const CONNECTIONS: usize = 600;
@@ -34,16 +33,13 @@ fn refused(nth: u64) -> Option<Point> {
                 done.set(done.get() + 1);
             });
         }
-        sleep(Duration::from_millis(1)).await;
+        // All have submitted.
+        turns(3).await;
         for their in &mut theirs {
             their.write_all(b"!").expect("connected");
         }
-        while done.get() < CONNECTIONS {
-            sleep(Duration::from_millis(1)).await;
-        }
-        while engine.usage().sockets > 0 {
-            sleep(Duration::from_millis(1)).await;
-        }
+        until(|| (done.get() == CONNECTIONS).then_some(())).await;
+        until_closed(&engine).await;
     });
     assert_eq!(engine.usage(), Usage::default());
     drop(engine);

@@ -32,7 +32,7 @@ mod transcript;
 mod waking;
 
 use std::future::Future;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::task::Poll;
 use std::thread::JoinHandle;
@@ -123,6 +123,15 @@ async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
         }
         sleep(Duration::from_millis(1)).await;
     }
+}
+
+/// Waits until all deadlines have passed that were set so far ahead before: one more of them has.
+async fn until_passed(patience: Option<Duration>) {
+    let (ours, _silent) = connection();
+    let mut stream = adopt(ours);
+    stream.set_deadline(patience);
+    let error = stream.recv().await.expect_err("nobody says anything");
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
 }
 
 /// The end of a thread, while the engine runs on.

@@ -4,11 +4,10 @@ use std::cell::Cell;
 use std::io::ErrorKind;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use sockeye_engine::{DriverKind, File, offload, sleep, spawn};
+use sockeye_engine::{DriverKind, File, offload, spawn};
 
-use crate::{Either, either, engine, on_every_driver, turns};
+use crate::{Either, either, engine, on_every_driver, turns, until};
 
 #[test]
 fn files_are_written_and_read_at_offsets() {
@@ -62,15 +61,11 @@ fn a_call_that_blocks_does_not_keep_the_loop_from_going_on() {
                     .expect("it is");
                 done.set(true);
             });
-            for _ in 0..3 {
-                sleep(Duration::from_millis(1)).await;
-            }
+            turns(3).await;
             assert!(!opened.get(), "{kind}: nobody writes yet");
             let writing = offload(move || std::fs::File::options().write(true).open(path));
             let _writer = writing.await.expect("a thread").expect("somebody reads");
-            while !opened.get() {
-                sleep(Duration::from_millis(1)).await;
-            }
+            until(|| (opened.get()).then_some(())).await;
         });
     });
 }
@@ -88,9 +83,7 @@ fn more_work_than_threads_is_all_done_and_what_was_dropped_holds_nothing() {
                     done.set(done.get() + 1);
                 });
             }
-            while done.get() < 300 || Arc::strong_count(&held) > 1 {
-                sleep(Duration::from_millis(1)).await;
-            }
+            until(|| (done.get() == 300 && Arc::strong_count(&held) == 1).then_some(())).await;
             let dropped = either(offload(std::thread::yield_now), std::future::ready(())).await;
             assert!(matches!(dropped, Either::Other(()) | Either::One(Ok(()))), "{kind}");
         });
@@ -107,9 +100,7 @@ fn a_panic_of_the_work_ends_the_task_that_waits_for_it() {
             let _held = held;
             let _ = offload(|| panic!("on purpose, in offloaded work")).await;
         });
-        while Rc::strong_count(&before) > 1 {
-            sleep(Duration::from_millis(1)).await;
-        }
+        until(|| (Rc::strong_count(&before) == 1).then_some(())).await;
         offload(|| 42).await.expect("threads go on")
     });
     assert_eq!(ended, 42);

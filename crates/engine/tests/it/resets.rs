@@ -5,9 +5,8 @@
 
 use std::future::pending;
 use std::io::Write as _;
-use std::time::Duration;
 
-use sockeye_engine::{Stream, sleep, spawn};
+use sockeye_engine::{Stream, spawn};
 
 use crate::peer::{self, LONG, reset, until_readable, until_reset};
 use crate::transcript::{Told, same_on_an_engine};
@@ -222,8 +221,8 @@ fn a_reset_while_nobody_receives_any_more_is_told_to_the_next_send() {
                 assert!(matches!(waited, Either::Other(())), "nothing comes");
             })
             .await;
-            // The driver has time to hear of it.
-            sleep(Duration::from_millis(5)).await;
+            // The driver looks at the kernel, and may hear of it.
+            turns(3).await;
             told.send(&mut stream, "x").await;
             told.send(&mut stream, "y").await;
             told.recv(&mut stream).await;
@@ -248,7 +247,7 @@ fn a_reset_while_nobody_receives_any_more_is_told_to_the_next_file() {
                 assert!(matches!(waited, Either::Other(())), "nothing comes");
             })
             .await;
-            sleep(Duration::from_millis(5)).await;
+            turns(3).await;
             told.ended("send_file", &stream.send_file(&file, 0..100, None).await);
             told.send(&mut stream, "y").await;
             told.recv(&mut stream).await;
@@ -273,7 +272,7 @@ fn a_reset_after_a_flush_was_dropped_is_told_to_the_next_one() {
                 assert!(matches!(waited, Either::Other(())), "nobody reads");
             })
             .await;
-            sleep(Duration::from_millis(5)).await;
+            turns(3).await;
             flush(&told, &mut stream).await;
             flush(&told, &mut stream).await;
             told.recv(&mut stream).await;

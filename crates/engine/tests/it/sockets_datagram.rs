@@ -6,9 +6,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::time::Duration;
 
-use sockeye_engine::{Address, CallError, Datagram, DriverKind, UnixAddress, Usage, sleep, spawn};
+use sockeye_engine::{Address, CallError, Datagram, DriverKind, UnixAddress, Usage, spawn};
 
-use crate::{Either, either, engine, on_every_driver};
+use crate::{Either, either, engine, on_every_driver, turns, until};
 
 fn anywhere() -> Address {
     (Ipv4Addr::LOCALHOST, 0).into()
@@ -214,7 +214,8 @@ fn one_task_receives_while_another_sends_and_a_second_receiver_is_refused() {
                     count.set(count.get() + 1);
                 }
             });
-            sleep(Duration::from_millis(1)).await;
+            // It waits by now.
+            turns(2).await;
             let error = socket.recv().await.expect_err("the task waits");
             assert_eq!(error.kind(), ErrorKind::ResourceBusy, "{kind}");
             for n in 0..20u8 {
@@ -223,9 +224,7 @@ fn one_task_receives_while_another_sends_and_a_second_receiver_is_refused() {
                 assert_eq!((peer.recv(&mut back).expect("it came"), back[0]), (1, n), "{kind}");
                 peer.send_to(b"back", ip(&socket)).expect("sent");
             }
-            while received.get() < 20 {
-                sleep(Duration::from_millis(1)).await;
-            }
+            until(|| (received.get() == 20).then_some(())).await;
         });
     });
 }
@@ -245,7 +244,7 @@ fn receives_that_are_dropped_lose_no_message() {
             let (mut next, mut dropped) = (0, 0u32);
             while next < 2000 {
                 let patience = u64::from(dropped % 3);
-                match either(ours.recv(), crate::turns(patience)).await {
+                match either(ours.recv(), turns(patience)).await {
                     Either::One(message) => {
                         let message = message.expect("connected");
                         assert_eq!(message.bytes[..], u32::to_ne_bytes(next), "{kind}");
@@ -299,7 +298,8 @@ async fn full_receiver(kind: DriverKind, connected: bool) {
     assert!(polls.get() < 60 || kind == DriverKind::Busy, "{kind}: asked {} times", polls.get());
     sender.set_deadline(None);
     let reading = async {
-        sleep(Duration::from_millis(2)).await;
+        // The sender has been refused by then.
+        turns(3).await;
         for n in 0..=queued {
             let message = slow.recv().await.expect("it waits");
             assert_eq!(message.bytes[..], n.to_ne_bytes(), "{kind}");

@@ -6,9 +6,11 @@ use std::net::{Shutdown, TcpStream};
 use std::rc::Rc;
 use std::time::Duration;
 
-use sockeye_engine::{DriverKind, Engine, Pipe, Usage, sleep, spawn};
+use sockeye_engine::{DriverKind, Engine, Pipe, Usage, spawn};
 
-use crate::{Either, adopt, connection, either, engine, on_every_driver, turns, until_closed};
+use crate::{
+    Either, adopt, connection, either, engine, on_every_driver, turns, until, until_closed,
+};
 
 fn sending(mut peer: TcpStream, bytes: Vec<u8>) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
@@ -116,9 +118,7 @@ fn both_directions_are_relayed_at_once_and_dropped_relays_lose_nothing() {
                 }
             }
             to.shutdown_write().expect("connected");
-            while !done.get() {
-                sleep(Duration::from_millis(1)).await;
-            }
+            until(|| (done.get()).then_some(())).await;
         });
         for sender in senders {
             sender.join().expect("it ends");
