@@ -31,7 +31,7 @@ pub(super) fn draw(history: &History, style: &Style) -> String {
         ladder.row(row);
         before = Some(row.until().max(before.unwrap_or(row.at)));
     }
-    ladder.aftermath();
+    ladder.aftermath(before);
     ladder.notes(&rows, empty_handed);
     ladder.paper.into_string()
 }
@@ -255,7 +255,7 @@ impl<'a> Ladder<'a> {
     }
 
     /// What the kernel said of both ends after the last row: which of them waits how long.
-    fn aftermath(&mut self) {
+    fn aftermath(&mut self, before: Option<Stamp>) {
         let history = self.history;
         let captured = history.captured;
         let told = |aftermath: Option<Aftermath>, width: usize| {
@@ -273,7 +273,10 @@ impl<'a> Ladder<'a> {
         let Some(at) = ours.iter().chain(&theirs).map(|(at, _)| *at).max() else { return };
         let text = |told: Option<(Stamp, String)>| told.map_or(String::new(), |(_, text)| text);
         let (ours, theirs) = (text(ours), text(theirs));
-        self.time(at);
+        // Somebody may have set the clock back since.
+        if before.is_none_or(|before| before <= at) {
+            self.time(at);
+        }
         let lifeline = self.style.glyphs().idle;
         if captured {
             let (left, right) = self.sides(ours, theirs);

@@ -45,15 +45,14 @@ impl<'a> Rows<'a> {
     pub(super) fn new(history: &'a History) -> Rows<'a> {
         let names = [Direction::Received, Direction::Sent].map(|way| Names::new(history, way));
         let mut rows = Rows { list: Vec::new(), empty_handed: 0 };
-        let mut head: Vec<&Event> = history.events.head().collect();
-        let mut tail: Vec<&Event> = history.events.tail().collect();
-        if history.events.left_out() == 0 {
-            head.append(&mut tail);
-        }
-        rows.add(history, &mut head, &names);
+        // What was told first did not always happen first: packets come later than calls, so the
+        // last ones kept may be older than some of the first ones.
+        let mut events: Vec<&Event> = history.events.iter().collect();
+        rows.add(history, &mut events, &names);
         if history.events.left_out() > 0 {
-            rows.list.push(Row::of_summary(Summary::of_left_out(&history.left_out)));
-            rows.add(history, &mut tail, &names);
+            let summary = Row::of_summary(Summary::of_left_out(&history.left_out));
+            let place = rows.list.partition_point(|row| row.at <= summary.at);
+            rows.list.insert(place, summary);
         }
         if !history.captured {
             for change in &history.inferred {

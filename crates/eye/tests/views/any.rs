@@ -103,6 +103,16 @@ fn tell(timeline: &mut Timeline, input: Input) {
     }
 }
 
+/// The times at the rows of a picture's ladder, as they are printed.
+pub(crate) fn printed_times(picture: &str) -> Vec<f64> {
+    // A title, an empty line, the ladder, another empty line.
+    let ladder = picture.split("\n\n").nth(1).unwrap_or_default();
+    // They end where their unit in the header ends.
+    let width = ladder.find("ms").map_or(0, |unit| unit + 2);
+    let time = |line: &str| line.get(..width)?.trim().replace(',', "").parse().ok();
+    ladder.lines().filter_map(time).collect()
+}
+
 proptest! {
     #[test]
     fn any_story_is_drawn_within_its_width(
@@ -121,7 +131,9 @@ proptest! {
             tell(&mut timeline, input);
         }
         let style = Style { width, rows, ascii, colour: false };
-        for line in view::picture(timeline.history(), &style).lines() {
+        let picture = view::picture(timeline.history(), &style);
+        prop_assert!(printed_times(&picture).is_sorted(), "{}", picture);
+        for line in picture.lines() {
             let columns = line.width();
             prop_assert!(columns <= width.clamp(80, 120), "{} > {}: {}", columns, width, line);
             prop_assert!(!line.chars().any(char::is_control), "{:?}", line);

@@ -215,6 +215,24 @@ fn many_requests_are_cut_to_the_lines_there_are() {
 }
 
 #[test]
+fn a_fold_never_stands_below_what_came_after_it() {
+    // Calls are told before the packets of the same time, and there is no room for all.
+    let mut scene = Scene::keeping(40, true);
+    for (wire, program) in [(false, true), (true, false)] {
+        scene.rewind(wire, program).open();
+        for _ in 0..50 {
+            scene.wait(100).data(Received, 40).wait(20).recv(40).wait(30).send(90);
+            scene.wait(8).data(Sent, 90).wait(20).ack(Received);
+        }
+    }
+    for rows in [20, 60, 400] {
+        let picture = view::picture(scene.history(), &Style { rows, ..Style::default() });
+        let times = any::printed_times(&picture);
+        assert!(times.len() > 10 && times.is_sorted(), "{picture}");
+    }
+}
+
+#[test]
 fn a_peer_that_says_nothing() {
     let mut scene = Scene::new();
     scene.open().wait(10_000).fin(Received).wait(20).recv(0).wait(12).close().wait(4).fin(Sent);
