@@ -253,10 +253,15 @@ pub struct Course {
     pub last_moved: [Option<Stamp>; 2],
 }
 
-/// What the time between accept (or connect) and close was spent on, in nanoseconds; the four
-/// add up to all of it that calls cover.
+/// What the time of a connection was spent on, in nanoseconds: from the end of its handshake where
+/// that was captured, else from accept (or from the beginning of connect), to close.
+///
+/// Once it is closed, the parts add up to all of it, provided that calls were told in their order
+/// of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
+    /// In the backlog: established, and not accepted yet by our program (listen(2)).
+    pub backlog: u64,
     /// Nothing to read: the peer's turn. Without packets, all the time until `recv` returned.
     pub peer: u64,
     /// Something to send and no room in the socket's buffer: the peer has not taken what it has.
@@ -294,6 +299,15 @@ pub struct Fold {
     pub count: u64,
     /// From the lowest offset to the highest.
     pub range: Range<u64>,
+}
+
+impl Spent {
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        let Spent { backlog, peer, window, sending, program } = self;
+        backlog + peer + window + sending + program
+    }
 }
 
 impl Fold {

@@ -99,6 +99,7 @@ impl Timeline {
         self.history.opened = Some(opened.at);
         self.reach(opened.at);
         self.clock.start(opened.at);
+        self.history.spent.backlog = spent::backlog(&self.history);
         if let Some(change) = self.own_end.opened(opened.at) {
             self.history.inferred.push(change);
         }
@@ -231,6 +232,7 @@ impl Timeline {
         for change in placed.changes.iter() {
             if change.to == State::Established && !change.inferred {
                 self.history.course.established = Some(at);
+                self.history.spent.backlog = spent::backlog(&self.history);
             }
             let certainty = if change.inferred { Certainty::Inferred } else { Certainty::Exact };
             let end = self.role_of(change.end);
@@ -269,6 +271,7 @@ impl Timeline {
     pub fn closed(&mut self, at: Stamp) {
         self.history.closed = Some(at);
         self.reach(at);
+        self.clock.close(at, &mut self.history.spent);
     }
 
     /// Records that never came: adds to those known to be missing.

@@ -7,7 +7,7 @@ use sockeye_wire::tcp::State;
 
 use crate::record::{Aftermath, Event, History, Spent};
 use crate::timeline::{index, other};
-use crate::view::scale::{bytes, counted, grouped, share, span};
+use crate::view::scale::{bytes, counted, grouped, shares, span};
 use crate::view::text::error_name;
 
 /// The verdict on one line, without a newline.
@@ -280,8 +280,10 @@ fn handshake(history: &History) -> Option<String> {
 /// The whole time and whose it was. Whose it was is not said if calls are missing.
 fn time(history: &History) -> Option<String> {
     let (opened, closed) = (history.opened?, history.closed?);
-    let total = closed.0.saturating_sub(opened.0);
+    let Spent { backlog, peer, window, sending, program } = history.spent;
+    let total = closed.0.saturating_sub(opened.0).saturating_add(backlog);
     let beginning = match history.role {
+        Role::Server if backlog > 0 => "handshake",
         Role::Server => "accept",
         Role::Client => "connect",
     };
@@ -289,22 +291,22 @@ fn time(history: &History) -> Option<String> {
     if history.lost.calls > 0 {
         return Some(whole);
     }
-    let Spent { peer, window, sending, program } = history.spent;
     // Short, it is part of our own program's work.
     let (sending, program) = match sending >= total / 10 {
         true => (sending, program),
         false => (0, program + sending),
     };
-    let shares = [
-        (peer, "waiting for the peer"),
-        (window, "for the peer's window"),
-        (sending, "inside send()"),
-        (program, "in our own program"),
+    let names = [
+        "waiting to be accepted",
+        "waiting for the peer",
+        "for the peer's window",
+        "inside send()",
+        "in our own program",
     ];
-    let told = shares.into_iter().filter(|(nanos, _)| *nanos >= total / 100 && *nanos > 0);
-    // With the decimals of the whole, so that the shares can be compared and added up.
+    let parts = shares([backlog, peer, window, sending, program], total);
+    let told = parts.into_iter().zip(names);
     let told: Vec<String> =
-        told.map(|(nanos, what)| format!("{} {what}", share(nanos, total))).collect();
+        told.filter_map(|(share, what)| Some(format!("{} {what}", share?))).collect();
     let colon = if told.is_empty() { "" } else { ": " };
     Some(format!("{whole}{colon}{}", told.join(", ")))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sockeye_engine::probe::{Call, Direction, Operation, Stamp};
+use sockeye_engine::probe::{Call, Direction, Operation, Role, Stamp};
 
 use super::is_transient;
 use crate::record::{Event, History, Segment, Spent};
@@ -69,14 +69,25 @@ pub(super) fn of(history: &History) -> Spent {
         arrival.end = reached;
     }
     let mut clock = Clock { latest: history.opened, ..Clock::default() };
-    let mut spent = Spent::default();
+    let mut spent = Spent { backlog: backlog(history), ..Spent::default() };
     for event in history.events.iter() {
         if let Event::Call(call) = event {
             let first = arrivals.partition_point(|arrival| arrival.end <= call.offset);
             clock.sort(call, arrivals.get(first).map(|arrival| arrival.at), &mut spent);
         }
     }
+    if let Some(at) = history.closed {
+        clock.close(at, &mut spent);
+    }
     spent
+}
+
+/// How long the connection waited in the backlog, if that was seen.
+pub(super) fn backlog(history: &History) -> u64 {
+    match (history.role, history.course.established, history.opened) {
+        (Role::Server, Some(established), Some(accepted)) => nanos(established, accepted),
+        _ => 0,
+    }
 }
 
 /// How far the peer's stream had come with this segment.
@@ -116,6 +127,14 @@ impl Clock {
             _ => None,
         };
         self.sort(call, arrived, spent);
+    }
+
+    /// The descriptor is closed: what is left until then was our program's.
+    pub(super) fn close(&mut self, at: Stamp, spent: &mut Spent) {
+        if let Some(latest) = self.latest {
+            spent.program += nanos(latest, at);
+            self.latest = Some(latest.max(at));
+        }
     }
 
     /// Sorts the time up to this call's end; what it returned had arrived at `arrived`.

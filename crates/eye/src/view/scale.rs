@@ -47,19 +47,19 @@ pub(crate) fn bytes(count: u64) -> String {
 
 /// Milliseconds with as many decimals as matter for their size: `0.031`, `12.4`, `1,204`.
 pub(crate) fn millis(nanos: u64) -> String {
-    millis_like(nanos, nanos)
+    let (unit, decimals) = unit_of_millis(nanos);
+    decimal(nanos.saturating_add(unit / 2) / unit, decimals)
 }
 
-/// Milliseconds with as many decimals as `whole` would be shown with.
-pub(super) fn millis_like(nanos: u64, whole: u64) -> String {
-    let (unit, decimals) = match whole {
+/// How many nanoseconds the last digit of so many stands for, and how many decimals of a
+/// millisecond are shown then.
+fn unit_of_millis(nanos: u64) -> (u64, u32) {
+    match nanos {
         0..1_000_000 => (1_000, 3),
         1_000_000..10_000_000 => (10_000, 2),
         10_000_000..1_000_000_000 => (100_000, 1),
         _ => (1_000_000, 0),
-    };
-    let rounded = nanos.saturating_add(unit / 2) / unit;
-    decimal(rounded, decimals)
+    }
 }
 
 /// Milliseconds with a fixed number of decimals, 0 to 6.
@@ -77,13 +77,25 @@ pub(crate) fn span(nanos: u64) -> String {
     }
 }
 
-/// A part of `whole`, in the unit and with the decimals that [`span`] shows the whole with.
-pub(crate) fn share(nanos: u64, whole: u64) -> String {
-    if whole < 10_000_000_000 {
-        millis_like(nanos, whole)
-    } else {
-        decimal(nanos.saturating_add(50_000_000) / 100_000_000, 1)
+/// The parts of `whole`, in the unit and with the decimals that [`span`] shows the whole with;
+/// `None` for what would show as nothing.
+///
+/// Rounded so that what is shown adds up to the whole as it is shown, if the parts do.
+pub(crate) fn shares<const N: usize>(parts: [u64; N], whole: u64) -> [Option<String>; N] {
+    let (unit, decimals) = match whole {
+        0..10_000_000_000 => unit_of_millis(whole),
+        _ => (100_000_000, 1),
+    };
+    let mut shown = parts.map(|part| part / unit);
+    let sum = parts.iter().fold(0, |sum: u64, part| sum.saturating_add(*part));
+    let missing = (sum.saturating_add(unit / 2) / unit).saturating_sub(shown.iter().sum());
+    let mut by_rest: [usize; N] = std::array::from_fn(|place| place);
+    by_rest.sort_by_key(|place| std::cmp::Reverse(parts[*place] % unit));
+    let missing = usize::try_from(missing).unwrap_or(N).min(N);
+    for place in &by_rest[..missing] {
+        shown[*place] += 1;
     }
+    shown.map(|shown| (shown > 0).then(|| decimal(shown, decimals)))
 }
 
 fn decimal(scaled: u64, decimals: u32) -> String {
@@ -125,6 +137,16 @@ mod tests {
     fn milliseconds_keep_the_digits_that_matter() {
         let shown = [31_000, 999_900, 1_234_000, 12_440_000, 1_204_000_000].map(millis);
         assert_eq!(shown, ["0.031", "1.000", "1.23", "12.4", "1,204"]);
+    }
+
+    #[test]
+    fn shares_add_up_to_the_whole_as_it_is_shown() {
+        let shown = |parts, whole| shares(parts, whole).map(|part| part.unwrap_or_default());
+        assert_eq!(span(1_000_500), "1.00 ms");
+        assert_eq!(shown([333_500, 333_500, 333_500], 1_000_500), ["0.34", "0.33", "0.33"]);
+        assert_eq!(shown([999_999_999, 1, 0], 1_000_000_000), ["1,000", "", ""]);
+        assert_eq!(shown([14_960_000_000, 30_000_000, 10_000_000], 15_000_000_000)[0], "15.0");
+        assert_eq!(shown([0, 0, 0], 0), ["", "", ""]);
     }
 
     #[test]

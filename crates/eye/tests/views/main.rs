@@ -10,6 +10,7 @@ use Direction::{Received, Sent};
 use scene::Scene;
 use sockeye_engine::probe::{Direction, Operation};
 use sockeye_eye::record::{History, KernelFacts, Loss};
+use sockeye_eye::verdict;
 use sockeye_eye::view::{self, Style};
 use sockeye_wire::tcp::{Flags, State};
 
@@ -34,6 +35,22 @@ fn one_request_in_a_hundred_and_twenty_columns() {
 #[test]
 fn one_request_in_colour() {
     check("curl_colour", curl().history(), &Style { colour: true, ..Style::default() });
+}
+
+#[test]
+fn time_in_the_backlog_is_part_of_the_account() {
+    let mut scene = Scene::new();
+    scene.segment(Received, Flags::SYN, -1, 0, None).wait(9);
+    scene.segment(Sent, Flags::SYN, -1, 0, Some(0)).wait(12);
+    scene.segment(Received, Flags::NONE, 0, 0, Some(0)).wait(30).data(Received, 78);
+    scene.wait(40_000).accept().wait(30).recv(78).message(Received, 0, 78, "GET /");
+    scene.wait(60).message(Sent, 0, 216, "200 0 bytes").send(216).wait(9).data(Sent, 216);
+    scene.wait(22).ack(Received).wait(50).fin(Received).wait(6).recv(0).wait(9).close();
+    scene.wait(4).fin(Sent).wait(8).ack(Received);
+    let line = verdict::line(scene.history());
+    assert_eq!(scene.history().spent.backlog, 40_033_000);
+    assert!(line.contains(" from handshake to close: 40.0 waiting to be accepted, "), "{line}");
+    adds_up(&line);
 }
 
 #[test]
@@ -347,8 +364,29 @@ fn still_open() -> Scene {
     scene
 }
 
+/// The parts of the time in a verdict add up to the whole, digit by digit.
+fn adds_up(line: &str) {
+    let digits = |number: &str| -> u64 {
+        let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+        digits.parse().unwrap_or_else(|_| panic!("{number} is no number: {line}"))
+    };
+    let Some((before, after)) = line.split_once(" to close: ") else { return };
+    let whole = before.rsplit(" · ").next().and_then(|part| part.split(' ').next());
+    let whole = whole.expect("a number and its unit");
+    let parts = after.split(" · ").next().unwrap_or_default().split(", ");
+    let numbers: Vec<&str> = parts.filter_map(|part| part.split(' ').next()).collect();
+    let decimals = |number: &str| number.split_once('.').map_or(0, |(_, rest)| rest.len());
+    assert!(numbers.iter().all(|number| decimals(number) == decimals(whole)), "{line}");
+    assert_eq!(numbers.into_iter().map(digits).sum::<u64>(), digits(whole), "{line}");
+}
+
 /// Compares a picture with the golden one, or writes it if asked to.
 fn check(name: &str, history: &History, style: &Style) {
+    adds_up(&verdict::line(history));
+    if let (Some(opened), Some(closed)) = (history.opened, history.closed) {
+        let spent = &history.spent;
+        assert_eq!(spent.total() - spent.backlog, closed.0 - opened.0, "{name}: {spent:?}");
+    }
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "golden", name].iter().collect();
     let path = path.with_extension("txt");
     let drawn = view::picture(history, style);
