@@ -2,6 +2,7 @@
 //! Pure: no socket, no clock, no thread, no terminal.
 
 pub mod escape;
+pub mod frame;
 pub mod packet;
 pub mod tcp;
 
