@@ -11,7 +11,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 /// Room of one leased read buffer, in bytes.
-pub(crate) const LEASE: usize = 16 * 1024;
+pub(crate) const LEASE: usize = 64 * 1024;
 
 /// Free buffers a thread keeps for later; the rest goes back to the allocator.
 const KEPT_FREE: usize = 64;

@@ -35,7 +35,7 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// As [`Stream::recv`], and what came before stays; `InvalidInput` for more than 16,384 bytes.
+    /// As [`Stream::recv`], and what came before stays; `InvalidInput` for more than 65,536 bytes.
     pub async fn peek(&mut self, least: usize) -> io::Result<&[u8]> {
         if least > LEASE {
             let why = format!("a stream can be peeked at for {LEASE} bytes at most");

@@ -58,6 +58,23 @@ fn datagrams_arrive_whole_and_say_who_sent_them() {
 }
 
 #[test]
+fn a_datagram_longer_than_a_buffer_arrives_whole() {
+    on_every_driver(|kind| {
+        engine(kind).block_on(async {
+            let (ours, theirs) = unix_pair();
+            ours.set_room(200_000);
+            for len in [65_536, 65_537, 150_000] {
+                let sent: Vec<u8> = (0..251).cycle().take(len).collect();
+                theirs.send(&sent).expect("sent");
+                let received = ours.recv().await.expect("received");
+                assert!(received.bytes[..] == sent, "{kind}: {len} bytes");
+                assert_eq!((received.len, received.truncated), (len, false), "{kind}");
+            }
+        });
+    });
+}
+
+#[test]
 fn a_connected_socket_of_ipv6_talks_to_its_peer_alone() {
     on_every_driver(|kind| {
         engine(kind).block_on(async {

@@ -21,7 +21,7 @@ pub(crate) const GROUP: u16 = 0;
 const INCREMENTAL: u16 = 2;
 
 /// Two megabytes, cut coarse where the kernel shares buffers and fine where it does not.
-const COARSE: Shape = Shape { count: 32, len: 64 * 1024 };
+const COARSE: Shape = Shape { count: 16, len: 128 * 1024 };
 const FINE: Shape = Shape { count: 512, len: 4 * 1024 };
 
 #[derive(Clone, Copy)]
