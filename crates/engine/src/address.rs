@@ -141,7 +141,7 @@ impl Address {
 }
 
 /// Bytes of a path: `sun_path` without its final zero.
-const PATH_MAX: usize = 107;
+pub(crate) const PATH_MAX: usize = 107;
 
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Address {

@@ -61,44 +61,51 @@ impl Stream {
     ///
     /// Outside of an engine.
     pub async fn connect(address: SocketAddr, patience: Option<Duration>) -> io::Result<Stream> {
-        let reactor = Reactor::current();
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = socket_with(family, SocketType::STREAM, flags, None)?;
         // What is flushed leaves at once, and what should wait says so.
         sockopt::set_tcp_nodelay(&fd, true)?;
-        let start = reactor.env.stamp();
-        let mut begun = rustix::net::connect(&fd, &address);
-        if let Err(Errno::INPROGRESS | Errno::INTR) = begun {
-            begun = Ok(());
-        }
-        begun
-            .map_err(|error| CallError::naming("connect to", Some(address.into()), error.into()))?;
-        let local = SocketAddr::try_from(rustix::net::getsockname(&fd)?)?;
-        let addresses = (local, address);
-        let mut stream =
-            Stream::new(reactor, Raw::Fd(fd), Role::Client, start, Some(addresses), None)?;
-        stream.set_deadline(patience);
-        let made = Operate::new(&mut stream, Side::Write, |stream, cx| {
-            stream.poll_attempt(Side::Write, cx, &mut |fd| match sockopt::socket_error(fd) {
-                Ok(Ok(())) => match rustix::net::getpeername(fd) {
-                    Err(Errno::NOTCONN) => Err(Errno::AGAIN),
-                    named => named.map(drop),
-                },
-                Ok(Err(error)) | Err(error) => Err(error),
-            })
+        connect_socket(fd, address, patience).await
+    }
+}
+
+/// Connects a TCP socket that does not block, as [`Stream::connect`] does.
+pub(crate) async fn connect_socket(
+    fd: OwnedFd,
+    address: SocketAddr,
+    patience: Option<Duration>,
+) -> io::Result<Stream> {
+    let reactor = Reactor::current();
+    let start = reactor.env.stamp();
+    let mut begun = rustix::net::connect(&fd, &address);
+    if let Err(Errno::INPROGRESS | Errno::INTR) = begun {
+        begun = Ok(());
+    }
+    begun.map_err(|error| CallError::naming("connect to", Some(address.into()), error.into()))?;
+    let local = SocketAddr::try_from(rustix::net::getsockname(&fd)?)?;
+    let addresses = (local, address);
+    let mut stream = Stream::new(reactor, Raw::Fd(fd), Role::Client, start, Some(addresses), None)?;
+    stream.set_deadline(patience);
+    let made = Operate::new(&mut stream, Side::Write, |stream, cx| {
+        stream.poll_attempt(Side::Write, cx, &mut |fd| match sockopt::socket_error(fd) {
+            Ok(Ok(())) => match rustix::net::getpeername(fd) {
+                Err(Errno::NOTCONN) => Err(Errno::AGAIN),
+                named => named.map(drop),
+            },
+            Ok(Err(error)) | Err(error) => Err(error),
         })
-        .await;
-        let told = match &made {
-            Ok(()) => Ok(0),
-            Err(error) => Err(Errno::from_io_error(error).unwrap_or(Errno::TIMEDOUT)),
-        };
-        stream.tell(Operation::Connect, start, told);
-        stream.set_deadline(None);
-        match made {
-            Ok(()) => Ok(stream),
-            Err(error) => Err(stream.explain("connect to", error)),
-        }
+    })
+    .await;
+    let told = match &made {
+        Ok(()) => Ok(0),
+        Err(error) => Err(Errno::from_io_error(error).unwrap_or(Errno::TIMEDOUT)),
+    };
+    stream.tell(Operation::Connect, start, told);
+    stream.set_deadline(None);
+    match made {
+        Ok(()) => Ok(stream),
+        Err(error) => Err(stream.explain("connect to", error)),
     }
 }
 
@@ -108,20 +115,31 @@ pub(crate) async fn connect_unix(
     kind: SocketType,
     patience: Option<Duration>,
 ) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = socket_with(AddressFamily::UNIX, kind, flags, None)
+        .map_err(|error| address.failed("connect to", error))?;
+    connect_unix_socket(&fd, address, patience).await?;
+    Ok(fd)
+}
+
+/// Connects a Unix socket that does not block.
+pub(crate) async fn connect_unix_socket(
+    fd: &OwnedFd,
+    address: &Address,
+    patience: Option<Duration>,
+) -> io::Result<()> {
     let reactor = Reactor::current();
     let failed = |error| address.failed("connect to", error);
     if address.ip().is_some() {
         return Err(failed(Errno::AFNOSUPPORT));
     }
     let encoded = address.encode().map_err(failed)?;
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let fd = socket_with(AddressFamily::UNIX, kind, flags, None).map_err(failed)?;
     let mut deadline = Deadline::never();
     deadline.set(&reactor, patience);
     let (mut pause, longest) = PAUSES;
     loop {
-        match retry_on_intr(|| rustix::net::connect(&fd, &encoded)) {
-            Ok(()) => return Ok(fd),
+        match retry_on_intr(|| rustix::net::connect(fd, &encoded)) {
+            Ok(()) => return Ok(()),
             Err(Errno::AGAIN) => {}
             Err(error) => return Err(failed(error)),
         }

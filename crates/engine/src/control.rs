@@ -110,7 +110,7 @@ pub(crate) fn peer_credentials(fd: BorrowedFd<'_>) -> Result<Credentials, Errno>
     if result == 0 { Ok(credentials) } else { Err(errno()) }
 }
 
-fn errno() -> Errno {
+pub(crate) fn errno() -> Errno {
     let error = std::io::Error::last_os_error();
     Errno::from_io_error(&error).unwrap_or(Errno::IO)
 }

@@ -22,6 +22,7 @@ use crate::error_queue::ErrorQueue;
 use crate::message::{Outbound, Receive, Received};
 use crate::reactor::Reactor;
 use crate::slab::Key;
+use crate::unix::SocketFile;
 
 /// Bytes there is room for in a message unless more is asked for: the longest UDP datagram.
 const ROOM: usize = 65_535;
@@ -73,6 +74,8 @@ pub struct Datagram {
     pub(crate) descriptors: Cell<usize>,
     /// Where something was asked for that arrives there.
     pub(crate) errors: ErrorQueue,
+    /// What a Unix socket has in a folder, removed with it.
+    pub(crate) file: Option<SocketFile>,
 }
 
 impl Datagram {
@@ -121,6 +124,7 @@ impl Datagram {
             ancillary: Cell::new(false),
             descriptors: Cell::new(0),
             errors: ErrorQueue::default(),
+            file: None,
         })
     }
 

@@ -1,50 +1,184 @@
-//! Where to listen or connect, as people write it: `tcp://127.0.0.1:8000`, `[::1]:80`, `host:http`.
+//! Where to listen or connect, as people write it: `tcp://127.0.0.1:8000?nodelay`, `[::1]:80`,
+//! `host:http`, `unix:///run/x.sock`, `-`.
+
+mod connect;
+mod error;
+mod grammar;
+mod listen;
+mod race;
+mod resolve;
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::ffi::OsStrExt as _;
 use std::str::FromStr;
 
-use crate::address::UnixAddress;
+pub use connect::{ConnectError, Connected};
+pub use error::EndpointError;
+pub(crate) use grammar::{Encoded, nearest};
+pub use listen::Listening;
+pub(crate) use listen::{bind_streams, ip_socket};
 
-/// Where a stream can be listened for: TCP, or a Unix socket.
+use crate::address::UnixAddress;
+use crate::socket_options::SocketOptions;
+
+/// Where a socket is to be, of any kind, and with which options.
+///
+/// What is written is `SCHEME://HOST:PORT?OPTIONS`. Without a scheme it is TCP. A host is a name, an
+/// IPv4 address, or an IPv6 address in brackets, with a zone where it is link-local
+/// (`[fe80::1%eth0]:80`, RFC 4007 §11). A port is a number or the name of a service
+/// (services(5)). A Unix socket is `unix:PATH`, `unix://PATH` or `unix:@NAME` for an abstract name
+/// (unix(7)); what a path can't hold as it is (`?`, `%`, control characters) is percent-encoded
+/// (RFC 3986 §2.1). `-` is standard input and output. For options, see [`SocketOptions`].
 ///
 /// ```
-/// use sockeye_engine::{Endpoint, UnixAddress};
+/// use sockeye_engine::{Endpoint, EndpointKind, UnixAddress};
 ///
-/// let endpoint: Endpoint = "tcp://127.0.0.1:8000".parse().unwrap();
-/// assert_eq!(endpoint.to_string(), "tcp://127.0.0.1:8000");
+/// let endpoint: Endpoint = "tcp://127.0.0.1:8000?nodelay&rcvbuf=64k".parse().unwrap();
+/// assert_eq!(endpoint.to_string(), "tcp://127.0.0.1:8000?nodelay&rcvbuf=64k");
+/// assert_eq!(endpoint.options().receive_buffer, Some(65_536));
 /// assert_eq!("localhost:80".parse::<Endpoint>().unwrap().port(), 80);
-/// assert!("tcp://127.0.0.1".parse::<Endpoint>().is_err());
+/// assert_eq!("udp://[::1]:53".parse::<Endpoint>().unwrap().kind(), EndpointKind::Udp);
 /// let endpoint: Endpoint = "unix:///run/web.sock".parse().unwrap();
 /// assert_eq!(endpoint.unix(), Some(&UnixAddress::Path("/run/web.sock".into())));
 /// let endpoint: Endpoint = "unix:@name".parse().unwrap();
 /// assert_eq!(endpoint.unix(), Some(&UnixAddress::Abstract(b"name".to_vec())));
+///
+/// let error = "tcp://127.0.0.1:99999".parse::<Endpoint>().unwrap_err();
+/// assert!(error.caret().ends_with("\n                ^^^^^ 99999 is no port (0 to 65535)"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     place: Place,
+    options: SocketOptions,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
-    Tcp { host: String, port: u16 },
-    Unix(UnixAddress),
+    /// Without brackets, with its zone.
+    Ip {
+        kind: EndpointKind,
+        host: String,
+        port: Port,
+    },
+    Unix {
+        kind: EndpointKind,
+        name: UnixAddress,
+    },
+    Standard,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Port {
+    Number(u16),
+    Service(String),
+}
+
+/// What kind of socket an endpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EndpointKind {
+    /// A stream over the internet (tcp(7)).
+    Tcp,
+    /// Datagrams over the internet (udp(7)).
+    Udp,
+    /// A stream within this machine (unix(7), `SOCK_STREAM`).
+    Unix,
+    /// Datagrams within this machine (unix(7), `SOCK_DGRAM`).
+    UnixDatagram,
+    /// Connections of messages within this machine (unix(7), `SOCK_SEQPACKET`).
+    UnixSeqpacket,
+    /// Standard input and output: no socket of ours, and nothing is known of what it is.
+    Standard,
+}
+
+impl EndpointKind {
+    /// Every kind.
+    pub const ALL: [EndpointKind; 6] = [
+        EndpointKind::Tcp,
+        EndpointKind::Udp,
+        EndpointKind::Unix,
+        EndpointKind::UnixDatagram,
+        EndpointKind::UnixSeqpacket,
+        EndpointKind::Standard,
+    ];
+
+    /// How it is written in front of `:`; `-` for standard input and output.
+    #[must_use]
+    pub fn scheme(self) -> &'static str {
+        match self {
+            EndpointKind::Tcp => "tcp",
+            EndpointKind::Udp => "udp",
+            EndpointKind::Unix => "unix",
+            EndpointKind::UnixDatagram => "unix-dgram",
+            EndpointKind::UnixSeqpacket => "unix-seqpacket",
+            EndpointKind::Standard => "-",
+        }
+    }
+
+    /// Whether it has a host and a port.
+    #[must_use]
+    pub fn is_ip(self) -> bool {
+        matches!(self, EndpointKind::Tcp | EndpointKind::Udp)
+    }
+
+    /// Whether it is a Unix socket.
+    #[must_use]
+    pub fn is_unix(self) -> bool {
+        use EndpointKind::{Unix, UnixDatagram, UnixSeqpacket};
+        matches!(self, Unix | UnixDatagram | UnixSeqpacket)
+    }
+}
+
+impl fmt::Display for EndpointKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.scheme())
+    }
 }
 
 impl Endpoint {
     /// TCP at this address and port.
     #[must_use]
     pub fn tcp(address: IpAddr, port: u16) -> Endpoint {
-        Endpoint { place: Place::Tcp { host: address.to_string(), port } }
+        Endpoint::ip(EndpointKind::Tcp, address, port)
     }
 
-    /// The port; 0 lets the system choose. A Unix socket has none, which is 0 as well.
+    /// UDP at this address and port.
+    #[must_use]
+    pub fn udp(address: IpAddr, port: u16) -> Endpoint {
+        Endpoint::ip(EndpointKind::Udp, address, port)
+    }
+
+    fn ip(kind: EndpointKind, address: IpAddr, port: u16) -> Endpoint {
+        let place = Place::Ip { kind, host: address.to_string(), port: Port::Number(port) };
+        Endpoint { place, options: SocketOptions::default() }
+    }
+
+    /// What kind of socket it is.
+    #[must_use]
+    pub fn kind(&self) -> EndpointKind {
+        match self.place {
+            Place::Ip { kind, .. } | Place::Unix { kind, .. } => kind,
+            Place::Standard => EndpointKind::Standard,
+        }
+    }
+
+    /// The host as it was written, without brackets; None where there is none.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        match &self.place {
+            Place::Ip { host, .. } => Some(host),
+            Place::Unix { .. } | Place::Standard => None,
+        }
+    }
+
+    /// The port; 0 lets the system choose. What has no port, or a service's name in its place, has 0
+    /// here as well: [`Endpoint::resolve`] finds the number.
     #[must_use]
     pub fn port(&self) -> u16 {
         match self.place {
-            Place::Tcp { port, .. } => port,
-            Place::Unix(_) => 0,
+            Place::Ip { port: Port::Number(port), .. } => port,
+            _ => 0,
         }
     }
 
@@ -52,209 +186,65 @@ impl Endpoint {
     #[must_use]
     pub fn unix(&self) -> Option<&UnixAddress> {
         match &self.place {
-            Place::Unix(name) => Some(name),
-            Place::Tcp { .. } => None,
+            Place::Unix { name, .. } => Some(name),
+            Place::Ip { .. } | Place::Standard => None,
         }
     }
 
-    /// Every address the host has; none of a Unix socket.
+    /// What is asked of its sockets.
+    #[must_use]
+    pub fn options(&self) -> &SocketOptions {
+        &self.options
+    }
+
+    /// The same, to change it. An option that has no meaning for this kind is ignored.
+    pub fn options_mut(&mut self) -> &mut SocketOptions {
+        &mut self.options
+    }
+
+    /// Every address the host has, in the order the system prefers (getaddrinfo(3), RFC 6724); none
+    /// of what has no host. Asks others, and waits for them.
     ///
     /// # Errors
     ///
-    /// The name is not known, or whoever should know it does not answer.
+    /// The name, the service or the zone is not known, or whoever should know it does not answer.
     pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         match &self.place {
-            Place::Tcp { host, port } => Ok((host.as_str(), *port).to_socket_addrs()?.collect()),
-            Place::Unix(_) => Ok(Vec::new()),
+            Place::Ip { kind, host, port } => resolve::resolve(*kind, host, port),
+            Place::Unix { .. } | Place::Standard => Ok(Vec::new()),
         }
     }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.kind();
         match &self.place {
-            Place::Tcp { host, port } => {
+            Place::Ip { host, port, .. } => {
                 let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
-                write!(f, "tcp://{open}{host}{close}:{port}")
+                write!(f, "{kind}://{open}{host}{close}:")?;
+                match port {
+                    Port::Number(port) => write!(f, "{port}")?,
+                    Port::Service(name) => f.write_str(name)?,
+                }
             }
-            // Made from text without control characters, and shown as that text.
-            Place::Unix(UnixAddress::Path(path)) => write!(f, "unix://{}", path.display()),
-            Place::Unix(UnixAddress::Abstract(name)) => {
-                write!(f, "unix:@{}", String::from_utf8_lossy(name))
+            Place::Unix { name: UnixAddress::Path(path), .. } => {
+                write!(f, "{kind}://{}", Encoded(path.as_os_str().as_bytes()))?;
             }
-            Place::Unix(UnixAddress::Unnamed) => f.write_str("unix:"),
+            Place::Unix { name: UnixAddress::Abstract(name), .. } => {
+                write!(f, "{kind}:@{}", Encoded(name))?;
+            }
+            Place::Unix { name: UnixAddress::Unnamed, .. } => write!(f, "{kind}:")?,
+            Place::Standard => f.write_str("-")?,
         }
+        self.options.fmt(f)
     }
-}
-
-/// What is wrong with a written endpoint.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum EndpointError {
-    /// Another transport.
-    #[error(
-        "{text:?}: the scheme {scheme:?} is not one that can be listened on here; use tcp://HOST:PORT or unix:///PATH"
-    )]
-    Scheme {
-        /// The whole text.
-        text: String,
-        /// What stands before `://`.
-        scheme: String,
-    },
-    /// No port.
-    #[error("{text:?}: a port is missing at its end; write tcp://HOST:PORT")]
-    NoPort {
-        /// The whole text.
-        text: String,
-    },
-    /// Not a port.
-    #[error("{text:?}: {port:?} is no port (0 to 65535)")]
-    BadPort {
-        /// The whole text.
-        text: String,
-        /// What stands behind the last colon.
-        port: String,
-    },
-    /// Not a name of a Unix socket.
-    #[error("{text:?}: {why}; write unix:///PATH, or unix:@NAME for an abstract name")]
-    BadName {
-        /// The whole text.
-        text: String,
-        /// What is wrong.
-        why: &'static str,
-    },
-    /// Not a host.
-    #[error("{text:?}: {why}; write tcp://HOST:PORT, an IPv6 address in brackets")]
-    BadHost {
-        /// The whole text.
-        text: String,
-        /// What is wrong.
-        why: &'static str,
-    },
 }
 
 impl FromStr for Endpoint {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Endpoint, EndpointError> {
-        if let Some(name) = text.strip_prefix("unix:") {
-            return match unix(name) {
-                Ok(name) => Ok(Endpoint { place: Place::Unix(name) }),
-                Err(why) => Err(EndpointError::BadName { text: text.into(), why }),
-            };
-        }
-        let rest = match text.split_once("://") {
-            Some(("tcp", rest)) => rest,
-            Some((scheme, _)) => {
-                return Err(EndpointError::Scheme { text: text.into(), scheme: scheme.into() });
-            }
-            None => text,
-        };
-        let bad_host = |why| EndpointError::BadHost { text: text.into(), why };
-        let (host, port) = match rest.strip_prefix('[') {
-            Some(bracketed) => {
-                let (host, behind) =
-                    bracketed.split_once(']').ok_or_else(|| bad_host("a ] is missing"))?;
-                if !matches!(host.parse::<IpAddr>(), Ok(IpAddr::V6(_))) {
-                    return Err(bad_host("what is in brackets is no IPv6 address"));
-                }
-                let port = behind.strip_prefix(':');
-                (host, port.ok_or_else(|| EndpointError::NoPort { text: text.into() })?)
-            }
-            None => {
-                let (host, port) = rest
-                    .rsplit_once(':')
-                    .ok_or_else(|| EndpointError::NoPort { text: text.into() })?;
-                if host.contains(':') {
-                    return Err(bad_host("more than one colon"));
-                }
-                (host, port)
-            }
-        };
-        let fit = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
-        if host.is_empty() || !host.chars().all(fit) {
-            return Err(bad_host("the host is empty or has a character no host name has"));
-        }
-        // A leading sign would parse as a number.
-        let digits = port.chars().all(|c| c.is_ascii_digit());
-        match port.parse() {
-            Ok(port) if digits => {
-                Ok(Endpoint { place: Place::Tcp { host: host.to_owned(), port } })
-            }
-            _ if port.is_empty() => Err(EndpointError::NoPort { text: text.into() }),
-            _ => Err(EndpointError::BadPort { text: text.into(), port: port.into() }),
-        }
-    }
-}
-
-/// What stands behind `unix:`.
-fn unix(name: &str) -> Result<UnixAddress, &'static str> {
-    let (bytes, address) = match name.strip_prefix('@') {
-        Some(name) => (name, UnixAddress::Abstract(name.into())),
-        None => {
-            let path = name.strip_prefix("//").unwrap_or(name);
-            (path, UnixAddress::Path(path.into()))
-        }
-    };
-    match bytes.len() {
-        0 => Err("the name is empty"),
-        _ if bytes.chars().any(char::is_control) => Err("the name has a control character"),
-        1..=107 => Ok(address),
-        _ => Err("the name has more than 107 bytes"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn endpoints_are_written_as_in_the_manual() {
-        for (text, shown) in [
-            ("tcp://127.0.0.1:8888", "tcp://127.0.0.1:8888"),
-            ("0.0.0.0:0", "tcp://0.0.0.0:0"),
-            ("tcp://[::1]:80", "tcp://[::1]:80"),
-            ("example.org:443", "tcp://example.org:443"),
-            ("unix:///run/a b.sock", "unix:///run/a b.sock"),
-            ("unix:/run/web.sock", "unix:///run/web.sock"),
-            ("unix:web.sock", "unix://web.sock"),
-            ("unix:@web", "unix:@web"),
-            ("unix://@web", "unix://@web"),
-        ] {
-            assert_eq!(text.parse::<Endpoint>().expect(text).to_string(), shown);
-        }
-    }
-
-    #[test]
-    fn a_bad_endpoint_is_told_apart() {
-        for (text, part) in [
-            ("udp://h:1", "scheme \"udp\""),
-            ("tcp://127.0.0.1", "port is missing"),
-            ("tcp://127.0.0.1:", "port is missing"),
-            ("h:65536", "\"65536\" is no port"),
-            ("h:+1", "\"+1\" is no port"),
-            ("::1:80", "more than one colon"),
-            ("[::1:80", "] is missing"),
-            ("[h]:80", "no IPv6 address"),
-            (":80", "host is empty"),
-            ("a b:80", "no host name has"),
-            ("unix:", "name is empty"),
-            ("unix:@", "name is empty"),
-            ("unix:///a\nb", "control character"),
-            (&format!("unix:/{}", "x".repeat(107)), "more than 107 bytes"),
-        ] {
-            let error = text.parse::<Endpoint>().expect_err(text).to_string();
-            assert!(error.contains(part), "{text}: {error}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_makes_the_parser_panic_and_what_it_takes_it_shows_again(text in "(unix:|tcp://)?\\PC*") {
-            if let Ok(endpoint) = text.parse::<Endpoint>() {
-                prop_assert_eq!(endpoint.to_string().parse::<Endpoint>(), Ok(endpoint));
-            }
-        }
+        grammar::parse(text)
     }
 }

@@ -67,6 +67,7 @@ mod seqpacket;
 mod serve;
 pub mod sim;
 mod slab;
+mod socket_options;
 mod splice;
 mod split;
 mod stream;
@@ -80,7 +81,7 @@ pub use buffer::Chunk;
 pub use capability::{Capabilities, Growth, Told};
 pub use datagram::Datagram;
 pub use driver::{DriverKind, UnknownDriver};
-pub use endpoint::{Endpoint, EndpointError};
+pub use endpoint::{ConnectError, Connected, Endpoint, EndpointError, EndpointKind, Listening};
 pub use engine::{
     Engine, Sleep, Stopper, Turn, Usage, sleep, spawn, stopping, turn, unix_now, usage,
 };
@@ -93,6 +94,9 @@ pub use message::{Ancillary, Credentials, Local, Origin, QueuedError, Received};
 pub use offload::offload;
 pub use seqpacket::SeqpacketListener;
 pub use serve::{Bound, Notice, ServeOptions, Serving};
+pub use socket_options::{
+    Keepalive, LocalEnd, OptionFailed, OptionHelp, Owner, Purpose, SocketOptions, option_help,
+};
 pub use splice::Pipe;
 pub use split::{Reader, Writer};
 pub use stream::Stream;

@@ -7,16 +7,17 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketType};
 
-use crate::address::{Address, UnixAddress};
+use crate::address::Address;
 use crate::driver::{Accepted, Raw, Side};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, EndpointKind, ip_socket};
 use crate::error::CallError;
 use crate::reactor::Reactor;
 use crate::serve::Counted;
 use crate::slab::Key;
-use crate::stream::{Stream, address};
+use crate::socket_options::SocketOptions;
+use crate::stream::Stream;
 use crate::unix::{self, SocketFile};
 
 /// Connections the kernel holds ready for accept; `net.core.somaxconn` bounds it further.
@@ -26,7 +27,7 @@ pub const BACKLOG: u32 = 4096;
 #[derive(Debug, thiserror::Error)]
 #[error("{endpoint}: {operation}: {source}{hint}")]
 pub struct ListenError {
-    endpoint: Endpoint,
+    endpoint: Box<Endpoint>,
     operation: &'static str,
     source: Reason,
     hint: String,
@@ -45,7 +46,11 @@ fn words(error: &io::Error) -> String {
 }
 
 impl ListenError {
-    fn new(endpoint: &Endpoint, operation: &'static str, source: io::Error) -> ListenError {
+    pub(crate) fn new(
+        endpoint: &Endpoint,
+        operation: &'static str,
+        source: io::Error,
+    ) -> ListenError {
         let port = endpoint.port();
         let hint = match source.kind() {
             io::ErrorKind::AddrInUse if endpoint.unix().is_some() => {
@@ -71,100 +76,19 @@ impl ListenError {
             }
             _ => String::new(),
         };
-        ListenError { endpoint: endpoint.clone(), operation, source: Reason(source), hint }
-    }
-}
-
-/// Where somebody listens.
-pub(crate) struct Place {
-    pub(crate) local: Address,
-    /// One for each thread.
-    pub(crate) sockets: Vec<OwnedFd>,
-    /// What a Unix socket has in a folder.
-    pub(crate) file: Option<SocketFile>,
-}
-
-/// Binds `copies` sockets to each address of the endpoint, so that as many threads may accept
-/// without sharing a queue (`SO_REUSEPORT`). A Unix socket has one queue for all of them.
-pub(crate) fn bind(endpoint: &Endpoint, copies: usize) -> Result<Vec<Place>, ListenError> {
-    let failed = |operation, error| ListenError::new(endpoint, operation, error);
-    if let Some(name) = endpoint.unix() {
-        let place = bind_unix(name, copies);
-        return place
-            .map(|place| vec![place])
-            .map_err(|(operation, error)| failed(operation, error));
-    }
-    let mut addresses = endpoint.resolve().map_err(|error| failed("resolve", error))?;
-    addresses.dedup();
-    let mut bound = Vec::new();
-    let mut skipped = None;
-    for mut wanted in addresses {
-        // Alone first: a socket that shares its port would quietly join another server of ours.
-        let first = match socket(wanted, false) {
-            Ok(first) => first,
-            // A name may stand for addresses this machine does not have (::1 without IPv6).
-            Err((operation, error)) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-                skipped = Some(failed(operation, error));
-                continue;
-            }
-            Err((operation, error)) => return Err(failed(operation, error)),
-        };
-        let local = address(rustix::net::getsockname(&first));
-        let local = local.map_err(|error| failed("getsockname", error))?;
-        let mut sockets = vec![first];
-        if copies > 1 {
-            sockets.clear();
-            wanted.set_port(local.port());
-            for _ in 0..copies {
-                let copy = socket(wanted, true);
-                sockets.push(copy.map_err(|(operation, error)| failed(operation, error))?);
-            }
+        ListenError {
+            endpoint: Box::new(endpoint.clone()),
+            operation,
+            source: Reason(source),
+            hint,
         }
-        for socket in &sockets {
-            listen(socket).map_err(|error| failed("listen", error.into()))?;
-        }
-        bound.push(Place { local: Address::Ip(local), sockets, file: None });
-    }
-    match (bound.is_empty(), skipped) {
-        (true, Some(error)) => Err(error),
-        (true, None) => Err(failed(
-            "resolve",
-            io::Error::new(io::ErrorKind::NotFound, "the name has no address"),
-        )),
-        (false, _) => Ok(bound),
     }
 }
 
-fn bind_unix(name: &UnixAddress, copies: usize) -> Result<Place, unix::Failed> {
-    let (socket, file) = unix::bind(name, SocketType::STREAM)?;
-    listen(&socket).map_err(|error| ("listen", error.into()))?;
-    let local = rustix::net::getsockname(&socket).and_then(Address::decode);
-    let local = local.map_err(|error| ("getsockname", error.into()))?;
-    let mut sockets = Vec::new();
-    for _ in 1..copies {
-        sockets.push(socket.try_clone().map_err(|error| ("dup", error))?);
-    }
-    sockets.push(socket);
-    Ok(Place { local, sockets, file })
-}
-
-pub(crate) fn listen(socket: &OwnedFd) -> Result<(), Errno> {
-    rustix::net::listen(socket, i32::try_from(BACKLOG).unwrap_or(i32::MAX))
-}
-
-fn socket(address: SocketAddr, share: bool) -> Result<OwnedFd, (&'static str, io::Error)> {
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let (kind, flags) = (SocketType::STREAM, SocketFlags::CLOEXEC);
-    let at = |operation| move |error: Errno| (operation, io::Error::from(error));
-    let socket = rustix::net::socket_with(family, kind, flags, None).map_err(at("socket"))?;
-    sockopt::set_socket_reuseaddr(&socket, true).map_err(at("setsockopt"))?;
-    if share {
-        sockopt::set_socket_reuseport(&socket, true).map_err(at("setsockopt"))?;
-    }
-    // Accepted sockets inherit it: what is flushed leaves at once, and what should wait says so.
-    sockopt::set_tcp_nodelay(&socket, true).map_err(at("setsockopt"))?;
-    rustix::net::bind(&socket, &address).map_err(at("bind"))?;
-    Ok(socket)
+/// listen(2).
+pub(crate) fn listen(socket: &OwnedFd, options: &SocketOptions) -> Result<(), Errno> {
+    let backlog = options.backlog.unwrap_or(BACKLOG);
+    rustix::net::listen(socket, i32::try_from(backlog).unwrap_or(i32::MAX))
 }
 
 /// A listening socket of one thread, TCP (tcp(7)) or Unix (unix(7)); dropping it closes it.
@@ -208,14 +132,15 @@ impl Listener {
     ///
     /// Outside of an engine.
     pub fn bind(local: &Address) -> io::Result<Listener> {
+        let options = SocketOptions::default();
         let (fd, file) = match local {
-            Address::Ip(address) => socket(*address, false).map(|fd| (fd, None)),
-            Address::Unix(name) => unix::bind(name, SocketType::STREAM),
+            Address::Ip(address) => ip_socket(EndpointKind::Tcp, *address, &options, false)
+                .and_then(|fd| {
+                    listen(&fd, &options).map_err(|error| ("listen on", error.into()))?;
+                    Ok((fd, None))
+                }),
+            Address::Unix(name) => unix::bind(name, SocketType::STREAM, &options),
         }
-        .and_then(|(fd, file)| {
-            listen(&fd).map_err(|error| ("listen on", error.into()))?;
-            Ok((fd, file))
-        })
         .map_err(|(operation, error)| local.explain(operation, error))?;
         Listener::new(fd, file)
     }

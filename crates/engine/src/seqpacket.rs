@@ -1,6 +1,7 @@
 //! Sequenced packets (unix(7), `SOCK_SEQPACKET`): connections whose messages keep their borders.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,9 +11,10 @@ use crate::address::{Address, UnixAddress};
 use crate::connect::connect_unix;
 use crate::datagram::Datagram;
 use crate::driver::Raw;
-use crate::listener::{Listener, listen};
+use crate::listener::Listener;
 use crate::reactor::Reactor;
-use crate::unix;
+use crate::socket_options::SocketOptions;
+use crate::unix::{self, SocketFile};
 
 /// A listening Unix socket of sequenced packets; dropping it closes it.
 ///
@@ -49,12 +51,14 @@ impl SeqpacketListener {
     ///
     /// Outside of an engine.
     pub fn bind(name: &UnixAddress) -> io::Result<SeqpacketListener> {
-        let bound = unix::bind(name, SocketType::SEQPACKET).and_then(|(fd, file)| {
-            listen(&fd).map_err(|error| ("listen on", error.into()))?;
-            Ok((fd, file))
-        });
-        let (fd, file) = bound
+        let options = SocketOptions::default();
+        let (fd, file) = unix::bind(name, SocketType::SEQPACKET, &options)
             .map_err(|(operation, error)| Address::Unix(name.clone()).explain(operation, error))?;
+        SeqpacketListener::new(fd, file)
+    }
+
+    /// Of a socket that listens.
+    pub(crate) fn new(fd: OwnedFd, file: Option<SocketFile>) -> io::Result<SeqpacketListener> {
         Ok(SeqpacketListener { listener: Listener::new(fd, file)? })
     }
 

@@ -22,11 +22,11 @@ use rustix::io::retry_on_intr;
 
 use crate::address::Address;
 use crate::driver::{Accepted, DriverKind};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, bind_streams};
 use crate::engine::{Stopper, sleep};
 use crate::error::{self, CallError};
 use crate::inbox::Place;
-use crate::listener::{self, ListenError, Listener};
+use crate::listener::{ListenError, Listener};
 use crate::probe::{ProbeSource, Role};
 use crate::reactor::Reactor;
 use crate::stream::Stream;
@@ -95,7 +95,7 @@ impl Bound {
         let mut files = Vec::new();
         let mut sockets: Vec<Vec<OwnedFd>> = (0..threads).map(|_| Vec::new()).collect();
         for endpoint in endpoints {
-            for place in listener::bind(endpoint, threads)? {
+            for place in bind_streams(endpoint, threads)? {
                 locals.push(place.local);
                 files.extend(place.file);
                 for (thread, socket) in sockets.iter_mut().zip(place.sockets) {

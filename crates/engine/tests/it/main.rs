@@ -8,6 +8,8 @@ mod connecting;
 mod contract;
 mod deadlines;
 mod descriptors;
+mod endpoints;
+mod endpoints_grammar;
 mod executor;
 mod fairness;
 mod fault_clock;

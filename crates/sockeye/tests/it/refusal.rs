@@ -139,29 +139,32 @@ fn a_host_nobody_knows() {
 #[test]
 fn endpoints_that_are_none() {
     let folder = tempfile::tempdir().unwrap();
-    for (endpoint, why) in [
+    let brackets = "write tcp://HOST:PORT, an IPv6 address in brackets";
+    for (endpoint, cause, way_out, gap, carets) in [
         (
-            "udp://127.0.0.1:1",
-            "the scheme \"udp\" is not one that can be listened on here; use tcp://HOST:PORT \
-             or unix:///PATH",
+            "tls://h:1",
+            "tls:// is not there yet, it comes later",
+            "write tcp:// to talk without TLS",
+            0,
+            3,
         ),
-        ("tcp://127.0.0.1", "a port is missing at its end; write tcp://HOST:PORT"),
-        ("127.0.0.1:65536", "\"65536\" is no port (0 to 65535)"),
-        ("127.0.0.1:+1", "\"+1\" is no port (0 to 65535)"),
-        ("[::1", "a ] is missing; write tcp://HOST:PORT, an IPv6 address in brackets"),
-        ("::1:80", "more than one colon; write tcp://HOST:PORT, an IPv6 address in brackets"),
-        (
-            "a b:1",
-            "the host is empty or has a character no host name has; write tcp://HOST:PORT, an \
-             IPv6 address in brackets",
-        ),
+        ("tcp://127.0.0.1", "a port is missing at its end", brackets, 15, 1),
+        ("127.0.0.1:65536", "65536 is no port (0 to 65535)", brackets, 10, 5),
+        ("[::1", "a ] is missing", brackets, 4, 1),
+        ("::1:80", "more than one colon", brackets, 0, 4),
+        ("a b:1", "no host name has this character", brackets, 1, 1),
     ] {
+        let (gap, carets) = (" ".repeat(gap), "^".repeat(carets));
         let said = format!(
-            "error: invalid value '{endpoint}' for '--listen <ENDPOINT>': \"{endpoint}\": {why}\n\n\
+            "error: invalid value '{endpoint}' for '--listen <ENDPOINT>': {cause}; {way_out}\n\
+             {endpoint}\n{gap}{carets} {cause}\n\n\
              For more information, try '--help'.\n"
         );
         fails(folder.path(), &["serve", "--listen", endpoint], 2, &said);
     }
+    let said = "sockeye: udp://127.0.0.1:1: listen: a server of connections can't listen there; write \
+                tcp://HOST:PORT or unix:///PATH\n";
+    fails(folder.path(), &["serve", "--listen", "udp://127.0.0.1:1"], 1, said);
 }
 
 #[test]
