@@ -199,6 +199,39 @@ impl Env {
         self.clock.as_ref().map_or_else(Stamp::now, |clock| clock.stamp())
     }
 
+    /// Makes a call that moves bytes, and tells of it; `offset` is where in its stream the first of
+    /// them lies. With nobody looking on it is the call and one branch.
+    #[inline(always)]
+    pub(crate) fn telling(
+        &self,
+        conn: Option<NonZeroU64>,
+        operation: Operation,
+        offset: u64,
+        asked: usize,
+        make: impl FnOnce() -> Result<usize, Errno>,
+    ) -> Result<usize, Errno> {
+        if self.probe.is_none() {
+            return make();
+        }
+        self.watched(conn, operation, offset, asked, make)
+    }
+
+    /// Out of the way of those nobody looks at.
+    #[inline(never)]
+    fn watched(
+        &self,
+        conn: Option<NonZeroU64>,
+        operation: Operation,
+        offset: u64,
+        asked: usize,
+        make: impl FnOnce() -> Result<usize, Errno>,
+    ) -> Result<usize, Errno> {
+        let start = self.started();
+        let result = make();
+        self.ended(conn, operation, offset, start, asked, result);
+        result
+    }
+
     /// The end of it; `offset` is where in its stream the first byte it moved lies.
     #[inline]
     pub(crate) fn ended(

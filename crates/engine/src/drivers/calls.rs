@@ -72,17 +72,14 @@ pub(crate) fn attempt(socket: &Socket, attempt: &mut Attempt<'_>) -> Result<()> 
 
 /// Received bytes are counted. With `now`, EAGAIN instead of waiting.
 pub(crate) fn recv(env: &Env, socket: &Socket, room: &mut [u8], now: bool) -> Result<usize> {
-    let start = env.started();
-    let asked = room.len();
     let flags = if now { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
-    let result =
-        either(now, Point::Recv, socket, || rustix::net::recv(&socket.fd, &mut *room, flags));
-    let result = result.map(|(count, _)| count);
-    env.ended(socket.conn, Operation::Recv, socket.received.get(), start, asked, result);
-    if let Ok(count) = result {
-        socket.received.set(socket.received.get() + count as u64);
-    }
-    result
+    let (offset, asked) = (socket.received.get(), room.len());
+    let count = env.telling(socket.conn, Operation::Recv, offset, asked, || {
+        let recv = || rustix::net::recv(&socket.fd, &mut *room, flags);
+        either(now, Point::Recv, socket, recv).map(|(count, _)| count)
+    })?;
+    socket.received.set(offset + count as u64);
+    Ok(count)
 }
 
 /// What became of a send.
@@ -101,24 +98,25 @@ pub(crate) fn send(
     more: bool,
     now: bool,
 ) -> Result<Sent> {
-    let start = env.started();
     let mut flags = SendFlags::NOSIGNAL;
     flags.set(SendFlags::DONTWAIT, now);
     flags.set(SendFlags::MORE, more);
-    let (offered, result) = if outgoing.in_one_piece() {
+    let (offered, count) = if outgoing.in_one_piece() {
         let (front, _) = outgoing.front();
         let send = || rustix::net::send(&socket.fd, front, flags);
-        (front.len(), either(now, Point::Send, socket, send))
+        let make = || either(now, Point::Send, socket, send);
+        (front.len(), sent(env, socket, Operation::Send, outgoing.len(), make)?)
     } else {
         let (slices, used) = outgoing.vectors::<VECTORS>();
         let slices = &slices[..used];
-        let result = either(now, Point::Send, socket, || {
+        let send = || {
             let mut no_ancillary = SendAncillaryBuffer::default();
             rustix::net::sendmsg(&socket.fd, slices, &mut no_ancillary, flags)
-        });
-        (slices.iter().map(|slice| slice.len()).sum(), result)
+        };
+        let make = || either(now, Point::Send, socket, send);
+        let offered = slices.iter().map(|slice| slice.len()).sum();
+        (offered, sent(env, socket, Operation::Send, outgoing.len(), make)?)
     };
-    let count = sent(env, socket, Operation::Send, start, outgoing.len(), result)?;
     Ok(Sent { count, short: count < offered })
 }
 
@@ -132,12 +130,13 @@ pub(crate) fn send_file(
     len: usize,
     now: bool,
 ) -> Result<Sent> {
-    let start = env.started();
-    let result = either(now, Point::SendFile, socket, || {
-        let mut offset = offset;
-        rustix::fs::sendfile(socket.fd.as_fd(), file, Some(&mut offset), len)
-    });
-    let count = sent(env, socket, Operation::SendFile, start, len, result)?;
+    let make = || {
+        either(now, Point::SendFile, socket, || {
+            let mut offset = offset;
+            rustix::fs::sendfile(socket.fd.as_fd(), file, Some(&mut offset), len)
+        })
+    };
+    let count = sent(env, socket, Operation::SendFile, len, make)?;
     let ends = offset.saturating_add(count as u64);
     let goes_on = || {
         let stat = rustix::fs::fstat(file).ok();
@@ -221,17 +220,17 @@ pub(crate) fn send_message(fd: BorrowedFd<'_>, message: &Outbound<'_>) -> Result
     }
 }
 
+/// What the call sent is counted.
+#[inline(always)]
 fn sent(
     env: &Env,
     socket: &Socket,
     operation: Operation,
-    start: crate::probe::Stamp,
     asked: usize,
-    result: Result<usize>,
+    make: impl FnOnce() -> Result<usize>,
 ) -> Result<usize> {
-    env.ended(socket.conn, operation, socket.sent.get(), start, asked, result);
-    if let Ok(count) = result {
-        socket.sent.set(socket.sent.get() + count as u64);
-    }
-    result
+    let offset = socket.sent.get();
+    let count = env.telling(socket.conn, operation, offset, asked, make)?;
+    socket.sent.set(offset + count as u64);
+    Ok(count)
 }
