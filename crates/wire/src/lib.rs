@@ -4,8 +4,10 @@
 
 pub mod escape;
 pub mod frame;
+
 pub mod packet;
 pub mod tcp;
+pub mod telnet;
 pub mod text;
 
 // The example of the README is compiled with the others.
