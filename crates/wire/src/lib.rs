@@ -4,7 +4,7 @@
 
 pub mod escape;
 pub mod frame;
-
+pub mod hex;
 pub mod packet;
 pub mod tcp;
 pub mod telnet;
