@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::escape::Escaped;
+
 /// How the borders of messages are marked on a stream.
 ///
 /// Written and read (`FromStr`, `Display`) as `raw`, `line`, `delimiter=…`,
@@ -153,8 +155,7 @@ impl fmt::Display for Delimiter {
                     '\t' => f.write_str(r"\t")?,
                     '\0' => f.write_str(r"\0")?,
                     '\\' => f.write_str(r"\\")?,
-                    ' '..='~' => write!(f, "{character}")?,
-                    _ if character.is_alphanumeric() => write!(f, "{character}")?,
+                    _ if shows_itself(character) => write!(f, "{character}")?,
                     _ => {
                         for byte in character.encode_utf8(&mut [0; 4]).bytes() {
                             write!(f, r"\x{byte:02x}")?;
@@ -168,6 +169,13 @@ impl fmt::Display for Delimiter {
         }
         Ok(())
     }
+}
+
+/// Whether a terminal shows the character as it is.
+fn shows_itself(character: char) -> bool {
+    let mut bytes = [0; 4];
+    let text = character.encode_utf8(&mut bytes);
+    Escaped(text.as_bytes()).to_string() == *text
 }
 
 impl fmt::Display for Length {

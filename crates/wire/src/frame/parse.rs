@@ -65,7 +65,8 @@ fn delimiter(text: &str) -> Result<Delimiter, String> {
             }
             _ => {
                 // Counted where the user counts: in the text behind `delimiter=`.
-                let column = text.len() - rest.len() + at + 1;
+                let ahead = &text[..text.len() - rest.len() + at];
+                let column = ahead.chars().count() + 1;
                 return Err(format!(
                     r"no escape at character {column} of the delimiter; there are \n \r \t \0 \\ and \xNN"
                 ));
