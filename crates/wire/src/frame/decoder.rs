@@ -253,3 +253,32 @@ impl Decoder {
 fn long(bytes: usize) -> u64 {
     u64::try_from(bytes).expect("usize has at most 64 bits")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_byte_is_searched_twice_for_a_border_but_those_it_may_have_begun_with() {
+        for (framing, again) in [("line", 0), ("delimiter=;;;", 2)] {
+            let mut decoder = Decoder::new(framing.parse().expect(framing));
+            for pushed in 1..1000 {
+                decoder.push_slice(b"a");
+                assert_eq!(decoder.next(), Ok(None));
+                assert_eq!(decoder.scanned, usize::saturating_sub(pushed, again));
+            }
+        }
+    }
+
+    #[test]
+    fn an_announced_length_takes_no_memory_before_its_bytes_arrive() {
+        for header in [("length=u32", &b"\0\xff\xff\xffabc"[..]), ("netstring", b"16000000:abc")] {
+            let mut decoder = Decoder::new(header.0.parse().expect(header.0));
+            decoder.push_slice(header.1);
+            assert_eq!(decoder.next(), Ok(None));
+            decoder.push_slice(b"def");
+            assert_eq!(decoder.next(), Ok(None));
+            assert!(decoder.partial.capacity() < 1000, "{}", decoder.partial.capacity());
+        }
+    }
+}
