@@ -105,6 +105,12 @@ impl<M: Model> Sim<M> {
         self.answer(key, Side::Write, cx, connected)
     }
 
+    /// RST from this end, which is then to be closed.
+    pub(crate) fn reset(&self, key: Key) -> io::Result<()> {
+        let socket = self.socket(key)?;
+        Ok(self.model.borrow_mut().reset(socket)?)
+    }
+
     pub(crate) fn local_addr(&self, key: Key) -> io::Result<SocketAddr> {
         Ok(self.model.borrow().addresses(self.socket(key)?)?.0)
     }

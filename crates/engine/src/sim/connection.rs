@@ -254,7 +254,9 @@ impl Connection {
     }
 
     pub(crate) fn shutdown_write(&mut self, world: &mut World, side: Side) -> Result<(), Errno> {
-        if self.phase == Phase::SynSent || self.end(side).dead {
+        // Both ends have said all: the socket is CLOSED for its owner, TIME-WAIT or not (tcp_shutdown).
+        let over = [side, side.other()].into_iter().all(|s| self.end(s).sends.fin == Fin::Arrived);
+        if self.phase == Phase::SynSent || self.end(side).dead || over {
             return Err(Errno::NOTCONN);
         }
         if self.end(side).sends.fin == Fin::No {
@@ -284,6 +286,17 @@ impl Connection {
                 self.push(world, side, Carried::Fin);
             }
         }
+    }
+
+    /// This end wants no more of it.
+    pub(crate) fn reset_by(&mut self, world: &mut World, side: Side) {
+        if self.end(side).dead || self.phase == Phase::SynSent {
+            return;
+        }
+        world.say(format_args!("c{} {side} reset", self.number));
+        self.end_mut(side).dead = true;
+        self.end_mut(side.other()).sends.unread.clear();
+        self.push_rst(world, side);
     }
 
     /// Nobody will accept it: the listener is closed.

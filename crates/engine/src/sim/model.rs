@@ -64,6 +64,10 @@ pub(crate) trait Model {
     /// The next datagram, cut off at `room` bytes; with `peek`, it stays.
     fn recv_from(&mut self, socket: u32, room: usize, peek: bool) -> Result<Received, Errno>;
 
+    /// RST to the peer, and nothing more either way: `close(2)` with a linger of zero (socket(7)), but
+    /// for the closing.
+    fn reset(&mut self, socket: u32) -> Result<(), Errno>;
+
     /// `close(2)`.
     fn close(&mut self, socket: u32);
 

@@ -371,6 +371,12 @@ impl Model for Network {
         connection.shutdown_write(world, side)
     }
 
+    fn reset(&mut self, socket: u32) -> Result<(), Errno> {
+        let (world, connection, side) = self.end(socket)?;
+        connection.reset_by(world, side);
+        Ok(())
+    }
+
     fn bind_datagram(&mut self, address: SocketAddr) -> Result<u32, Errno> {
         let address = self.port(address)?;
         if self.datagrams.is_bound(address) {

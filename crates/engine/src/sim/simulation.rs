@@ -246,6 +246,25 @@ impl Net {
         Ok(Dial { net: self.clone(), socket: Cell::new(Some(socket)), number: self.number(socket) })
     }
 
+    /// The address of an end of a connection (`getsockname(2)`).
+    ///
+    /// # Errors
+    ///
+    /// The stream is none of this network's.
+    pub fn local_addr(&self, stream: &Stream) -> io::Result<SocketAddr> {
+        self.sim.local_addr(stream.key)
+    }
+
+    /// Closes an end of a connection with RST, as a linger of zero does (`SO_LINGER`, socket(7)): unread
+    /// bytes are gone, those on their way arrive.
+    ///
+    /// # Errors
+    ///
+    /// The stream is none of this network's.
+    pub fn reset(&self, stream: Stream) -> io::Result<()> {
+        self.sim.reset(stream.key)
+    }
+
     /// How long the run has gone on, in virtual time.
     #[must_use]
     pub fn now(&self) -> Duration {

@@ -15,6 +15,7 @@ mod fairness;
 mod fault_clock;
 mod fault_messages;
 mod fault_uring;
+mod listening;
 mod offloading;
 mod partial;
 mod peer;
@@ -28,13 +29,14 @@ mod sockets_datagram;
 mod sockets_splice;
 mod sockets_split;
 mod sockets_unix;
+mod stage;
 mod stopping;
 mod timers;
 mod transcript;
 mod waking;
 
 use std::future::Future;
-use std::io::{ErrorKind, Write as _};
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::task::Poll;
 use std::thread::JoinHandle;
@@ -125,15 +127,6 @@ async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
         }
         sleep(Duration::from_millis(1)).await;
     }
-}
-
-/// Waits until all deadlines have passed that were set so far ahead before: one more of them has.
-async fn until_passed(patience: Option<Duration>) {
-    let (ours, _silent) = connection();
-    let mut stream = adopt(ours);
-    stream.set_deadline(patience);
-    let error = stream.recv().await.expect_err("nobody says anything");
-    assert_eq!(error.kind(), ErrorKind::TimedOut);
 }
 
 /// The end of a thread, while the engine runs on.

@@ -1,14 +1,15 @@
 //! Sends that the kernel takes in parts, and both directions of one connection at once.
 
 use std::cell::Cell;
-use std::io::Write as _;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sockeye_engine::{Reader, spawn};
 
-use crate::peer::{self, count_numbered, tiny_buffer};
+use crate::peer::{self, Peer};
 use crate::transcript::same_on_an_engine;
-use crate::{adopt, connection, joined, until};
+use crate::until;
 
 #[test]
 fn a_slow_reader_behind_tiny_buffer_gets_every_byte_once_and_in_order() {
@@ -23,11 +24,10 @@ fn a_slow_reader_behind_tiny_buffer_gets_every_byte_once_and_in_order() {
     same_on_an_engine(
         "a_slow_reader_behind_tiny_buffer_gets_every_byte_once_and_in_order",
         golden,
-        async |told| {
-            let (ours, theirs) = connection();
-            tiny_buffer(&ours);
-            let reading = count_numbered(theirs, 777);
-            let mut stream = adopt(ours);
+        async |told, stage| {
+            let (ours, theirs) = stage.tiny_connection().await;
+            let reading = theirs.count_numbered(777);
+            let mut stream = ours.adopt();
             for round in 0..4 {
                 // Copied, shared and again copied bytes, so that the send is of several pieces.
                 let start = round * 40_000;
@@ -43,7 +43,7 @@ fn a_slow_reader_behind_tiny_buffer_gets_every_byte_once_and_in_order() {
                 stream.unflushed()
             ));
             drop(stream);
-            told.say(format_args!("peer: {:?}", joined(reading).await));
+            told.say(format_args!("peer: {:?}", reading.joined().await));
         },
     );
 }
@@ -56,20 +56,23 @@ fn a_file_goes_through_tiny_buffer_behind_a_head() {
         send_file past the end: UnexpectedEof
         peer: Ok(100000)
     ";
-    same_on_an_engine("a_file_goes_through_tiny_buffer_behind_a_head", golden, async |told| {
-        let (ours, theirs) = connection();
-        tiny_buffer(&ours);
-        let reading = count_numbered(theirs, 999);
-        let file = peer::file(100_000);
-        let mut stream = adopt(ours);
-        stream.write(&peer::bytes(0..1_000));
-        told.ended("send_file", &stream.send_file(&file, 1_000..100_000, None).await);
-        told.say(format_args!("written {}", stream.written()));
-        let beyond = stream.send_file(&file, 100_000..100_001, None).await;
-        told.ended("send_file past the end", &beyond);
-        drop(stream);
-        told.say(format_args!("peer: {:?}", joined(reading).await));
-    });
+    same_on_an_engine(
+        "a_file_goes_through_tiny_buffer_behind_a_head",
+        golden,
+        async |told, stage| {
+            let (ours, theirs) = stage.tiny_connection().await;
+            let reading = theirs.count_numbered(999);
+            let file = peer::file(100_000);
+            let mut stream = ours.adopt();
+            stream.write(&peer::bytes(0..1_000));
+            told.ended("send_file", &stream.send_file(&file, 1_000..100_000, None).await);
+            told.say(format_args!("written {}", stream.written()));
+            let beyond = stream.send_file(&file, 100_000..100_001, None).await;
+            told.ended("send_file past the end", &beyond);
+            drop(stream);
+            told.say(format_args!("peer: {:?}", reading.joined().await));
+        },
+    );
 }
 
 /// Receives `len` numbered bytes; whether they were right.
@@ -99,20 +102,21 @@ fn one_task_receives_while_another_sends_on_the_same_connection() {
     same_on_an_engine(
         "one_task_receives_while_another_sends_on_the_same_connection",
         golden,
-        async |told| {
-            let (ours, mut theirs) = peer::narrow_connection();
-            let (at_first, is_at_first) = std::sync::mpsc::channel();
-            let peer = std::thread::spawn(move || {
-                theirs.write_all(&peer::bytes(0..LEN)).expect("connected");
-                is_at_first.recv().expect("somebody sends");
-                count_numbered(theirs, 10_000).join().expect("no panic")
+        async |told, stage| {
+            let (ours, theirs) = stage.narrow_connection().await;
+            let sends = Arc::new(AtomicBool::new(false));
+            let at_first = Arc::clone(&sends);
+            let peer = theirs.aside(async move |mut theirs: Peer| {
+                theirs.write(&peer::bytes(0..LEN)).await.expect("connected");
+                theirs.until(&sends).await;
+                theirs.numbered(10_000).await
             });
-            let (mut receiving, mut sending) = adopt(ours).split();
+            let (mut receiving, mut sending) = ours.adopt().split();
             let flushed = Rc::new(Cell::new(None));
             let sent = Rc::clone(&flushed);
             spawn(async move {
                 sending.write_shared(peer::bytes(0..LEN).into());
-                at_first.send(()).expect("the peer waits");
+                at_first.store(true, Ordering::SeqCst);
                 let result = sending.flush().await;
                 sending.shutdown_write().expect("connected");
                 sent.set(Some(result));
@@ -121,7 +125,7 @@ fn one_task_receives_while_another_sends_on_the_same_connection() {
             told.say(format_args!("received {}, in order: {right}", receiving.received()));
             let result = until(|| flushed.take()).await;
             told.ended("flush", &result);
-            told.say(format_args!("peer: {:?}", joined(peer).await));
+            told.say(format_args!("peer: {:?}", peer.joined().await));
         },
     );
 }

@@ -1,18 +1,230 @@
-//! The other end: plain sockets, and knowing when the kernel has told ours something.
+//! The other end: plain sockets, and knowing when the kernel has told ours something; in a simulation,
+//! a stream of another host.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::retry_on_intr;
 use rustix::net::sockopt::{self, set_socket_linger};
+use sockeye_engine::sim::Net;
+use sockeye_engine::{Reader, Stream, Writer, sleep};
+
+use crate::stage::{self, Job};
 
 /// Nothing in these tests waits so long unless it is broken.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// The other end of a connection. Dropping it closes it.
+///
+/// On loopback its calls block, and its futures never wait for a task; so they may be used beside ours
+/// where it is known that there is something to be had, and else in [`Peer::aside`].
+pub(crate) struct Peer {
+    end: End,
+}
+
+enum End {
+    Near(TcpStream),
+    Far(Far),
+}
+
+/// A task's stream on another host, or a half of it.
+struct Far {
+    net: Net,
+    address: SocketAddr,
+    reader: Option<Reader>,
+    writer: Option<Writer>,
+    /// What was received and not yet read.
+    ahead: Vec<u8>,
+}
+
+impl Peer {
+    pub(crate) fn near(socket: TcpStream) -> Peer {
+        socket.set_read_timeout(Some(LONG)).expect("an option");
+        Peer { end: End::Near(socket) }
+    }
+
+    pub(crate) fn far(net: Net, stream: Stream) -> Peer {
+        let address = net.local_addr(&stream).expect("it is of this network");
+        let (reader, writer) = stream.split();
+        let (reader, writer) = (Some(reader), Some(writer));
+        Peer { end: End::Far(Far { net, address, reader, writer, ahead: Vec::new() }) }
+    }
+
+    pub(crate) fn is_far(&self) -> bool {
+        matches!(self.end, End::Far(..))
+    }
+
+    pub(crate) fn into_socket(self) -> TcpStream {
+        match self.end {
+            End::Near(socket) => socket,
+            End::Far(..) => unreachable!("it has none"),
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        match &self.end {
+            End::Near(socket) => socket.local_addr().expect("bound"),
+            End::Far(far) => far.address,
+        }
+    }
+
+    /// Writes all of it.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.end {
+            End::Near(socket) => socket.write_all(bytes),
+            End::Far(far) => {
+                let writer = far.writer.as_mut().expect("this half writes");
+                writer.write(bytes);
+                writer.flush().await
+            }
+        }
+    }
+
+    /// Some bytes, at most `room`; none at the end.
+    pub(crate) async fn read_some(&mut self, room: usize) -> io::Result<Vec<u8>> {
+        match &mut self.end {
+            End::Near(socket) => {
+                let mut some = vec![0; room];
+                let count = socket.read(&mut some)?;
+                some.truncate(count);
+                Ok(some)
+            }
+            End::Far(far) => {
+                if far.ahead.is_empty() {
+                    let reader = far.reader.as_mut().expect("this half reads");
+                    reader.set_deadline(Some(LONG));
+                    far.ahead = reader.recv().await?.to_vec();
+                }
+                let rest = far.ahead.split_off(room.min(far.ahead.len()));
+                Ok(std::mem::replace(&mut far.ahead, rest))
+            }
+        }
+    }
+
+    /// `len` bytes as text, or why not.
+    pub(crate) async fn read(&mut self, len: usize) -> String {
+        let mut all = Vec::new();
+        while all.len() < len {
+            match self.read_some(len - all.len()).await {
+                Ok(some) if some.is_empty() => return format!("{:?}", ErrorKind::UnexpectedEof),
+                Ok(some) => all.extend(some),
+                Err(error) => return format!("{:?}", error.kind()),
+            }
+        }
+        String::from_utf8_lossy(&all).into_owned()
+    }
+
+    /// What else there is until the end.
+    pub(crate) async fn rest(&mut self) -> String {
+        let mut all = Vec::new();
+        let end = loop {
+            match self.read_some(1 << 16).await {
+                Ok(some) if some.is_empty() => break "end".to_owned(),
+                Ok(some) => all.extend(some),
+                Err(error) => break format!("{:?}", error.kind()),
+            }
+        };
+        format!("{}, {end}", String::from_utf8_lossy(&all))
+    }
+
+    /// Waits until there is something to read.
+    pub(crate) async fn until_readable(&self) {
+        match &self.end {
+            End::Near(socket) => until_readable(socket),
+            End::Far(..) => settle().await,
+        }
+    }
+
+    pub(crate) fn shutdown_write(&mut self) {
+        match &mut self.end {
+            End::Near(socket) => socket.shutdown(Shutdown::Write),
+            End::Far(far) => far.writer.as_mut().expect("this half writes").shutdown_write(),
+        }
+        .expect("connected");
+    }
+
+    /// Closes with RST.
+    pub(crate) fn reset(self) {
+        match self.end {
+            End::Near(socket) => reset(socket),
+            End::Far(Far { net, reader: Some(reader), writer: Some(writer), .. }) => {
+                let Ok(stream) = reader.unsplit(writer) else { unreachable!("of one stream") };
+                net.reset(stream).expect("it is of this network");
+            }
+            End::Far(_) => unreachable!("half of it can't be closed"),
+        }
+    }
+
+    /// One that reads, and one that writes.
+    pub(crate) fn split(self) -> (Peer, Peer) {
+        match self.end {
+            End::Near(socket) => {
+                (Peer::near(socket.try_clone().expect("a descriptor")), Peer::near(socket))
+            }
+            End::Far(mut far) => {
+                let writer = far.writer.take();
+                let (net, address) = (far.net.clone(), far.address);
+                let writes = Far { net, address, reader: None, writer, ahead: Vec::new() };
+                (Peer { end: End::Far(far) }, Peer { end: End::Far(writes) })
+            }
+        }
+    }
+
+    /// Waits until somebody has set it.
+    pub(crate) async fn until(&self, set: &AtomicBool) {
+        while !set.load(Ordering::SeqCst) {
+            match &self.end {
+                End::Near(_) => std::thread::yield_now(),
+                End::Far(_) => settle().await,
+            }
+        }
+    }
+
+    /// Lets it do something beside our tasks.
+    pub(crate) fn aside<T: Send + 'static>(
+        self,
+        act: impl AsyncFnOnce(Peer) -> T + Send + 'static,
+    ) -> Job<T> {
+        stage::aside(vec![self], async move |mut peers: Vec<Peer>| {
+            act(peers.pop().expect("one was given")).await
+        })
+    }
+
+    /// Reads to the end, `at_once` bytes at a time; how many there were, or which byte was wrong.
+    pub(crate) fn count_numbered(self, at_once: usize) -> Job<Result<u64, String>> {
+        self.aside(async move |mut peer: Peer| peer.numbered(at_once).await)
+    }
+
+    /// The same, here and now.
+    pub(crate) async fn numbered(&mut self, at_once: usize) -> Result<u64, String> {
+        let mut count = 0;
+        loop {
+            let some = self.read_some(at_once).await;
+            let some = some.map_err(|error| format!("{:?}", error.kind()))?;
+            if some.is_empty() {
+                return Ok(count);
+            }
+            for got in some {
+                if got != byte(count) {
+                    return Err(format!("byte {count} is not what was sent"));
+                }
+                count += 1;
+            }
+        }
+    }
+}
+
+/// Longer than anything is on its way between simulated hosts and back, by the simulated clock: what
+/// was sent before has come.
+pub(crate) async fn settle() {
+    sleep(Duration::from_millis(2)).await;
+}
 
 /// Closes with RST: a linger of zero (socket(7)).
 pub(crate) fn reset(socket: TcpStream) {

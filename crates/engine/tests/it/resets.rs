@@ -4,22 +4,22 @@
 //! gets `EPIPE`, a receive the end of the stream.
 
 use std::future::pending;
-use std::io::Write as _;
 
 use sockeye_engine::{Stream, spawn};
 
-use crate::peer::{self, LONG, reset, until_readable, until_reset};
+use crate::peer::{self, LONG, Peer};
+use crate::stage::{self, Stage};
 use crate::transcript::{Told, same_on_an_engine};
-use crate::{Either, adopt, connection, either, turns};
+use crate::{Either, either, turns};
 
 /// A connection whose peer has reset it, or more than that.
-async fn after_reset(before: impl AsyncFnOnce(&mut Stream)) -> Stream {
-    let (ours, theirs) = peer::narrow_connection();
-    let look = ours.try_clone().expect("a descriptor");
-    let mut stream = adopt(ours);
+async fn after_reset(stage: &Stage, before: impl AsyncFnOnce(&mut Stream)) -> Stream {
+    let (ours, theirs) = stage.narrow_connection().await;
+    let look = ours.look();
+    let mut stream = ours.adopt();
     before(&mut stream).await;
-    reset(theirs);
-    until_reset(&look);
+    theirs.reset();
+    look.until_reset().await;
     stream
 }
 
@@ -36,8 +36,8 @@ fn a_reset_before_a_receive_is_told_to_it() {
         flush: BrokenPipe
         recv: end
     ";
-    same_on_an_engine("a_reset_before_a_receive_is_told_to_it", golden, async |told| {
-        let mut stream = after_reset(async |_| ()).await;
+    same_on_an_engine("a_reset_before_a_receive_is_told_to_it", golden, async |told, stage| {
+        let mut stream = after_reset(&stage, async |_| ()).await;
         told.recv(&mut stream).await;
         told.recv(&mut stream).await;
         told.send(&mut stream, "x").await;
@@ -54,8 +54,8 @@ fn a_reset_before_a_send_is_told_to_it() {
         send y: BrokenPipe
         recv: end
     ";
-    same_on_an_engine("a_reset_before_a_send_is_told_to_it", golden, async |told| {
-        let mut stream = after_reset(async |_| ()).await;
+    same_on_an_engine("a_reset_before_a_send_is_told_to_it", golden, async |told, stage| {
+        let mut stream = after_reset(&stage, async |_| ()).await;
         told.send(&mut stream, "x").await;
         flush(&told, &mut stream).await;
         told.send(&mut stream, "y").await;
@@ -71,9 +71,9 @@ fn a_reset_before_a_file_is_told_to_it() {
         recv: end
         send x: BrokenPipe
     ";
-    same_on_an_engine("a_reset_before_a_file_is_told_to_it", golden, async |told| {
+    same_on_an_engine("a_reset_before_a_file_is_told_to_it", golden, async |told, stage| {
         let file = peer::file(100);
-        let mut stream = after_reset(async |_| ()).await;
+        let mut stream = after_reset(&stage, async |_| ()).await;
         told.ended("send_file", &stream.send_file(&file, 0..100, None).await);
         told.ended("send_file", &stream.send_file(&file, 0..100, None).await);
         told.recv(&mut stream).await;
@@ -92,14 +92,14 @@ fn a_reset_behind_bytes_that_nobody_received_yet_leaves_them_readable() {
     same_on_an_engine(
         "a_reset_behind_bytes_that_nobody_received_yet_leaves_them_readable",
         golden,
-        async |told| {
-            let (ours, mut theirs) = connection();
-            let look = ours.try_clone().expect("a descriptor");
-            let mut stream = adopt(ours);
-            theirs.write_all(b"last words").expect("connected");
-            until_readable(&look);
-            reset(theirs);
-            until_reset(&look);
+        async |told, stage| {
+            let (ours, mut theirs) = stage.connection().await;
+            let look = ours.look();
+            let mut stream = ours.adopt();
+            theirs.write(b"last words").await.expect("connected");
+            look.until_readable().await;
+            theirs.reset();
+            look.until_reset().await;
             drop(look);
             told.recv(&mut stream).await;
             told.recv(&mut stream).await;
@@ -110,13 +110,10 @@ fn a_reset_behind_bytes_that_nobody_received_yet_leaves_them_readable() {
 }
 
 /// Runs `operation`, and resets the connection when it has been waiting for a few turns.
-async fn reset_in_the_middle<T>(
-    operation: impl Future<Output = T>,
-    theirs: std::net::TcpStream,
-) -> T {
+async fn reset_in_the_middle<T>(operation: impl Future<Output = T>, theirs: Peer) -> T {
     let resetting = async {
         turns(3).await;
-        reset(theirs);
+        theirs.reset();
         pending::<()>().await;
     };
     match either(operation, resetting).await {
@@ -133,15 +130,19 @@ fn a_reset_in_the_middle_of_a_receive_is_told_to_it() {
         send x: BrokenPipe
         flush: BrokenPipe
     ";
-    same_on_an_engine("a_reset_in_the_middle_of_a_receive_is_told_to_it", golden, async |told| {
-        let (ours, theirs) = connection();
-        let mut stream = adopt(ours);
-        let result = reset_in_the_middle(stream.recv(), theirs).await;
-        told.received(&result);
-        told.recv(&mut stream).await;
-        told.send(&mut stream, "x").await;
-        flush(&told, &mut stream).await;
-    });
+    same_on_an_engine(
+        "a_reset_in_the_middle_of_a_receive_is_told_to_it",
+        golden,
+        async |told, stage| {
+            let (ours, theirs) = stage.connection().await;
+            let mut stream = ours.adopt();
+            let result = reset_in_the_middle(stream.recv(), theirs).await;
+            told.received(&result);
+            told.recv(&mut stream).await;
+            told.send(&mut stream, "x").await;
+            flush(&told, &mut stream).await;
+        },
+    );
 }
 
 #[test]
@@ -152,15 +153,19 @@ fn a_reset_in_the_middle_of_a_send_is_told_to_it() {
         recv: end
         send more: BrokenPipe
     ";
-    same_on_an_engine("a_reset_in_the_middle_of_a_send_is_told_to_it", golden, async |told| {
-        let (ours, theirs) = peer::narrow_connection();
-        let mut stream = adopt(ours);
-        stream.write_shared(peer::bytes(0..2_000_000).into());
-        told.ended("flush", &reset_in_the_middle(stream.flush(), theirs).await);
-        flush(&told, &mut stream).await;
-        told.recv(&mut stream).await;
-        told.send(&mut stream, "more").await;
-    });
+    same_on_an_engine(
+        "a_reset_in_the_middle_of_a_send_is_told_to_it",
+        golden,
+        async |told, stage| {
+            let (ours, theirs) = stage.narrow_connection().await;
+            let mut stream = ours.adopt();
+            stream.write_shared(peer::bytes(0..2_000_000).into());
+            told.ended("flush", &reset_in_the_middle(stream.flush(), theirs).await);
+            flush(&told, &mut stream).await;
+            told.recv(&mut stream).await;
+            told.send(&mut stream, "more").await;
+        },
+    );
 }
 
 #[test]
@@ -173,9 +178,9 @@ fn a_reset_in_the_middle_of_a_send_of_many_pieces_is_told_to_it() {
     same_on_an_engine(
         "a_reset_in_the_middle_of_a_send_of_many_pieces_is_told_to_it",
         golden,
-        async |told| {
-            let (ours, theirs) = peer::narrow_connection();
-            let mut stream = adopt(ours);
+        async |told, stage| {
+            let (ours, theirs) = stage.narrow_connection().await;
+            let mut stream = ours.adopt();
             for start in 0..20 {
                 let start = start * 100_000;
                 stream.write_shared(peer::bytes(start..start + 100_000).into());
@@ -194,15 +199,19 @@ fn a_reset_in_the_middle_of_a_file_is_told_to_it() {
         recv: end
         send x: BrokenPipe
     ";
-    same_on_an_engine("a_reset_in_the_middle_of_a_file_is_told_to_it", golden, async |told| {
-        let (ours, theirs) = peer::narrow_connection();
-        let file = peer::file(2_000_000);
-        let mut stream = adopt(ours);
-        let sending = stream.send_file(&file, 0..2_000_000, Some(LONG));
-        told.ended("send_file", &reset_in_the_middle(sending, theirs).await);
-        told.recv(&mut stream).await;
-        told.send(&mut stream, "x").await;
-    });
+    same_on_an_engine(
+        "a_reset_in_the_middle_of_a_file_is_told_to_it",
+        golden,
+        async |told, stage| {
+            let (ours, theirs) = stage.narrow_connection().await;
+            let file = peer::file(2_000_000);
+            let mut stream = ours.adopt();
+            let sending = stream.send_file(&file, 0..2_000_000, Some(LONG));
+            told.ended("send_file", &reset_in_the_middle(sending, theirs).await);
+            told.recv(&mut stream).await;
+            told.send(&mut stream, "x").await;
+        },
+    );
 }
 
 #[test]
@@ -215,8 +224,8 @@ fn a_reset_while_nobody_receives_any_more_is_told_to_the_next_send() {
     same_on_an_engine(
         "a_reset_while_nobody_receives_any_more_is_told_to_the_next_send",
         golden,
-        async |told| {
-            let mut stream = after_reset(async |stream| {
+        async |told, stage| {
+            let mut stream = after_reset(&stage, async |stream| {
                 let waited = either(stream.recv(), turns(3)).await;
                 assert!(matches!(waited, Either::Other(())), "nothing comes");
             })
@@ -240,9 +249,9 @@ fn a_reset_while_nobody_receives_any_more_is_told_to_the_next_file() {
     same_on_an_engine(
         "a_reset_while_nobody_receives_any_more_is_told_to_the_next_file",
         golden,
-        async |told| {
+        async |told, stage| {
             let file = peer::file(100);
-            let mut stream = after_reset(async |stream| {
+            let mut stream = after_reset(&stage, async |stream| {
                 let waited = either(stream.recv(), turns(3)).await;
                 assert!(matches!(waited, Either::Other(())), "nothing comes");
             })
@@ -265,8 +274,8 @@ fn a_reset_after_a_flush_was_dropped_is_told_to_the_next_one() {
     same_on_an_engine(
         "a_reset_after_a_flush_was_dropped_is_told_to_the_next_one",
         golden,
-        async |told| {
-            let mut stream = after_reset(async |stream| {
+        async |told, stage| {
+            let mut stream = after_reset(&stage, async |stream| {
                 stream.write_shared(peer::bytes(0..2_000_000).into());
                 let waited = either(stream.flush(), turns(3)).await;
                 assert!(matches!(waited, Either::Other(())), "nobody reads");
@@ -287,15 +296,19 @@ fn a_peer_that_closes_with_bytes_unread_resets() {
         recv: ConnectionReset
         send x: BrokenPipe
     ";
-    same_on_an_engine("a_peer_that_closes_with_bytes_unread_resets", golden, async |told| {
-        let (ours, theirs) = connection();
-        let mut stream = adopt(ours);
-        told.send(&mut stream, "unread").await;
-        until_readable(&theirs);
-        drop(theirs);
-        told.recv(&mut stream).await;
-        told.send(&mut stream, "x").await;
-    });
+    same_on_an_engine(
+        "a_peer_that_closes_with_bytes_unread_resets",
+        golden,
+        async |told, stage| {
+            let (ours, theirs) = stage.connection().await;
+            let mut stream = ours.adopt();
+            told.send(&mut stream, "unread").await;
+            theirs.until_readable().await;
+            drop(theirs);
+            told.recv(&mut stream).await;
+            told.send(&mut stream, "x").await;
+        },
+    );
 }
 
 #[test]
@@ -309,14 +322,14 @@ fn a_send_to_a_peer_that_closed_is_answered_by_a_reset() {
     same_on_an_engine(
         "a_send_to_a_peer_that_closed_is_answered_by_a_reset",
         golden,
-        async |told| {
-            let (ours, theirs) = connection();
-            let look = ours.try_clone().expect("a descriptor");
-            let mut stream = adopt(ours);
+        async |told, stage| {
+            let (ours, theirs) = stage.connection().await;
+            let look = ours.look();
+            let mut stream = ours.adopt();
             drop(theirs);
             told.recv(&mut stream).await;
             told.send(&mut stream, "x").await;
-            until_reset(&look);
+            look.until_reset().await;
             drop(look);
             told.send(&mut stream, "y").await;
             told.recv(&mut stream).await;
@@ -330,36 +343,42 @@ fn a_reset_of_one_connection_is_no_affair_of_another() {
         recv: ConnectionReset
         the other one answered 100 times
     ";
-    same_on_an_engine("a_reset_of_one_connection_is_no_affair_of_another", golden, async |told| {
-        let (ours, theirs) = connection();
-        let mut stream = adopt(ours);
-        let (other, mut other_end) = connection();
-        spawn(async move {
-            let mut other = adopt(other);
-            while let Ok(chunk) = other.recv().await {
-                if chunk.is_empty() {
-                    break;
+    same_on_an_engine(
+        "a_reset_of_one_connection_is_no_affair_of_another",
+        golden,
+        async |told, stage| {
+            let (ours, theirs) = stage.connection().await;
+            let mut stream = ours.adopt();
+            let (other, other_end) = stage.connection().await;
+            spawn(async move {
+                let mut other = other.adopt();
+                while let Ok(chunk) = other.recv().await {
+                    if chunk.is_empty() {
+                        break;
+                    }
+                    other.write(&chunk);
+                    other.flush().await.expect("connected");
                 }
-                other.write(&chunk);
-                other.flush().await.expect("connected");
-            }
-        });
-        let pinging = std::thread::spawn(move || {
-            let mut answered = 0;
-            let mut resetting = Some(theirs);
-            for round in 0..100 {
-                other_end.write_all(b"?").expect("connected");
-                if peer::read(&other_end, 1) == "?" {
-                    answered += 1;
-                }
-                if round == 50 {
-                    reset(resetting.take().expect("once"));
-                }
-            }
-            answered
-        });
-        told.recv(&mut stream).await;
-        let answered = crate::joined(pinging).await;
-        told.say(format_args!("the other one answered {answered} times"));
-    });
+            });
+            let pinging =
+                stage::aside(vec![theirs, other_end], async move |mut ends: Vec<Peer>| {
+                    let mut other_end = ends.pop().expect("two");
+                    let mut answered = 0;
+                    let mut resetting = ends.pop();
+                    for round in 0..100 {
+                        other_end.write(b"?").await.expect("connected");
+                        if other_end.read(1).await == "?" {
+                            answered += 1;
+                        }
+                        if round == 50 {
+                            resetting.take().expect("once").reset();
+                        }
+                    }
+                    answered
+                });
+            told.recv(&mut stream).await;
+            let answered = pinging.joined().await;
+            told.say(format_args!("the other one answered {answered} times"));
+        },
+    );
 }

@@ -71,7 +71,7 @@ fn bytes_flow_in_both_directions_through_a_storm_of_signals() {
     same_on_an_engine(
         "bytes_flow_in_both_directions_through_a_storm_of_signals",
         golden,
-        async |told| {
+        async |told, _| {
             let storm = Storm::start();
             let before = HANDLED.load(SeqCst);
             let (ours, mut theirs) = peer::narrow_connection();
@@ -116,7 +116,7 @@ fn a_deadline_passes_though_signals_interrupt_every_wait() {
     same_on_an_engine(
         "a_deadline_passes_though_signals_interrupt_every_wait",
         golden,
-        async |told| {
+        async |told, _| {
             let (ours, mut theirs) = peer::narrow_connection();
             let mut stream = adopt(ours);
             let storm = Storm::start();
@@ -144,25 +144,29 @@ fn timers_and_wakes_come_through_a_storm_of_signals() {
         50 sleeps
         received 50 bytes one by one
     ";
-    same_on_an_engine("timers_and_wakes_come_through_a_storm_of_signals", golden, async |told| {
-        let storm = Storm::start();
-        let (ours, mut theirs) = crate::connection();
-        let slept = std::rc::Rc::new(std::cell::Cell::new(0));
-        let sleeps = std::rc::Rc::clone(&slept);
-        spawn(async move {
+    same_on_an_engine(
+        "timers_and_wakes_come_through_a_storm_of_signals",
+        golden,
+        async |told, _| {
+            let storm = Storm::start();
+            let (ours, mut theirs) = crate::connection();
+            let slept = std::rc::Rc::new(std::cell::Cell::new(0));
+            let sleeps = std::rc::Rc::clone(&slept);
+            spawn(async move {
+                for _ in 0..50 {
+                    sleep(Duration::from_millis(1)).await;
+                    sleeps.set(sleeps.get() + 1);
+                }
+            });
+            let mut stream = adopt(ours);
             for _ in 0..50 {
-                sleep(Duration::from_millis(1)).await;
-                sleeps.set(sleeps.get() + 1);
+                theirs.write_all(b".").expect("connected");
+                assert_eq!(stream.recv().await.expect("no error").len(), 1);
             }
-        });
-        let mut stream = adopt(ours);
-        for _ in 0..50 {
-            theirs.write_all(b".").expect("connected");
-            assert_eq!(stream.recv().await.expect("no error").len(), 1);
-        }
-        until(|| (slept.get() == 50).then_some(())).await;
-        told.say(format_args!("{} sleeps", slept.get()));
-        told.say(format_args!("received {} bytes one by one", stream.received()));
-        drop(storm);
-    });
+            until(|| (slept.get() == 50).then_some(())).await;
+            told.say(format_args!("{} sleeps", slept.get()));
+            told.say(format_args!("received {} bytes one by one", stream.received()));
+            drop(storm);
+        },
+    );
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use sockeye_engine::{Bound, DriverKind, Endpoint, ServeOptions, Serving, Stream};
 
-use crate::peer::{LONG, count_numbered, read, rest, until_readable};
+use crate::peer::{LONG, count_numbered, read, rest};
 use crate::serving::options;
-use crate::transcript::same_everywhere;
-use crate::{adopt, connection, turns};
+use crate::transcript::{same_everywhere, same_on_an_engine};
+use crate::turns;
 
 /// A server of one thread (or one a connection) that says when it has received something.
 fn serve<Fut: Future<Output = ()> + 'static>(
@@ -216,30 +216,27 @@ fn what_came_before_anybody_asked_is_received_even_when_the_thread_is_stopping()
         recv_idle: end
     ";
     let script = "what_came_before_anybody_asked_is_received_even_when_the_thread_is_stopping";
-    same_everywhere(script, golden, |driver, told| {
-        let engine = crate::engine(driver);
+    same_on_an_engine(script, golden, async |told, stage| {
         let idle = async |stream: &mut Stream| match stream.recv_idle().await {
             Ok(None) => "recv_idle: stopped".to_owned(),
             Ok(Some(chunk)) if chunk.is_empty() => "recv_idle: end".to_owned(),
             Ok(Some(chunk)) => format!("recv_idle: {}", String::from_utf8_lossy(&chunk)),
             Err(error) => format!("recv_idle: {:?}", error.kind()),
         };
-        engine.stopper().stop();
-        engine.block_on(async {
-            turns(3).await;
-            let (ours, mut theirs) = connection();
-            let look = ours.try_clone().expect("a descriptor");
-            theirs.write_all(b"here").expect("connected");
-            until_readable(&look);
-            let mut stream = adopt(ours);
-            told.say(idle(&mut stream).await);
-            told.say(idle(&mut stream).await);
-            theirs.write_all(b"more").expect("connected");
-            told.recv(&mut stream).await;
-            told.say(idle(&mut stream).await);
-            drop(theirs);
-            until_readable(&look);
-            told.say(idle(&mut stream).await);
-        });
+        stage.stop();
+        turns(3).await;
+        let (ours, mut theirs) = stage.connection().await;
+        let look = ours.look();
+        theirs.write(b"here").await.expect("connected");
+        look.until_readable().await;
+        let mut stream = ours.adopt();
+        told.say(idle(&mut stream).await);
+        told.say(idle(&mut stream).await);
+        theirs.write(b"more").await.expect("connected");
+        told.recv(&mut stream).await;
+        told.say(idle(&mut stream).await);
+        drop(theirs);
+        look.until_readable().await;
+        told.say(idle(&mut stream).await);
     });
 }
