@@ -16,6 +16,7 @@ use sockeye_engine::sim::Net;
 use sockeye_engine::{Reader, Stream, Writer, sleep};
 
 use crate::stage::{self, Job};
+use crate::{Either, either};
 
 /// Nothing in these tests waits so long unless it is broken.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
@@ -131,6 +132,24 @@ impl Peer {
             }
         };
         format!("{}, {end}", String::from_utf8_lossy(&all))
+    }
+
+    /// Whether nothing has come, not even the end.
+    pub(crate) async fn is_silent(&mut self) -> bool {
+        match &mut self.end {
+            End::Near(socket) => {
+                socket.set_nonblocking(true).expect("a flag");
+                let read = socket.peek(&mut [0]).map_err(|error| error.kind());
+                socket.set_nonblocking(false).expect("a flag");
+                read == Err(ErrorKind::WouldBlock)
+            }
+            End::Far(far) => {
+                settle().await;
+                let reader = far.reader.as_mut().expect("this half reads");
+                let come = either(reader.recv(), std::future::ready(())).await;
+                far.ahead.is_empty() && matches!(come, Either::Other(()))
+            }
+        }
     }
 
     /// Waits until there is something to read.

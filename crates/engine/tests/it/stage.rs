@@ -14,10 +14,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use sockeye_engine::sim::{Acceptor, Link, Net, Plan, Simulation};
-use sockeye_engine::{Address, Datagram, DriverKind, Listener, Stopper, Stream, Usage, spawn};
+use sockeye_engine::{
+    Address, Datagram, DriverKind, Listener, Stopper, Stream, Usage, sleep, spawn,
+};
 
 use crate::peer::{self, Peer};
-use crate::{adopt, engine, until, until_closed};
+use crate::{adopt, engine, turns, until, until_closed};
 
 /// All drivers: those that reach a network, and the one that is a network.
 pub(crate) const EVERY: [DriverKind; 8] = [
@@ -155,6 +157,15 @@ impl Stage {
             peer::settle().await;
         }
         ours
+    }
+
+    /// Yields to the run loop a few times. In a simulation time passes as well, as it would by itself
+    /// elsewhere.
+    pub(crate) async fn turns(&self, count: u64) {
+        if self.is_simulated() {
+            return sleep(Duration::from_millis(count)).await;
+        }
+        turns(count).await;
     }
 
     /// Since the stage was made, by the clock that the timers go by.

@@ -104,6 +104,20 @@ const SIGNALS: &str = "signals interrupt system calls, and a simulation makes no
 const THREADS: &str = "Bound is made of threads and descriptors; listening.rs has a listener, its \
     clients and a stop on all drivers";
 
+/// Every file whose scripts run on the drivers that reach a network alone, and why.
+const ON_A_KERNEL: &[(&str, &str)] = &[
+    ("cancel", "counts descriptors and bytes in the kernel; cancel_steps.rs is on all drivers"),
+    ("connecting", "connects to sockets of the machine; sim.rs connects in a simulation"),
+    ("fault_clock", "the wall clock of the process jumps, and simulations have one of their own"),
+    ("fault_messages", "fails the system calls that move messages"),
+    ("offloading", "threads that do the work are waited for, which a simulation never does"),
+    ("serving", "Bound is made of threads and descriptors"),
+    ("sockets_ancillary", "descriptors and credentials are the kernel's"),
+    ("sockets_datagram", "sockets of the machine; sim.rs has datagrams in a simulation"),
+    ("sockets_splice", "splice(2) moves bytes between descriptors"),
+    ("sockets_unix", "Unix sockets live in folders of the machine"),
+];
+
 /// What a script has told so far.
 #[derive(Clone, Default)]
 pub(crate) struct Told {
@@ -217,6 +231,16 @@ fn every_difference_belongs_to_a_script_and_a_driver_that_exist() {
             let known = EVERY.iter().any(|kind| kind.name() == *driver);
             assert!(known, "{script}: there is no driver {driver}");
         }
+    }
+    for entry in
+        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it")).expect("it is there")
+    {
+        let path = entry.expect("an entry").path();
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let source = std::fs::read_to_string(&path).expect("a source");
+        let on_a_kernel = source.contains("    on_every_driver(|") && name != "transcript";
+        let listed = ON_A_KERNEL.iter().any(|(file, _)| *file == name);
+        assert_eq!(on_a_kernel, listed, "{name}: whether it leaves the simulation out");
     }
     for (script, _) in NOT_SIMULATED {
         assert!(sources.contains(&format!("fn {script}()")), "there is no script {script}");
