@@ -108,6 +108,7 @@ const THREADS: &str = "Bound is made of threads and descriptors; listening.rs ha
 const ON_A_KERNEL: &[(&str, &str)] = &[
     ("cancel", "counts descriptors and bytes in the kernel; cancel_steps.rs is on all drivers"),
     ("connecting", "connects to sockets of the machine; sim.rs connects in a simulation"),
+    ("endpoints", "endpoints are sockets of the machine"),
     ("fault_clock", "the wall clock of the process jumps, and simulations have one of their own"),
     ("fault_messages", "fails the system calls that move messages"),
     ("offloading", "threads that do the work are waited for, which a simulation never does"),
@@ -240,7 +241,7 @@ fn every_difference_belongs_to_a_script_and_a_driver_that_exist() {
         let source = std::fs::read_to_string(&path).expect("a source");
         let on_a_kernel = source.contains("    on_every_driver(|") && name != "transcript";
         let listed = ON_A_KERNEL.iter().any(|(file, _)| *file == name);
-        assert_eq!(on_a_kernel, listed, "{name}: whether it leaves the simulation out");
+        assert_eq!(on_a_kernel, listed, "{name}: on_every_stage, or a reason in ON_A_KERNEL");
     }
     for (script, _) in NOT_SIMULATED {
         assert!(sources.contains(&format!("fn {script}()")), "there is no script {script}");
