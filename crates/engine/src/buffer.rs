@@ -297,7 +297,7 @@ impl Outgoing {
         }
     }
 
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.owned.clear();
         self.start = 0;
         self.pieces.clear();

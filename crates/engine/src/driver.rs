@@ -293,6 +293,9 @@ pub(crate) enum Raw {
     Fd(OwnedFd),
     /// One of a connection to a Unix socket, whose receives may be short while more waits.
     Unix(OwnedFd),
+    /// One that other processes use too: its blocking mode is theirs as well and stays as it is.
+    /// Only for attempts.
+    Shared(OwnedFd),
     /// The number of one in a simulated network.
     Simulated(u32),
 }
@@ -301,7 +304,7 @@ impl Raw {
     /// For drivers that ask the kernel.
     pub(crate) fn into_fd(self) -> io::Result<OwnedFd> {
         match self {
-            Raw::Fd(fd) | Raw::Unix(fd) => Ok(fd),
+            Raw::Fd(fd) | Raw::Unix(fd) | Raw::Shared(fd) => Ok(fd),
             Raw::Simulated(_) => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 "a simulated socket belongs to its simulation",
@@ -313,7 +316,7 @@ impl Raw {
 impl Raw {
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Raw::Fd(fd) | Raw::Unix(fd) => Some(fd.as_fd()),
+            Raw::Fd(fd) | Raw::Unix(fd) | Raw::Shared(fd) => Some(fd.as_fd()),
             Raw::Simulated(_) => None,
         }
     }
@@ -344,6 +347,8 @@ pub(crate) struct Socket {
     /// A Unix stream is received in the pieces its peer passed descriptors with, however many
     /// wait (unix(7)).
     pub(crate) unix: bool,
+    /// Its blocking mode is not ours to set.
+    pub(crate) shared: bool,
 }
 
 impl Socket {
@@ -351,7 +356,17 @@ impl Socket {
     pub(crate) fn new(raw: Raw, conn: Option<ConnId>) -> io::Result<Socket> {
         let conn = conn.and_then(|conn| NonZeroU64::new(conn.0));
         let unix = matches!(raw, Raw::Unix(_));
-        Ok(Socket { fd: raw.into_fd()?, conn, received: Cell::new(0), sent: Cell::new(0), unix })
+        let shared = matches!(raw, Raw::Shared(_));
+        let (received, sent) = (Cell::new(0), Cell::new(0));
+        Ok(Socket { fd: raw.into_fd()?, conn, received, sent, unix, shared })
+    }
+
+    /// Sets the blocking mode, unless others depend on it.
+    pub(crate) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        if self.shared {
+            return Ok(());
+        }
+        Ok(rustix::io::ioctl_fionbio(&self.fd, nonblocking)?)
     }
 }
 
@@ -387,7 +402,7 @@ pub(crate) trait Driver {
     /// Our address and the peer's, of a connected socket that was not taken over yet.
     fn addresses(&self, raw: &Raw) -> io::Result<(SocketAddr, SocketAddr)> {
         match raw {
-            Raw::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+            Raw::Unix(_) | Raw::Shared(_) => Err(io::ErrorKind::Unsupported.into()),
             Raw::Fd(fd) => {
                 Ok((SocketAddr::try_from(rustix::net::getsockname(fd)?)?, peer(fd.as_fd())?))
             }

@@ -70,6 +70,7 @@ mod slab;
 mod socket_options;
 mod splice;
 mod split;
+mod standard;
 mod stream;
 mod sync;
 mod timer;
@@ -99,6 +100,7 @@ pub use socket_options::{
 };
 pub use splice::Pipe;
 pub use split::{Reader, Writer};
+pub use standard::{Sink, Source};
 pub use stream::Stream;
 
 // The example of the README is compiled with the others.

@@ -125,7 +125,7 @@ impl Driver for Blocking {
     fn attach(&self, raw: Raw, conn: Option<ConnId>) -> io::Result<Key> {
         fault::ask(Point::Register)?;
         let socket = Socket::new(raw, conn)?;
-        rustix::io::ioctl_fionbio(&socket.fd, false)?;
+        socket.set_nonblocking(false)?;
         let (read, write) = (Half::default(), Half::default());
         let slot = Slot { socket, read, write, cut_short: false };
         Ok(self.slots.borrow_mut().insert(slot))

@@ -156,7 +156,7 @@ impl Slot {
 impl<S: Selector> Driver for Readiness<S> {
     fn attach(&self, raw: Raw, conn: Option<ConnId>) -> io::Result<Key> {
         let socket = Socket::new(raw, conn)?;
-        rustix::io::ioctl_fionbio(&socket.fd, true)?;
+        socket.set_nonblocking(true)?;
         // Everything is worth a try at first; the kernel's first report may come before or after.
         let ready = Ready { read: true, write: true, ended: false };
         let told = Sides::default();

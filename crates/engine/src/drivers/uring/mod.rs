@@ -80,7 +80,7 @@ impl Driver for Uring {
         fault::ask(Point::Register)?;
         let socket = Socket::new(raw, conn)?;
         // sendfile(2) has no flag for it; the ring's own operations do not mind.
-        rustix::io::ioctl_fionbio(&socket.fd, true)?;
+        socket.set_nonblocking(true)?;
         Ok(self.state.borrow_mut().slots.insert(Slot::new(socket)))
     }
 

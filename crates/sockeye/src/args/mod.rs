@@ -1,12 +1,19 @@
-//! What the command line may say.
+//! What the command line may say: what all subcommands share. Each has a file of its own.
 
-use std::path::PathBuf;
+mod drivers;
+mod serve;
+mod talk;
+
 use std::time::Duration;
 
 use anstream::ColorChoice;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Parser, Subcommand, ValueEnum};
-use sockeye_engine::{DriverKind, Endpoint};
+use sockeye_engine::DriverKind;
+
+pub(crate) use drivers::Drivers;
+pub(crate) use serve::Serve;
+pub(crate) use talk::Talk;
 
 /// Every socket job in one program, and you can see the wire.
 #[derive(Parser)]
@@ -24,66 +31,6 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Serve(Serve),
     Drivers(Drivers),
-}
-
-/// Serve a folder over HTTP
-///
-/// Prints `serving DIR on http://ADDRESS:PORT/` on standard output once it is ready, and stops
-/// gracefully on SIGINT (Ctrl-C) or SIGTERM: idle connections close, requests in flight finish.
-#[derive(clap::Args)]
-pub(crate) struct Serve {
-    /// The folder
-    #[arg(default_value = ".", value_name = "DIR")]
-    pub(crate) dir: PathBuf,
-
-    /// Where to listen: tcp://HOST:PORT, HOST:PORT or unix:///PATH; may be given several times
-    /// [default: tcp://127.0.0.1:8000]
-    #[arg(long, value_name = "ENDPOINT")]
-    pub(crate) listen: Vec<Endpoint>,
-
-    /// Short for --listen tcp://127.0.0.1:N; 0 picks a free port
-    #[arg(long, short, value_name = "N", conflicts_with = "listen")]
-    pub(crate) port: Option<u16>,
-
-    /// How long a connection may wait between two requests
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
-    pub(crate) idle_timeout: Duration,
-
-    /// How long a request head may take, from its first byte to its last
-    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = duration)]
-    pub(crate) head_timeout: Duration,
-
-    /// How long a request body may take, from the end of its head
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
-    pub(crate) body_timeout: Duration,
-
-    /// How long a client may take nothing of what is sent
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
-    pub(crate) write_timeout: Duration,
-
-    // Behind the others: their headings hold for all that follows.
-    #[command(flatten)]
-    pub(crate) engine: Engine,
-
-    #[command(flatten)]
-    pub(crate) eye: Eye,
-}
-
-/// List the ways a thread can wait for its sockets
-///
-/// Each can be chosen by --driver. Says whether the kernel here offers it, and measures what one
-/// small message costs on it: the processor time of a thread that waits for it, receives it and
-/// answers, with few and with many other connections idle.
-#[derive(clap::Args)]
-pub(crate) struct Drivers {
-    /// Print one JSON document instead of a table
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// Idle connections in the second measurement; 0 measures nothing
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    #[arg(value_parser = clap::value_parser!(u32).range(..=5000))]
-    pub(crate) idle: u32,
 }
 
 #[derive(clap::Args)]
@@ -152,7 +99,7 @@ impl When {
 }
 
 /// A time with its unit: `500ms`, `15s`, `2m`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration.is_zero() => Err("more than no time is needed".to_owned()),
         Ok(duration) => Ok(duration),

@@ -1,0 +1,51 @@
+//! What `sockeye serve` may be told.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sockeye_engine::Endpoint;
+
+use super::{Engine, Eye, duration};
+
+/// Serve a folder over HTTP
+///
+/// Prints `serving DIR on http://ADDRESS:PORT/` on standard output once it is ready, and stops
+/// gracefully on SIGINT (Ctrl-C) or SIGTERM: idle connections close, requests in flight finish.
+#[derive(clap::Args)]
+pub(crate) struct Serve {
+    /// The folder
+    #[arg(default_value = ".", value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+
+    /// Where to listen: tcp://HOST:PORT, HOST:PORT or unix:///PATH; may be given several times
+    /// [default: tcp://127.0.0.1:8000]
+    #[arg(long, value_name = "ENDPOINT")]
+    pub(crate) listen: Vec<Endpoint>,
+
+    /// Short for --listen tcp://127.0.0.1:N; 0 picks a free port
+    #[arg(long, short, value_name = "N", conflicts_with = "listen")]
+    pub(crate) port: Option<u16>,
+
+    /// How long a connection may wait between two requests
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub(crate) idle_timeout: Duration,
+
+    /// How long a request head may take, from its first byte to its last
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = duration)]
+    pub(crate) head_timeout: Duration,
+
+    /// How long a request body may take, from the end of its head
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub(crate) body_timeout: Duration,
+
+    /// How long a client may take nothing of what is sent
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub(crate) write_timeout: Duration,
+
+    // Behind the others: their headings hold for all that follows.
+    #[command(flatten)]
+    pub(crate) engine: Engine,
+
+    #[command(flatten)]
+    pub(crate) eye: Eye,
+}
