@@ -7,6 +7,8 @@ mod drivers;
 mod eye;
 mod output;
 mod serve;
+#[allow(dead_code, unused_imports, reason = "connect and listen are being built upon it")]
+mod talk;
 
 use std::process::ExitCode;
 

@@ -127,9 +127,8 @@ impl Sink {
                     write_now(fd.as_fd(), What::Pipe, outgoing).map_err(Into::into)
                 }
                 Way::Beside(file) => {
-                    let work = writing.get_or_insert_with(|| {
-                        begin(Arc::clone(file), std::mem::take(outgoing))
-                    });
+                    let work = writing
+                        .get_or_insert_with(|| begin(Arc::clone(file), std::mem::take(outgoing)));
                     let (left, written) = work.await;
                     *writing = None;
                     if written.is_err() {

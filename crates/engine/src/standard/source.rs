@@ -113,9 +113,7 @@ impl Source {
         };
         match read {
             // A terminal whose other end is gone.
-            Err(error)
-                if self.end.terminal && error.raw_os_error() == Some(libc::EIO) =>
-            {
+            Err(error) if self.end.terminal && error.raw_os_error() == Some(libc::EIO) => {
                 Ok(Chunk::end())
             }
             read => read.map_err(|error| self.end.failed("read", error)),
@@ -152,10 +150,7 @@ impl End {
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
-        self.reactor
-            .driver
-            .poll_attempt(key, Side::Read, &mut attempt, cx)
-            .map_ok(|()| chunk)
+        self.reactor.driver.poll_attempt(key, Side::Read, &mut attempt, cx).map_ok(|()| chunk)
     }
 }
 

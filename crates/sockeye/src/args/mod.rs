@@ -13,6 +13,7 @@ use sockeye_engine::DriverKind;
 
 pub(crate) use drivers::Drivers;
 pub(crate) use serve::Serve;
+#[allow(unused_imports, reason = "connect and listen are being built upon it")]
 pub(crate) use talk::Talk;
 
 /// Every socket job in one program, and you can see the wire.

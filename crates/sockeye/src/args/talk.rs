@@ -1,0 +1,57 @@
+//! How messages are cut, read and shown: what `connect` and `listen` share.
+
+use sockeye_wire::frame::Framing;
+use sockeye_wire::text::Encoding;
+
+/// How messages are cut, read and shown.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Messages")]
+pub(crate) struct Talk {
+    /// Where a message ends, in both directions: raw, line, delimiter=TEXT,
+    /// length=u8|u16|u32|u64|u16le|u32le|u64le|varint, fixed=BYTES, netstring or gap=TIME.
+    /// With all but raw, one line of input is one message, and one message one line of output
+    #[arg(long, value_name = "FRAMING", default_value = "raw")]
+    pub(crate) frame: Framing,
+
+    /// The longest message taken; k and m mean 1024 and 1024²
+    #[arg(long, value_name = "BYTES", default_value = "16m", value_parser = size)]
+    pub(crate) max_frame: usize,
+
+    /// The encoding of text on the wire (UTF-8, GB18030, Shift_JIS, ISO-8859-1, …); input and output
+    /// are UTF-8
+    #[arg(long, value_name = "NAME")]
+    pub(crate) encoding: Option<Encoding>,
+
+    /// Show messages as hexadecimal dumps, and read each line of input as hexadecimal digits
+    #[arg(long, conflicts_with = "encoding")]
+    pub(crate) hex: bool,
+
+    /// Let what the peer sends reach the terminal as it is, control characters and all
+    #[arg(long)]
+    pub(crate) raw_output: bool,
+
+    /// Show when each message came
+    #[arg(long)]
+    pub(crate) timestamps: bool,
+
+    /// Print each message, of both directions, as one line of JSON: time, peer, direction, offset,
+    /// length, and text, or base64 where it is none
+    #[arg(long, conflicts_with = "hex")]
+    pub(crate) json: bool,
+}
+
+/// A count of bytes: `4096`, `64k`, `16m`.
+pub(crate) fn size(text: &str) -> Result<usize, String> {
+    let lower = text.to_ascii_lowercase();
+    let (digits, unit) = match lower.strip_suffix(['k', 'm']) {
+        Some(digits) if lower.ends_with('k') => (digits, 1 << 10),
+        Some(digits) => (digits, 1 << 20),
+        None => (&*lower, 1),
+    };
+    let bytes = digits.parse::<usize>().ok().and_then(|count| count.checked_mul(unit));
+    match bytes {
+        Some(0) => Err("more than nothing is needed".to_owned()),
+        Some(bytes) => Ok(bytes),
+        None => Err("write it as 4096, 64k or 16m".to_owned()),
+    }
+}

@@ -1,0 +1,176 @@
+//! What is typed or piped in, cut into messages and made ready to be sent.
+
+use std::collections::VecDeque;
+use std::io;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use sockeye_engine::Source;
+use sockeye_wire::escape;
+use sockeye_wire::frame::{Decoder, Framing};
+use sockeye_wire::hex;
+use sockeye_wire::text::{Encoding, TextDecoder};
+
+use crate::args;
+
+/// The longest line of input, in bytes.
+const MAX_LINE: usize = 16 << 20;
+
+/// Messages from standard input, ready to be sent: encoded, and with their borders.
+pub(crate) struct Input {
+    source: Source,
+    cut: Cut,
+    framing: Framing,
+    encoding: Option<Encoding>,
+    hex: bool,
+    ready: VecDeque<Message>,
+    ended: bool,
+    /// Lines so far, for errors.
+    line: u64,
+}
+
+/// A message to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    /// What goes over the wire.
+    pub(crate) wire: Bytes,
+    /// What of it is the message, without borders.
+    pub(crate) payload: Bytes,
+}
+
+/// How input becomes messages.
+enum Cut {
+    /// What was read at once, as it is.
+    Pieces,
+    /// What was read at once, as text that may be cut within a character.
+    Text(TextDecoder),
+    /// One line, one message.
+    Lines(Decoder),
+}
+
+impl Input {
+    pub(super) fn stdin(args: &args::Talk) -> io::Result<Input> {
+        Ok(Input::new(args, Source::stdin()?))
+    }
+
+    fn new(args: &args::Talk, source: Source) -> Input {
+        let lines = args.hex || !matches!(args.frame, Framing::Raw | Framing::Gap(_));
+        let encoding = args.encoding.filter(|encoding| *encoding != Encoding::UTF_8);
+        let cut = match encoding {
+            _ if lines => Cut::Lines(Decoder::with_max_frame(Framing::Line, MAX_LINE)),
+            Some(_) => Cut::Text(TextDecoder::new(Encoding::UTF_8)),
+            None => Cut::Pieces,
+        };
+        Input {
+            source,
+            cut,
+            framing: args.frame.clone(),
+            encoding,
+            hex: args.hex,
+            ready: VecDeque::new(),
+            ended: false,
+            line: 0,
+        }
+    }
+
+    /// Whether bytes are sent as nothing but themselves, so that they need not be looked at.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.cut, Cut::Pieces) && !self.source.is_terminal()
+    }
+
+    /// Lends standard input itself, where [`Input::is_plain`].
+    pub(crate) fn source(&mut self) -> &mut Source {
+        &mut self.source
+    }
+
+    /// The next message; None at the end of the input.
+    ///
+    /// # Errors
+    ///
+    /// A line is no message: not hexadecimal, not to be encoded, or the framing can't carry it. Its
+    /// number is named; the next call goes on with the next line. An `io::Error` means that standard
+    /// input can't be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Message>> {
+        loop {
+            if let Some(message) = self.ready.pop_front() {
+                return Ok(Some(message));
+            }
+            if let Cut::Lines(lines) = &mut self.cut {
+                let line = if self.ended { lines.finish() } else { lines.next() };
+                if let Some(line) = line.context("standard input")? {
+                    self.line += 1;
+                    let number = self.line;
+                    let made = self.message(&line.payload);
+                    return made
+                        .map(Some)
+                        .with_context(|| format!("standard input, line {number}"));
+                }
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            let chunk = self.source.read().await?;
+            self.ended = chunk.is_empty();
+            match &mut self.cut {
+                Cut::Lines(lines) => lines.push_slice(&chunk),
+                Cut::Pieces if chunk.is_empty() => {}
+                Cut::Pieces => {
+                    let wire = Bytes::copy_from_slice(&chunk);
+                    let payload = wire.clone();
+                    self.ready.push_back(Message { wire, payload });
+                }
+                Cut::Text(decoder) => {
+                    let mut text = String::new();
+                    let before = decoder.malformed();
+                    match chunk.is_empty() {
+                        true => decoder.finish(&mut text),
+                        false => decoder.decode(&chunk, &mut text),
+                    }
+                    if decoder.malformed() > before {
+                        anyhow::bail!("standard input is not UTF-8, which --encoding takes it for");
+                    }
+                    if !text.is_empty() {
+                        let payload = self.encoded(&text)?;
+                        self.ready.push_back(Message { wire: payload.clone(), payload });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes one message of text or digits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Input::next`].
+    pub(crate) fn message(&self, given: &[u8]) -> anyhow::Result<Message> {
+        let payload = if self.hex {
+            let text =
+                str::from_utf8(given).map_err(|_| anyhow::anyhow!("it is not hexadecimal"))?;
+            hex::parse(text)?.into()
+        } else if self.encoding.is_some() {
+            let text = str::from_utf8(given).map_err(|error| {
+                let at = error.valid_up_to();
+                anyhow::anyhow!("byte {at} is not UTF-8, which --encoding takes input for")
+            })?;
+            self.encoded(text)?
+        } else {
+            Bytes::copy_from_slice(given)
+        };
+        let mut wire = Vec::with_capacity(payload.len() + 16);
+        self.framing.encode(&payload, &mut wire).with_context(|| {
+            format!("--frame {}", escape::Escaped(self.framing.to_string().as_bytes()))
+        })?;
+        Ok(Message { wire: wire.into(), payload })
+    }
+
+    fn encoded(&self, text: &str) -> anyhow::Result<Bytes> {
+        let mut bytes = Vec::new();
+        self.encoding.unwrap_or(Encoding::UTF_8).encode(text, &mut bytes)?;
+        Ok(bytes.into())
+    }
+}

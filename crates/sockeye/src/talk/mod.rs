@@ -1,0 +1,41 @@
+//! Talking over sockets, what `connect` and `listen` share: messages typed or piped in, and
+//! messages shown.
+//!
+//! Everything here belongs to one thread of one engine. [`open`] gives both ends of the user's side;
+//! each connection and direction has a [`Flow`], which knows where in its stream the next message
+//! begins.
+
+mod flow;
+mod input;
+mod printer;
+mod shown;
+
+use std::io;
+use std::rc::Rc;
+
+pub(crate) use flow::{Direction, Flow};
+pub(crate) use input::Input;
+pub(crate) use printer::Printer;
+
+use crate::args;
+
+/// The user's side: standard input, cut into messages, and standard output.
+///
+/// # Errors
+///
+/// Standard input or output can't be watched.
+///
+/// # Panics
+///
+/// Outside of an engine.
+pub(crate) fn open(args: &args::Talk) -> io::Result<(Input, Rc<Printer>)> {
+    let printer = Rc::new(Printer::stdout(args)?);
+    let input = Input::stdin(args)?;
+    Ok((input, printer))
+}
+
+/// Whether this is only the news that nobody reads standard output any more (`| head`), which is
+/// no failure of ours and not worth a word.
+pub(crate) fn nobody_reads(error: &anyhow::Error) -> bool {
+    error.is::<printer::NobodyReads>()
+}
