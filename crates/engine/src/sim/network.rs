@@ -134,6 +134,11 @@ impl Network {
         self.world.troubles.of(number)
     }
 
+    /// The faults that struck datagrams between two hosts so far.
+    pub(crate) fn faults_of_datagrams(&self, one: IpAddr, other: IpAddr) -> Vec<Fault> {
+        self.world.troubles.of_datagrams(one, other)
+    }
+
     /// Connections whose ends are not both closed, or that have something on its way.
     pub(crate) fn connections(&self) -> usize {
         self.connections.len()

@@ -308,6 +308,12 @@ impl Net {
         self.sim.model.borrow().faults_of(number)
     }
 
+    /// The faults of the plan that have struck datagrams between two hosts, either way; a cut is one.
+    #[must_use]
+    pub fn faults_of_datagrams(&self, one: IpAddr, other: IpAddr) -> Vec<Fault> {
+        self.sim.model.borrow().faults_of_datagrams(one, other)
+    }
+
     /// Connections that have an open end or something on its way.
     #[must_use]
     pub fn connections(&self) -> usize {

@@ -126,6 +126,18 @@ impl Troubles {
         of.map(|(_, index)| self.plan.faults()[*index]).collect()
     }
 
+    /// The faults that struck datagrams between two hosts so far, either way, and the cuts that did.
+    pub(crate) fn of_datagrams(&self, one: IpAddr, other: IpAddr) -> Vec<Fault> {
+        let of = self.struck.iter().filter(|(conn, _)| conn.is_none());
+        let of = of.map(|(_, index)| self.plan.faults()[*index]);
+        of.filter(|fault| match fault {
+            Fault::Datagram { from, to, .. } => pair(*from, *to) == pair(one, other),
+            Fault::Cut { between: (a, b), .. } => pair(*a, *b) == pair(one, other),
+            _ => false,
+        })
+        .collect()
+    }
+
     fn find<T>(&self, matches: impl Fn(&Fault) -> Option<T>) -> Option<(usize, T)> {
         let mut faults = self.plan.faults().iter().enumerate();
         faults.find_map(|(index, fault)| Some((index, matches(fault)?)))

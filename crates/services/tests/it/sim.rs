@@ -4,6 +4,7 @@
 //! to run it again: `SOCKEYE_SIM_SEED=17`, and `SOCKEYE_SIM_PLAN='…'` for a plan other than the
 //! seed's own.
 
+mod datagrams;
 mod echo;
 mod http;
 mod runner;
@@ -25,6 +26,23 @@ fn the_file_server_answers_right_or_a_fault_explains_it() {
 #[test]
 fn echo_returns_every_byte_or_a_fault_explains_it() {
     check(&echo::Scenario::whole());
+}
+
+#[test]
+fn discard_takes_every_byte_and_answers_with_none_or_a_fault_explains_it() {
+    check(&echo::Scenario::discards());
+}
+
+#[test]
+fn datagrams_come_back_whole_or_a_fault_explains_it_and_none_is_invented() {
+    check(&datagrams::Scenario::whole());
+}
+
+#[test]
+fn an_echo_of_datagrams_that_mixes_up_who_asked_is_found() {
+    let broken = datagrams::Scenario::mixing();
+    let found = (0..50).any(|seed| run(&broken, seed, &draw(&broken, seed)).1.is_some());
+    assert!(found, "no seed shows the mistake");
 }
 
 #[test]

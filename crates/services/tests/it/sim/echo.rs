@@ -23,17 +23,23 @@ const PATIENCE: Duration = Duration::from_secs(50);
 /// Echo and discard for seven clients.
 pub(crate) struct Scenario {
     hasty: bool,
+    discards: bool,
 }
 
 impl Scenario {
     /// The service as it is.
     pub(crate) fn whole() -> Scenario {
-        Scenario { hasty: false }
+        Scenario { hasty: false, discards: false }
+    }
+
+    /// With clients of discard alone.
+    pub(crate) fn discards() -> Scenario {
+        Scenario { hasty: false, discards: true }
     }
 
     /// One with a mistake in it.
     pub(crate) fn hasty() -> Scenario {
-        Scenario { hasty: true }
+        Scenario { hasty: true, discards: false }
     }
 }
 
@@ -53,7 +59,11 @@ async fn hasty_echo(mut stream: Stream) {
 
 impl runner::Scenario for Scenario {
     fn name(&self) -> &'static str {
-        if self.hasty { "hasty echo" } else { "echo" }
+        match self {
+            Scenario { hasty: true, .. } => "hasty echo",
+            Scenario { discards: true, .. } => "discard",
+            Scenario { .. } => "echo",
+        }
     }
 
     fn clients(&self) -> u8 {
@@ -75,13 +85,13 @@ impl runner::Scenario for Scenario {
     }
 
     fn client(&self, number: u8, net: Net, tell: Tell) -> impl Future<Output = ()> + 'static {
-        client(number, net, tell)
+        client(number, self.discards, net, tell)
     }
 }
 
-async fn client(number: u8, net: Net, tell: Tell) {
+async fn client(number: u8, discards: bool, net: Net, tell: Tell) {
     let mut random = net.random(1 + u64::from(number));
-    let port = if random.one_in(5) { DISCARD } else { ECHO };
+    let port = if random.one_in(5) || discards { DISCARD } else { ECHO };
     sleep(random.micros(Duration::from_secs(1))).await;
     let Some((stream, conn)) = connect(number, port, &net, &tell).await else { return };
     let len = usize::try_from(random.below(30_000)).expect("it is small");

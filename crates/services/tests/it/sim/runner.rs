@@ -37,6 +37,10 @@ pub(crate) trait Scenario {
     fn name(&self) -> &'static str;
     /// How many clients there are, each on a host of its own.
     fn clients(&self) -> u8;
+    /// How many datagrams go each way between the service and a client, about.
+    fn datagrams(&self) -> u32 {
+        0
+    }
     /// Starts the services.
     fn serve(&self, net: &Net, tell: &Tell);
     /// What client `number` does; what it finds wrong it tells.
@@ -74,7 +78,7 @@ pub(crate) fn draw(scenario: &impl Scenario, seed: u64) -> Plan {
         lasting: Duration::from_secs(2),
         longest: Duration::from_secs(100),
         links: (0..scenario.clients()).map(|number| (SERVER, host(number))).collect(),
-        datagrams: 0,
+        datagrams: scenario.datagrams(),
     };
     Plan::draw(seed, &scope)
 }
