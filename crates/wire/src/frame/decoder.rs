@@ -14,7 +14,7 @@ pub const DEFAULT_MAX_FRAME: usize = 16 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// The message without header and border. A part of what was pushed, not a copy, if it lay in
-    /// one push.
+    /// one push, which stays in memory as long as any of its frames.
     pub payload: Bytes,
     /// Where header, payload and border lie, in bytes from the beginning of the stream.
     pub range: Range<u64>,

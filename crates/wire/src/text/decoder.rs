@@ -13,7 +13,8 @@ const LOOK_BACK: usize = 7;
 /// Decodes a stream of text piece by piece.
 ///
 /// A character that is cut over two pieces comes out whole, with the second. Bytes that are no
-/// text come out as `\xNN`, each of them; a byte order mark comes out as the character it is.
+/// text come out as `\xNN`, each of them, and so does that text itself if somebody sent it; a byte
+/// order mark comes out as the character it is.
 /// What comes out may hold control characters: it needs [`Escaped`](crate::escape::Escaped) ahead
 /// of a terminal.
 ///

@@ -108,6 +108,9 @@ fn bytes_that_are_no_text_are_shown_each() {
         ("shift_jis", b"\x83\x65\x83\x20\xfd", r"テ\x83 \xfd"),
         ("euc-jp", b"\x8f\xa1a", r"\x8f\xa1a"),
         ("big5", b"\xa4\xa4\xa4\x20", r"中\xa4 "),
+        ("iso-2022-jp", b"\x1bab\x1b$a\x1b", r"\x1bab\x1b$a\x1b"),
+        ("iso-2022-jp", b"\x1b$BJ\x1b(BJ\x1b$BJ8J", r"\x4aJ文\x4a"),
+        ("euc-kr", b"\xb1 \xb1\xfft", r"\xb1 \xb1\xfft"),
         ("windows-1253", b"\xe1\xaa", r"α\xaa"),
         // A byte order mark is a character like others.
         ("utf-8", b"\xef\xbb\xbfa", "\u{feff}a"),
@@ -166,6 +169,32 @@ fn a_decoder_can_begin_another_stream() {
 }
 
 proptest! {
+    /// In encodings that write each character in one way, the bytes can be had back.
+    #[test]
+    fn no_byte_is_lost_among_those_that_are_no_text(
+        label in prop::sample::select(
+            &["euc-kr", "ibm866", "utf-8", "utf-16be", "utf-16le", "windows-1253"][..],
+        ),
+        bytes in prop::collection::vec(
+            any::<u8>().prop_filter("no backslash of the sender's own", |&byte| byte != b'\\'),
+            0..60,
+        ),
+        piece in 1..60_usize,
+    ) {
+        let encoding: Encoding = label.parse().expect("known");
+        let (text, malformed) = decode_text(encoding, &bytes, piece);
+        let mut pieces = text.split('\\');
+        let mut again = encode(encoding, pieces.next().expect("there is always one"));
+        let mut unreadable = 0;
+        for piece in pieces {
+            again.push(u8::from_str_radix(&piece[1..3], 16).expect("two digits"));
+            again.extend(encode(encoding, &piece[3..]));
+            unreadable += 1;
+        }
+        prop_assert_eq!(again, bytes);
+        prop_assert_eq!(unreadable, malformed);
+    }
+
     #[test]
     fn any_bytes_are_one_text_however_they_are_cut(
         bytes in prop::collection::vec(any::<u8>(), 2..200),
