@@ -179,10 +179,10 @@ pub struct Unmappable {
 /// The three names most like the given one, with the labels that people write most.
 fn nearest(given: &str) -> String {
     let given = given.to_ascii_lowercase();
-    let mut names: Vec<String> =
-        Encoding::ALL.iter().map(|encoding| encoding.name().to_ascii_lowercase()).collect();
-    names.extend(["ascii", "gb2312", "latin1", "sjis"].map(str::to_owned));
-    let likeness = |name: &String| strsim::jaro_winkler(&given, name);
-    names.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
-    format!("{}, {} or {}", names[0], names[1], names[2])
+    let names = Encoding::ALL.iter().map(|encoding| encoding.name().to_ascii_lowercase());
+    let usual = ["ascii", "gb2312", "latin1", "sjis"].map(str::to_owned);
+    let mut names: Vec<(f64, String)> =
+        names.chain(usual).map(|name| (strsim::jaro_winkler(&given, &name), name)).collect();
+    names.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    format!("{}, {} or {}", names[0].1, names[1].1, names[2].1)
 }
