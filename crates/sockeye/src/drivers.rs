@@ -124,7 +124,8 @@ fn learn(kind: DriverKind, counts: &[u32]) -> anyhow::Result<Known> {
     Ok(known)
 }
 
-fn about(kind: DriverKind) -> &'static str {
+/// What it is, in a few words.
+pub(crate) fn about(kind: DriverKind) -> &'static str {
     match kind {
         DriverKind::Blocking => "a thread for each connection, asleep in its call",
         DriverKind::Busy => "asks every socket again and again, never sleeps",

@@ -5,6 +5,7 @@
 mod args;
 mod drivers;
 mod eye;
+mod help;
 mod output;
 mod serve;
 #[allow(dead_code, unused_imports, reason = "connect and listen are being built upon it")]
@@ -23,6 +24,9 @@ fn main() -> ExitCode {
     let result = match args.command {
         Command::Serve(serve) => serve::run(&serve),
         Command::Drivers(drivers) => drivers::run(&drivers),
+        Command::Help(help) => help::help(&help),
+        Command::Man(man) => help::man(&man),
+        Command::Completions(completions) => help::completions(&completions),
     };
     match result {
         Ok(code) => code,

@@ -1,6 +1,7 @@
 //! What the command line may say: what all subcommands share. Each has a file of its own.
 
 mod drivers;
+mod help;
 mod serve;
 mod talk;
 
@@ -12,19 +13,21 @@ use clap::{Parser, Subcommand, ValueEnum};
 use sockeye_engine::DriverKind;
 
 pub(crate) use drivers::Drivers;
+pub(crate) use help::{Completions, Help, Man};
 pub(crate) use serve::Serve;
 #[allow(unused_imports, reason = "connect and listen are being built upon it")]
 pub(crate) use talk::Talk;
 
 /// Every socket job in one program, and you can see the wire.
 #[derive(Parser)]
-#[command(name = "sockeye", version, max_term_width = 100)]
+#[command(name = "sockeye", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "sockeye help TOPIC explains endpoints, framing, encodings and drivers.")]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
 
     /// When to use colour; NO_COLOR is respected
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", display_order = 900)]
     pub(crate) color: When,
 }
 
@@ -32,6 +35,9 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Serve(Serve),
     Drivers(Drivers),
+    Help(Help),
+    Man(Man),
+    Completions(Completions),
 }
 
 #[derive(clap::Args)]

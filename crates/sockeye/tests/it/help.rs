@@ -36,3 +36,41 @@ fn help_into_a_pipe_nobody_reads_ends_quietly() {
     let output = sockeye().args(["serve", "--help"]).stdout(writer).output().unwrap();
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
 }
+
+#[test]
+fn the_pages_on_what_commands_share() {
+    assert_help(&["help", "endpoints"], include_str!("golden/help_endpoints.txt"));
+    assert_help(&["help", "framing"], include_str!("golden/help_framing.txt"));
+    assert_help(&["help", "encodings"], include_str!("golden/help_encodings.txt"));
+    assert_help(&["help", "drivers"], include_str!("golden/help_drivers.txt"));
+}
+
+#[test]
+fn help_on_what_there_is_none_on_says_what_there_is() {
+    let (code, stdout, stderr) = run(sockeye().args(["help", "frob\x1b[2J"]));
+    assert_eq!((code, &*stdout), (Some(2), ""));
+    assert!(stderr.starts_with("sockeye: there is no help on frob\\x1b[2J; "), "{stderr}");
+    assert!(stderr.ends_with(" and on endpoints, framing, encodings, drivers\n"), "{stderr}");
+}
+
+#[test]
+fn every_command_has_a_manual_page_and_every_shell_completions() {
+    let (code, page, stderr) = run(sockeye().arg("man"));
+    assert_eq!((code, &*stderr), (Some(0), ""));
+    assert!(page.contains(".TH sockeye 1"), "{page}");
+    let (_, list, _) = run(sockeye().arg("--help"));
+    let commands = list.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands = commands.take_while(|line| !line.is_empty());
+    let names: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(names.contains(&"serve"), "{list}");
+    for name in names {
+        let (code, page, stderr) = run(sockeye().args(["man", name]));
+        assert_eq!((code, &*stderr), (Some(0), ""), "{name}");
+        assert!(page.contains(&format!(".TH sockeye-{name} 1")), "{page}");
+    }
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (code, script, stderr) = run(sockeye().args(["completions", shell]));
+        assert_eq!((code, &*stderr), (Some(0), ""), "{shell}");
+        assert!(script.contains("serve"), "{shell}");
+    }
+}
