@@ -85,7 +85,10 @@ pub(crate) async fn connect_socket(
     begun.map_err(|error| CallError::naming("connect to", Some(address.into()), error.into()))?;
     let local = SocketAddr::try_from(rustix::net::getsockname(&fd)?)?;
     let addresses = (local, address);
-    let mut stream = Stream::new(reactor, Raw::Fd(fd), Role::Client, start, Some(addresses), None)?;
+    let watched = Stream::new(reactor, Raw::Fd(fd), Role::Client, start, Some(addresses), None);
+    let mut stream = watched.map_err(|error| {
+        CallError::naming("watch the connection to", Some(address.into()), error)
+    })?;
     stream.set_deadline(patience);
     let made = Operate::new(&mut stream, Side::Write, |stream, cx| {
         stream.poll_attempt(Side::Write, cx, &mut |fd| match sockopt::socket_error(fd) {

@@ -3,6 +3,7 @@
 //! wrong bytes, at most the connection it happened on is harmed, and the server goes on.
 
 mod clock;
+mod relay;
 mod scripts;
 mod sweep;
 
@@ -36,6 +37,16 @@ fn a_fault_harms_one_connection_of_a_file_server_at_most() {
 #[test]
 fn a_fault_harms_one_connection_of_an_echo_at_most() {
     alone("fault::a_fault_harms_one_connection_of_an_echo_at_most", || sweep(Service::Echo));
+}
+
+#[test]
+fn a_fault_harms_one_connection_of_a_discard_at_most() {
+    alone("fault::a_fault_harms_one_connection_of_a_discard_at_most", || sweep(Service::Discard));
+}
+
+#[test]
+fn a_fault_harms_one_connection_of_a_relay_at_most() {
+    alone("fault::a_fault_harms_one_connection_of_a_relay_at_most", || sweep(Service::Relay));
 }
 
 #[test]

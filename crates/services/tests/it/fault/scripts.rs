@@ -18,6 +18,9 @@ pub(super) struct Talk {
 /// Bytes of the file that leaves by `sendfile(2)`, and of the long echo.
 pub(super) const LONG: usize = 150_000;
 
+/// In the place of an answer, where none is due: the end came, and no reset.
+pub(super) const TAKEN: &[u8] = b"taken";
+
 /// Nobody takes this long unless the server has forgotten him.
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -41,10 +44,13 @@ impl Service {
         let mut client = connect(address);
         match self {
             Service::Http => put(&mut client, b"GET /hello.txt HTTP/1.0\r\n\r\n"),
-            Service::Echo => put(&mut client, b"short"),
+            Service::Echo | Service::Discard | Service::Relay => put(&mut client, b"short"),
         }
-        if self == Service::Echo {
+        if self != Service::Http {
             let _ = client.shutdown(Shutdown::Write);
+        }
+        if self == Service::Discard {
+            until_taken(&mut client, &mut talk.got);
         }
         until_end(&mut client, &mut talk.got);
         talk
@@ -60,7 +66,8 @@ impl Service {
                 let whole = |got: &[u8]| got[before..].ends_with(b"\n") && has_body(&got[before..]);
                 while !whole(got) && more(client, got) {}
             }
-            Service::Echo => {
+            Service::Discard => put(client, b"exchange"),
+            Service::Echo | Service::Relay => {
                 put(client, b"exchange");
                 let whole = got.len() + b"exchange".len();
                 while got.len() < whole && more(client, got) {}
@@ -83,7 +90,12 @@ impl Service {
                 put(&mut client, two);
                 until_end(&mut client, &mut talk.got);
             }
-            Service::Echo => {
+            Service::Discard => {
+                put(&mut client, &pattern(LONG));
+                let _ = client.shutdown(Shutdown::Write);
+                until_taken(&mut client, &mut talk.got);
+            }
+            Service::Echo | Service::Relay => {
                 // By another thread: the echo stops to receive while nobody reads.
                 let mut writer = client.try_clone().expect("a descriptor");
                 let writing = std::thread::spawn(move || {
@@ -104,7 +116,7 @@ impl Service {
         let mut client = connect(address);
         match self {
             Service::Http => put(&mut client, b"GET /big.bin HTTP/1.1\r\nHost: h\r\n\r\n"),
-            Service::Echo => put(&mut client, &[7; 3000]),
+            Service::Echo | Service::Discard | Service::Relay => put(&mut client, &[7; 3000]),
         }
         // A linger of zero sends RST (socket(7)).
         rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).expect("an option");
@@ -136,6 +148,17 @@ fn put(client: &mut TcpStream, bytes: &[u8]) {
 
 fn until_end(client: &mut TcpStream, got: &mut Vec<u8>) {
     while more(client, got) {}
+}
+
+/// Whether the server has taken all and ended, rather than reset.
+fn until_taken(client: &mut TcpStream, got: &mut Vec<u8>) {
+    match client.read(&mut [0]) {
+        Ok(count) => {
+            assert_eq!(count, 0, "discard does not answer");
+            got.extend_from_slice(TAKEN);
+        }
+        Err(error) => assert!(is_closed(error.kind()), "the server is silent: {error}"),
+    }
 }
 
 fn more(client: &mut TcpStream, got: &mut Vec<u8>) -> bool {

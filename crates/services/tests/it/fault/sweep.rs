@@ -23,12 +23,16 @@ use sockeye_services::http::{Site, SiteOptions};
 
 use crate::support::Folder;
 
-use super::scripts::Talk;
+use super::relay;
+use super::scripts::{TAKEN, Talk};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Service {
     Http,
     Echo,
+    Discard,
+    /// Both halves of a connection and of one to an echo behind it.
+    Relay,
 }
 
 /// What calls fail with.
@@ -63,6 +67,7 @@ pub(super) fn sweep(service: Service) {
         shown(panic);
     }));
     let watchdog = Watchdog::start();
+    let around = Around { behind: relay::echo_behind(), descriptors: descriptors() };
     let folder = Folder::new();
     folder.file("hello.txt", b"hello\n");
     folder.file("big.bin", &crate::support::pattern(super::scripts::LONG));
@@ -70,7 +75,8 @@ pub(super) fn sweep(service: Service) {
     let mut total = 0;
     for driver in DriverKind::ALL {
         let start = Instant::now();
-        let expected = run(service, driver, folder.path(), &Plan::new(Errno::INTR, 0)).talks;
+        let expected =
+            run(service, driver, folder.path(), &around, &Plan::new(Errno::INTR, 0)).talks;
         let expected: Vec<Talk> = expected.into_iter().map(masked).collect();
         check_expected(service, &expected);
         let (mut runs, mut line) = (0, String::new());
@@ -83,14 +89,14 @@ pub(super) fn sweep(service: Service) {
                 let what = format!("{service:?} on {driver}: {name} at call {nth}");
                 watchdog.watch(&what);
                 let plan = Plan::new(errno, nth);
-                let outcome = run(service, driver, folder.path(), &plan);
+                let outcome = run(service, driver, folder.path(), &around, &plan);
                 nth += 1;
                 let Some(hit) = plan.hit() else {
                     missed += 1;
                     continue;
                 };
                 (hits, missed) = (hits + 1, 0);
-                check(errno, hit, &expected, outcome, &what);
+                check(service, errno, hit, &expected, outcome, &what);
                 *points.entry(format!("{:?}", hit.point)).or_insert(0) += 1;
                 assert!(nth < MOST_CALLS, "{what}: the script does not end");
             }
@@ -113,17 +119,32 @@ struct Outcome {
     notices: Vec<Notice>,
     /// What the echo's futures returned.
     errors: Vec<io::Error>,
+    /// Bytes of each connection that was discarded to its end.
+    discarded: Vec<u64>,
     /// What the server held when only the one who asked was there.
     idle: Option<Usage>,
 }
 
+/// What stays the same through all runs.
+struct Around {
+    /// An echo for those who relay.
+    behind: SocketAddr,
+    /// Open when nobody runs. The echo behind may accept and close late, so it is counted once.
+    descriptors: usize,
+}
+
 /// The script, a connection afterwards, and the end of the server.
-fn run(service: Service, driver: DriverKind, folder: &Path, plan: &Arc<Plan>) -> Outcome {
-    let before = descriptors();
+fn run(
+    service: Service,
+    driver: DriverKind,
+    folder: &Path,
+    around: &Around,
+    plan: &Arc<Plan>,
+) -> Outcome {
     let panics = PANICS.load(Ordering::SeqCst);
     let mut start_errors = Vec::new();
     let server = loop {
-        match Server::start(service, driver, folder, plan) {
+        match Server::start(service, driver, folder, around.behind, plan) {
             Ok(server) => break server,
             Err(error) => {
                 let fault = plan.hit().expect("nothing but a fault keeps it from starting");
@@ -145,7 +166,7 @@ fn run(service: Service, driver: DriverKind, folder: &Path, plan: &Arc<Plan>) ->
     serving.stop();
     assert_eq!(serving.join(), 0, "connections cut off");
     // Threads of connections end a moment after their connection.
-    crate::support::patiently(|| descriptors() == before);
+    crate::support::patiently(|| descriptors() == around.descriptors);
     assert_eq!(PANICS.load(Ordering::SeqCst), panics, "a task panicked");
     if !driver.multiplexes() {
         for usage in plan.ended() {
@@ -157,6 +178,7 @@ fn run(service: Service, driver: DriverKind, folder: &Path, plan: &Arc<Plan>) ->
         talks,
         notices: std::mem::take(&mut *lock(&shared.notices)),
         errors: std::mem::take(&mut *lock(&shared.errors)),
+        discarded: std::mem::take(&mut *lock(&shared.discarded)),
         idle,
     }
 }
@@ -168,7 +190,14 @@ fn after<T>(plan: &Plan, mut attempt: impl FnMut() -> T, is_well: impl Fn(&T) ->
     if is_well(&result) || before.is_some() || plan.hit().is_none() { result } else { attempt() }
 }
 
-fn check(errno: Errno, hit: Hit, expected: &[Talk], outcome: Outcome, what: &str) {
+fn check(
+    service: Service,
+    errno: Errno,
+    hit: Hit,
+    expected: &[Talk],
+    outcome: Outcome,
+    what: &str,
+) {
     let what = format!("{what}, at {:?}", hit.point);
     let mut harmed = Vec::new();
     for (talk, expected) in outcome.talks.into_iter().map(masked).zip(expected) {
@@ -190,6 +219,14 @@ fn check(errno: Errno, hit: Hit, expected: &[Talk], outcome: Outcome, what: &str
         || matches!(hit.point, Point::Accept | Point::Enter | Point::Poll | Point::Wait);
     let most = if passes { 0 } else { 1 };
     assert!(harmed.len() <= most, "{what}: {harmed:?} were harmed");
+    if service == Service::Discard {
+        // The bystander's, the short one's and the long one's; who leaves may be told as an end.
+        let counts = [16, 5, super::scripts::LONG as u64];
+        let missing = counts.iter().filter(|count| !outcome.discarded.contains(count)).count();
+        assert!(missing <= most, "{what}: {:?} were discarded", outcome.discarded);
+        let other = outcome.discarded.iter().filter(|count| !counts.contains(count)).count();
+        assert!(other <= 1, "{what}: {:?} were discarded", outcome.discarded);
+    }
     if let Some(usage) = outcome.idle {
         assert_eq!(usage, IDLE, "{what}: the server still holds something");
     }
@@ -232,6 +269,8 @@ struct Server {
 struct Shared {
     notices: Mutex<Vec<Notice>>,
     errors: Mutex<Vec<io::Error>>,
+    /// Bytes of each connection that was discarded to its end.
+    discarded: Mutex<Vec<u64>>,
     /// The next connection is answered with the server's usage.
     asks_usage: AtomicBool,
     usage: Mutex<Option<Usage>>,
@@ -242,6 +281,7 @@ impl Server {
         service: Service,
         driver: DriverKind,
         folder: &Path,
+        behind: SocketAddr,
         plan: &Arc<Plan>,
     ) -> io::Result<Server> {
         let shared = Arc::new(Shared::default());
@@ -269,6 +309,15 @@ impl Server {
                     Service::Http => site.serve(stream).await,
                     Service::Echo => {
                         if let Err(error) = echo::echo(stream, Patience::default()).await {
+                            lock(&here.errors).push(error);
+                        }
+                    }
+                    Service::Discard => match echo::discard(stream, Patience::default()).await {
+                        Ok(count) => lock(&here.discarded).push(count),
+                        Err(error) => lock(&here.errors).push(error),
+                    },
+                    Service::Relay => {
+                        if let Err(error) = relay::relay(stream, behind).await {
                             lock(&here.errors).push(error);
                         }
                     }
@@ -362,9 +411,11 @@ fn check_expected(service: Service, talks: &[Talk]) {
         match (service, talk.name) {
             (Service::Http, "long") => assert!(len > super::scripts::LONG, "{}", shown(&talk.got)),
             (Service::Http, _) => assert!(find(&talk.got, b"200 OK"), "{}", shown(&talk.got)),
-            (Service::Echo, "long") => assert_eq!(len, super::scripts::LONG),
-            (Service::Echo, "short") => assert_eq!(talk.got, b"short"),
-            (Service::Echo, _) => assert_eq!(talk.got, b"exchangeexchange"),
+            (Service::Discard, "bystander") => assert_eq!(len, 0),
+            (Service::Discard, _) => assert_eq!(talk.got, TAKEN),
+            (Service::Echo | Service::Relay, "long") => assert_eq!(len, super::scripts::LONG),
+            (Service::Echo | Service::Relay, "short") => assert_eq!(talk.got, b"short"),
+            (Service::Echo | Service::Relay, _) => assert_eq!(talk.got, b"exchangeexchange"),
         }
     }
 }
@@ -372,7 +423,8 @@ fn check_expected(service: Service, talks: &[Talk]) {
 fn is_whole(service: Service, talk: &Talk) -> bool {
     match service {
         Service::Http => find(&talk.got, b"200 OK") && talk.got.ends_with(b"\r\n\r\nhello\n"),
-        Service::Echo => talk.got == b"short",
+        Service::Echo | Service::Relay => talk.got == b"short",
+        Service::Discard => talk.got == TAKEN,
     }
 }
 
