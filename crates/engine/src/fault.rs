@@ -37,6 +37,8 @@ pub enum Point {
     Stat,
     /// `epoll_wait(2)`, `poll(2)`, `select(2)`
     Wait,
+    /// `pwrite(2)` or `fdatasync(2)` of a file
+    Write,
 }
 
 impl Point {
@@ -45,7 +47,7 @@ impl Point {
     pub fn can_fail_with(self, errno: Errno) -> bool {
         use Point::{
             Accept, Attempt, Completion, Enter, Make, Open, Read, Recv, Register, Send, SendFile,
-            Stat, Wait,
+            Stat, Wait, Write,
         };
         match errno {
             Errno::AGAIN => {
@@ -57,11 +59,11 @@ impl Point {
                 self,
                 Accept | Attempt | Enter | Open | Read | Recv | Send | SendFile | Wait
             ),
-            Errno::IO => matches!(self, Open | Read | SendFile | Stat),
+            Errno::IO => matches!(self, Open | Read | SendFile | Stat | Write),
             Errno::MFILE => matches!(self, Accept | Make | Open),
             Errno::NOBUFS => matches!(self, Accept | Attempt | Recv | Send),
             Errno::NOMEM => !matches!(self, Enter | Wait),
-            Errno::NOSPC => matches!(self, Register),
+            Errno::NOSPC => matches!(self, Register | Write),
             Errno::PIPE => matches!(self, Attempt | Send | SendFile),
             _ => false,
         }

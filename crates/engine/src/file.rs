@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::CallError;
+use crate::fault::{self, Point};
 use crate::offload::offload;
 
 /// Most bytes of one read.
@@ -61,6 +62,7 @@ impl File {
     /// Outside of an engine, as all operations here.
     pub async fn open(path: impl Into<PathBuf>, options: &fs::OpenOptions) -> io::Result<File> {
         let (path, options) = (path.into(), options.clone());
+        asked(Point::Open).map_err(|error| failed("open", &path, error))?;
         offload(move || match options.open(&path) {
             Ok(file) => Ok(File { file: Arc::new(file), path: path.into() }),
             Err(error) => Err(failed("open", &path, error)),
@@ -74,7 +76,7 @@ impl File {
     ///
     /// What read(2) says.
     pub async fn read_at(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        self.work("read", move |file| {
+        self.work(Point::Read, "read", move |file| {
             let mut bytes = vec![0; len.min(MOST)];
             let mut count = 0;
             while count < bytes.len() {
@@ -99,7 +101,7 @@ impl File {
     /// `StorageFull`, and what else write(2) says; then some of them may have been written.
     pub async fn write_at(&self, offset: u64, bytes: impl Into<Bytes>) -> io::Result<()> {
         let bytes = bytes.into();
-        self.work("write", move |file| file.write_all_at(&bytes, offset)).await
+        self.work(Point::Write, "write", move |file| file.write_all_at(&bytes, offset)).await
     }
 
     /// Waits until what was written will outlast a crash of the machine (fdatasync(2)).
@@ -108,7 +110,7 @@ impl File {
     ///
     /// `EIO`: it may not.
     pub async fn sync(&self) -> io::Result<()> {
-        self.work("fdatasync", fs::File::sync_data).await
+        self.work(Point::Write, "fdatasync", fs::File::sync_data).await
     }
 
     /// Its size, times and type (fstat(2)).
@@ -117,14 +119,16 @@ impl File {
     ///
     /// What fstat(2) says.
     pub async fn metadata(&self) -> io::Result<fs::Metadata> {
-        self.work("fstat", fs::File::metadata).await
+        self.work(Point::Stat, "fstat", fs::File::metadata).await
     }
 
     async fn work<T: Send + 'static>(
         &self,
+        point: Point,
         operation: &'static str,
         work: impl FnOnce(&fs::File) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
+        asked(point).map_err(|error| failed(operation, &self.path, error))?;
         let file = Arc::clone(&self.file);
         let result = offload(move || work(&file)).await?;
         result.map_err(|error| failed(operation, &self.path, error))
@@ -135,6 +139,12 @@ impl AsRef<fs::File> for File {
     fn as_ref(&self) -> &fs::File {
         &self.file
     }
+}
+
+/// Asked here, because the threads that do the work belong to nobody's plan. What EINTR would do to
+/// them, they do not let through.
+fn asked(point: Point) -> io::Result<()> {
+    Ok(rustix::io::retry_on_intr(|| fault::ask(point))?)
 }
 
 #[cold]

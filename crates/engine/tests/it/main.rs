@@ -13,6 +13,7 @@ mod endpoints_grammar;
 mod executor;
 mod fairness;
 mod fault_clock;
+mod fault_files;
 mod fault_messages;
 mod fault_uring;
 mod listening;

@@ -110,6 +110,7 @@ const ON_A_KERNEL: &[(&str, &str)] = &[
     ("connecting", "connects to sockets of the machine; sim.rs connects in a simulation"),
     ("endpoints", "endpoints are sockets of the machine"),
     ("fault_clock", "the wall clock of the process jumps, and simulations have one of their own"),
+    ("fault_files", "files are the machine's, and threads are waited for"),
     ("fault_messages", "fails the system calls that move messages"),
     ("offloading", "threads that do the work are waited for, which a simulation never does"),
     ("serving", "Bound is made of threads and descriptors"),
