@@ -10,21 +10,28 @@ pub(crate) mod scale;
 mod style;
 pub(crate) mod text;
 
+use std::iter;
+
 use sockeye_engine::probe::{Direction, Role};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::record::History;
 use crate::verdict;
-use style::Ink;
+use paper::wrap;
+use style::{Ink, NARROW};
 
 pub use style::Style;
 
 /// Everything there is to see of a connection: its ladder, a ruler for each direction, and its
 /// verdict, each line ended by a newline.
 ///
-/// Nothing a peer sent reaches the text unescaped, and no line is wider than the style allows.
+/// Nothing a peer sent reaches the text unescaped, and no line is wider than the style allows;
+/// where that is less than a picture needs, it is the verdict on one long line.
 #[must_use]
 pub fn picture(history: &History, style: &Style) -> String {
+    if style.is_too_narrow() {
+        return line(history, style);
+    }
     let mut out = title(history, style);
     out.push('\n');
     out.push_str(&ladder::draw(history, style));
@@ -76,43 +83,28 @@ fn title(history: &History, style: &Style) -> String {
     };
     let name = history.conn.map_or(String::new(), |conn| format!("connection {} ", conn.0));
     let rule = |columns: usize| glyphs.double.fill.to_string().repeat(columns);
-    let text = format!("{} {name}{client} {} {server} ", rule(2), glyphs.arrow);
+    let ends = format!("{client} {} {server} ", glyphs.arrow);
+    let text = format!("{} {name}{ends}", rule(2));
+    let (text, below) = match text.width() <= style.columns() {
+        true => (text, String::new()),
+        // The addresses have lines of their own then.
+        false => (format!("{} {name}", rule(2)), ends),
+    };
     let rest = style.columns().saturating_sub(text.width());
-    format!("{}\n", style.paint(Ink::Strong, &format!("{text}{}", rule(rest))))
-}
-
-/// Breaks a verdict where it is too long for one line: between its parts if they fit into lines
-/// of their own, else between words.
-fn wrapped(line: &str, style: &Style) -> String {
-    const INDENT: usize = 7;
-    let dot = style.glyphs().dot;
-    let mut out = String::from("  ");
-    let mut column = 2;
-    for (index, part) in line.split(" · ").enumerate() {
-        if index > 0 {
-            out.push_str(&format!(" {dot}"));
-            column += 2;
-        }
-        // Room for the dot that may follow.
-        let fits = |column: usize, text: &str| column + 1 + text.width() + 2 <= style.columns();
-        let keep_whole = fits(INDENT, part);
-        if index > 0 && keep_whole && !fits(column, part) {
-            out.push_str(&format!("\n{:1$}", "", INDENT - 1));
-            column = INDENT - 1;
-        }
-        for (place, word) in part.split(' ').enumerate() {
-            if !keep_whole && !fits(column, word) {
-                out.push_str(&format!("\n{:1$}", "", INDENT - 1));
-                column = INDENT - 1;
-            }
-            if index + place > 0 {
-                out.push(' ');
-                column += 1;
-            }
-            out.push_str(word);
-            column += word.width();
+    let mut out = format!("{}\n", style.paint(Ink::Strong, &format!("{text}{}", rule(rest))));
+    if !below.is_empty() {
+        for line in wrap(&below, style.columns(), style.columns()) {
+            out.push_str(&format!("{}\n", style.paint(Ink::Strong, &line)));
         }
     }
-    out.push('\n');
     out
+}
+
+/// A verdict on as many lines as it takes.
+fn wrapped(line: &str, style: &Style) -> String {
+    let indent = if style.columns() < NARROW { 4 } else { 7 };
+    let line = line.replace('·', style.glyphs().dot);
+    let lines = wrap(&line, style.columns() - 2, style.columns() - indent);
+    let indents = iter::once(2).chain(iter::repeat(indent));
+    lines.iter().zip(indents).map(|(line, indent)| format!("{:indent$}{line}\n", "")).collect()
 }

@@ -21,6 +21,14 @@ pub(crate) fn open(args: &args::Eye, listeners: &[SocketAddr]) -> anyhow::Result
         colour: output::colour_on_stderr(),
         ..Style::default()
     };
+    if style.width < Style::NARROWEST {
+        say(format_args!(
+            "eye: the terminal has {} columns and a picture takes {}: verdicts alone are shown; \
+             --width draws all the same",
+            style.width,
+            Style::NARROWEST
+        ));
+    }
     let options = Options { style, out: Box::new(io::stderr()), capture: true };
     let eye = Eye::open(listeners, options).context("--eye")?;
     if let Some(missing) = eye.missing() {

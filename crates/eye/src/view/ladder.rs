@@ -6,10 +6,10 @@ use sockeye_wire::tcp::State;
 use unicode_width::UnicodeWidthStr;
 
 use super::fold::{Summary, fold};
-use super::paper::Paper;
+use super::paper::{Paper, wrap};
 use super::rows::{Row, Rows, initial_states};
-use super::scale::{counted, grouped, millis_fixed, span};
-use super::style::{Ink, Style};
+use super::scale::{counted, millis_fixed, span};
+use super::style::{Ink, NARROW, Style};
 use super::text;
 use crate::record::{Aftermath, Certainty, History, StateChange};
 use crate::timeline::{index, other};
@@ -42,18 +42,29 @@ const ROWS_MIN: usize = 20;
 /// The widest state, with the sign of one that was inferred.
 const STATE_WIDTH: usize = "~SYN-RECEIVED".len();
 
-/// The least an arrow needs besides its text: two dashes, two blanks, a dash and the head.
-const ARROW_WIDTH: usize = 6;
+/// With fewer columns the two longest names of states are those of figure 5 in RFC 9293.
+const SHORT_BELOW: usize = 70;
+
+/// With fewer columns all names of states are cut short.
+const SHORTER_BELOW: usize = 56;
 
 struct Ladder<'a> {
     history: &'a History,
     style: &'a Style,
     paper: Paper<'a>,
     start: Stamp,
+    /// Times are in seconds, not milliseconds.
+    seconds: bool,
     decimals: u32,
     /// A silence this long, in nanoseconds, gets a line.
     long: u64,
     columns: Columns,
+    /// States whose names were cut short.
+    cut: Vec<State>,
+    /// Something stands at an offset that carries no bytes.
+    at_offset: bool,
+    /// An interval of bytes was written.
+    intervals: bool,
 }
 
 /// Where the columns lie.
@@ -75,21 +86,37 @@ impl<'a> Ladder<'a> {
         let asked = [history.aftermath, history.peer_aftermath].into_iter().flatten();
         let asked = asked.map(|aftermath| aftermath.at).max().map_or(end, |at| at.max(end));
         let total = end.0 - start.0;
+        let seconds = style.columns() < NARROW && total >= 100_000_000_000;
         let decimals = match total {
             0..10_000_000 => 3,
             10_000_000..10_000_000_000 => 2,
+            // A day, where there is little room.
+            86_400_000_000_000.. if seconds => 0,
             _ => 1,
         };
-        let widest = millis_fixed(asked.0.saturating_sub(start.0), decimals).len();
+        let widest = time(asked.0.saturating_sub(start.0), seconds, decimals).len();
         let columns = Columns::new(history, style, widest);
         let long = (total / 10).max(1_000_000);
         let paper = Paper::new(style);
-        Ladder { history, style, paper, start, decimals, long, columns }
+        Ladder {
+            history,
+            style,
+            paper,
+            start,
+            seconds,
+            decimals,
+            long,
+            columns,
+            cut: Vec::new(),
+            at_offset: false,
+            intervals: false,
+        }
     }
 
     fn header(&mut self) {
         let [ours, theirs] = initial_states(self.history);
-        self.paper.put_before(self.columns.time, Ink::Dim, "ms");
+        let unit = if self.seconds { "s" } else { "ms" };
+        self.paper.put_before(self.columns.time, Ink::Dim, unit);
         if !self.history.captured {
             let name = role_name(self.history.role);
             self.paper.go_to(self.columns.left.saturating_sub(name.len() / 2));
@@ -100,13 +127,16 @@ impl<'a> Ladder<'a> {
         let us = |role: Role| if role == self.history.role { " (here)" } else { "" };
         let client = format!("client{}", us(Role::Client));
         let server = format!("server{}", us(Role::Server));
-        self.paper.put_before(self.columns.left - 1, Ink::Strong, &client);
-        self.paper.go_to(self.columns.right + 2);
+        let place = (self.columns.left - 1).saturating_sub(client.len());
+        self.paper.go_to(place.max(self.columns.time + self.columns.gap()));
+        self.paper.put(Ink::Strong, &client);
+        self.paper.go_to((self.columns.right + 2).min(self.columns.end - server.len()));
         self.paper.put(Ink::Strong, &server);
         self.paper.end_line();
         if ours.is_some() || theirs.is_some() {
-            let name = |state: Option<State>| state.map_or("", State::name);
-            let (left, right) = self.sides(name(ours), name(theirs));
+            let [ours, theirs] =
+                [ours, theirs].map(|state| state.map_or("", |state| self.name(state)));
+            let (left, right) = self.sides(ours, theirs);
             self.paper.put_before(self.columns.left - 1, Ink::State, left);
             self.lifelines(self.style.glyphs().lifeline, None);
             self.put_right(Ink::State, right);
@@ -131,14 +161,15 @@ impl<'a> Ladder<'a> {
                 let ink = if call.result.is_err() { Ink::Error } else { Ink::Call };
                 (ink, text::call(call, message, self.our_width(), glyphs))
             }
-            (None, Some(change)) => (Ink::State, state(change)),
+            (None, Some(change)) => (Ink::State, self.state(change)),
             (None, None) => (Ink::Plain, String::new()),
         };
-        let theirs = (Ink::State, row.theirs.map(state).unwrap_or_default());
+        self.intervals |= ours.1.contains('[');
+        let theirs = (Ink::State, row.theirs.map(|change| self.state(change)).unwrap_or_default());
         let (left, right) = self.sides(ours, theirs);
         self.paper.put_before(self.columns.left - 1, left.0, &left.1);
         let arrow = row.segment.map(|segment| {
-            let room = self.columns.between().saturating_sub(ARROW_WIDTH);
+            let room = self.columns.room();
             let ink = match text::is_alarming(segment.flags, segment.mark) {
                 true if segment.flags.rst() => Ink::Error,
                 true if row.early => Ink::Plain,
@@ -147,6 +178,11 @@ impl<'a> Ladder<'a> {
             };
             (segment.direction, ink, text::segment(segment, row.early, row.message, room, glyphs))
         });
+        if let Some((_, _, text)) = &arrow {
+            self.intervals |= text.contains('[');
+            // Where there is a message there are bytes, and their interval.
+            self.at_offset |= row.message.is_none() && text.contains(" @");
+        }
         self.lifelines(glyphs.lifeline, arrow);
         self.put_right(right.0, &right.1);
         self.paper.end_line();
@@ -156,7 +192,8 @@ impl<'a> Ladder<'a> {
     fn one_sided(&mut self, row: &Row<'_>) {
         let glyphs = self.style.glyphs();
         if let Some(change) = row.ours {
-            self.paper.put_before(self.columns.left - 1, Ink::State, &state(change));
+            let state = self.state(change);
+            self.paper.put_before(self.columns.left - 1, Ink::State, &state);
         }
         self.paper.go_to(self.columns.left);
         self.paper.put(Ink::Dim, &glyphs.lifeline.to_string());
@@ -164,14 +201,15 @@ impl<'a> Ladder<'a> {
             self.paper.blank(1);
             let room = self.columns.end.saturating_sub(self.columns.left + 2);
             let ink = if call.result.is_err() { Ink::Error } else { Ink::Call };
-            self.paper.put(ink, &text::call(call, row.message, room, glyphs));
+            let text = text::call(call, row.message, room, glyphs);
+            self.intervals |= text.contains('[');
+            self.paper.put(ink, &text);
         }
         self.paper.end_line();
     }
 
     /// A few lines for many rows, on dotted lifelines.
     fn summary(&mut self, summary: &Summary) {
-        let glyphs = self.style.glyphs();
         let at = summary.span.map(|(first, _)| first);
         let mut lines = 0;
         for way in [Direction::Received, Direction::Sent] {
@@ -180,25 +218,23 @@ impl<'a> Ladder<'a> {
                 self.summary_time(at, &mut lines);
                 let text = match calls {
                     0 => String::new(),
-                    _ => text::calls(summary, index(way), self.our_width(), glyphs),
+                    _ => text::calls(summary, index(way), self.our_width()),
                 };
-                let room = self.columns.between().saturating_sub(ARROW_WIDTH);
-                let arrow =
-                    data.then(|| (way, Ink::Plain, text::data(summary, index(way), room, glyphs)));
+                let room = self.columns.room();
+                let arrow = data.then(|| (way, Ink::Plain, text::data(summary, index(way), room)));
                 self.folded_line(text, arrow);
             }
         }
         for way in [Direction::Received, Direction::Sent] {
             if summary.acks[index(way)].count > 0 {
                 self.summary_time(at, &mut lines);
-                let room = self.columns.between().saturating_sub(ARROW_WIDTH);
-                let text = text::acks(summary, index(way), room, glyphs);
+                let text = text::acks(summary, index(way), self.columns.room());
                 self.folded_line(String::new(), Some((way, Ink::Plain, text)));
             }
         }
         if summary.others > 0 {
             self.summary_time(at, &mut lines);
-            self.dotted_note(&format!("{} more not drawn", grouped(summary.others)));
+            self.dotted_note(&text::others(summary.others, self.columns.between()));
         }
     }
 
@@ -212,6 +248,8 @@ impl<'a> Ladder<'a> {
 
     fn folded_line(&mut self, ours: String, arrow: Option<(Direction, Ink, String)>) {
         let idle = self.style.glyphs().idle;
+        let arrow_text = arrow.as_ref().map_or("", |(_, _, text)| text);
+        self.intervals |= ours.contains('[') || arrow_text.contains('[');
         if !self.history.captured {
             self.paper.go_to(self.columns.left);
             self.paper.put(Ink::Dim, &idle.to_string());
@@ -242,9 +280,10 @@ impl<'a> Ladder<'a> {
         self.paper.go_to(self.columns.left);
         self.paper.put(Ink::Dim, &idle);
         if self.history.captured {
-            let free = self.columns.between().saturating_sub(text.len());
-            self.paper.blank(free / 2);
-            self.paper.put(Ink::Dim, text);
+            let between = self.columns.between();
+            let text = escape::fit(text, between, self.style.glyphs().ellipsis);
+            self.paper.blank((between - text.width().min(between)) / 2);
+            self.paper.put(Ink::Dim, &text);
             self.paper.go_to(self.columns.right);
             self.paper.put(Ink::Dim, &idle);
         } else {
@@ -265,6 +304,9 @@ impl<'a> Ladder<'a> {
             if text.len() > width {
                 // The state stands above it.
                 text = format!("{left} left");
+            }
+            if text.len() > width {
+                text = left;
             }
             Some((aftermath.at, escape::fit(&text, width, self.style.glyphs().ellipsis)))
         };
@@ -302,9 +344,18 @@ impl<'a> Ladder<'a> {
             let from = if self.history.captured { "later segments" } else { "our calls" };
             notes.push(format!("~ concluded from {from}"));
         }
-        if rows.iter().any(|row| row.summary.is_some()) {
-            let times = self.style.glyphs().times;
-            notes.push(format!("{times} so many of a kind in one line"));
+        let dot = self.style.glyphs().dot;
+        let mut signs = Vec::new();
+        if self.intervals {
+            signs.push(String::from("[a..b) bytes a to b-1"));
+        }
+        if self.at_offset {
+            signs.push(String::from("@n after n bytes"));
+        }
+        let cut = |&state: &State| Some(format!("{} {state}", shorter_name(state)?));
+        signs.extend(self.cut.iter().filter_map(cut));
+        if !signs.is_empty() {
+            notes.push(signs.join(&format!(" {dot} ")));
         }
         let [read, sent] = self.history.totals.in_vain;
         if empty_handed + read > 0 {
@@ -315,16 +366,19 @@ impl<'a> Ladder<'a> {
             let calls = counted(sent, "call");
             notes.push(format!("not drawn: {calls} with no room to send still"));
         }
+        let indent = self.columns.time + self.columns.gap();
         for note in notes {
-            self.paper.go_to(self.columns.time + 2);
-            self.paper.put(Ink::Dim, &note);
-            self.paper.end_line();
+            for line in wrap(&note, self.columns.end - indent, self.columns.end - indent) {
+                self.paper.go_to(indent);
+                self.paper.put(Ink::Dim, &line);
+                self.paper.end_line();
+            }
         }
     }
 
     fn time(&mut self, at: Stamp) {
         let nanos = at.0.saturating_sub(self.start.0);
-        let text = millis_fixed(nanos, self.decimals);
+        let text = time(nanos, self.seconds, self.decimals);
         self.paper.put_before(self.columns.time, Ink::Dim, &text);
     }
 
@@ -345,7 +399,7 @@ impl<'a> Ladder<'a> {
         let glyphs = self.style.glyphs();
         let to_server = (direction == Direction::Received) == (self.history.role == Role::Server);
         let dashes = self.columns.between().saturating_sub(text.width() + 2 + 1);
-        let before = (dashes / 2).max(1);
+        let before = (dashes / 2).max(1).min(dashes);
         let after = dashes.saturating_sub(before);
         let dash = |count: usize| glyphs.dash.to_string().repeat(count);
         if to_server {
@@ -388,24 +442,66 @@ impl<'a> Ladder<'a> {
     }
 }
 
+impl Ladder<'_> {
+    /// A state's name, as long as there is room for.
+    fn name(&mut self, state: State) -> &'static str {
+        let long = match state {
+            State::SynReceived if self.columns.end < SHORT_BELOW => "SYN-RCVD",
+            State::Established if self.columns.end < SHORT_BELOW => "ESTAB",
+            state => state.name(),
+        };
+        if self.columns.end >= SHORTER_BELOW {
+            return long;
+        }
+        let short = shorter_name(state).unwrap_or(long);
+        if short != long && !self.cut.contains(&state) {
+            self.cut.push(state);
+        }
+        short
+    }
+
+    fn state(&mut self, change: &StateChange) -> String {
+        let sign = if change.certainty == Certainty::Inferred { "~" } else { "" };
+        format!("{sign}{}", self.name(change.to))
+    }
+}
+
 impl Columns {
     fn new(history: &History, style: &Style, time: usize) -> Columns {
         let end = style.columns();
-        let time = time.max(7) + 1;
         let ours = match end {
-            0..90 => 24,
+            0..80 => 10 + (end - Style::NARROWEST) / 4,
+            80..90 => 24,
             90..110 => 30,
-            _ => 34,
+            110..140 => 34,
+            _ => 44,
+        };
+        let (time, gap) = if end < NARROW { (time.max(4), 1) } else { (time.max(7) + 1, 2) };
+        let state = match end {
+            ..SHORTER_BELOW => "~SYN-RCVD".len(),
+            SHORTER_BELOW..SHORT_BELOW => "~FIN-WAIT-1".len(),
+            _ => STATE_WIDTH,
         };
         if !history.captured {
-            let left = time + 2 + STATE_WIDTH + 1;
+            let left = time + gap + state + 1;
             return Columns { time, left, right: left, end };
         }
         let (left, right) = match history.role {
-            Role::Client => (ours, STATE_WIDTH),
-            Role::Server => (STATE_WIDTH, ours),
+            Role::Client => (ours, state),
+            Role::Server => (state, ours),
         };
-        Columns { time, left: time + 2 + left + 1, right: end - right - 2, end }
+        Columns { time, left: time + gap + left + 1, right: end - right - 2, end }
+    }
+
+    /// Columns behind the time.
+    fn gap(&self) -> usize {
+        if self.end < NARROW { 1 } else { 2 }
+    }
+
+    /// Columns for the words on an arrow: besides them there are two blanks, the head and dashes,
+    /// three if there is room.
+    fn room(&self) -> usize {
+        self.between().saturating_sub(if self.end < NARROW { 4 } else { 6 })
     }
 
     /// Columns between the lifelines.
@@ -414,9 +510,19 @@ impl Columns {
     }
 }
 
-fn state(change: &StateChange) -> String {
-    let sign = if change.certainty == Certainty::Inferred { "~" } else { "" };
-    format!("{sign}{}", change.to)
+/// A name for a state whose own has more than eight characters.
+fn shorter_name(state: State) -> Option<&'static str> {
+    match state {
+        State::FinWait1 => Some("FIN-1"),
+        State::FinWait2 => Some("FIN-2"),
+        State::CloseWait => Some("CLOSE-W"),
+        State::TimeWait => Some("TIME-W"),
+        _ => None,
+    }
+}
+
+fn time(nanos: u64, seconds: bool, decimals: u32) -> String {
+    millis_fixed(if seconds { nanos / 1000 } else { nanos }, decimals)
 }
 
 fn role_name(role: Role) -> &'static str {

@@ -4,6 +4,37 @@ use unicode_width::UnicodeWidthStr;
 
 use super::style::{Ink, Style};
 
+/// Breaks a text into lines of at most `width` columns, the first one of `first`: between its parts (` · `) if they fit into
+/// a line, else behind commas, else between words, and words only where nothing else helps.
+pub(super) fn wrap(text: &str, first: usize, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    put_pieces(&mut lines, text, [first, width], &[" · ", " - ", ", ", " "]);
+    lines.into_iter().map(|line| line.trim_end().to_owned()).collect()
+}
+
+/// Adds `text`, or its pieces if it does not fit into a line of its own.
+fn put_pieces(lines: &mut Vec<String>, text: &str, widths: [usize; 2], borders: &[&str]) {
+    let room = if lines.len() == 1 { widths[0] } else { widths[1] };
+    let Some(line) = lines.last_mut() else { return };
+    if line.width() + text.trim_end().width() <= room {
+        line.push_str(text);
+        return;
+    }
+    if text.trim_end().width() <= widths[1] {
+        lines.push(text.to_owned());
+        return;
+    }
+    if let Some((border, rest)) = borders.split_first() {
+        for piece in text.split_inclusive(border) {
+            put_pieces(lines, piece, widths, rest);
+        }
+        return;
+    }
+    for letter in text.chars() {
+        put_pieces(lines, letter.encode_utf8(&mut [0; 4]), widths, &[]);
+    }
+}
+
 /// Grows line by line.
 pub(super) struct Paper<'a> {
     style: &'a Style,

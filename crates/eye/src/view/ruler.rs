@@ -8,18 +8,21 @@ use sockeye_engine::probe::{Call, Direction, Operation, Role, Stamp};
 use super::bar::{Axis, Bar, Interval};
 use super::paper::Paper;
 use super::scale::{bytes, counted, grouped, millis, short, step};
-use super::style::{Glyphs, Ink, Style};
+use super::style::{Glyphs, Ink, NARROW, Style};
 use crate::record::{Event, Fold, History, Mark, Segment};
 use crate::timeline::{index, moved, opposite};
 
 /// Draws one direction. Layers of which nothing was seen are left out.
 pub(super) fn draw(history: &History, way: Direction, style: &Style) -> String {
     let layers = Layers::new(history, way);
+    let [left, right] = captions(style.columns());
     let mut ruler = Ruler {
         history,
         way,
         style,
-        axis: Axis { total: layers.total, columns: style.columns() - CAPTION_LEFT - CAPTION_RIGHT },
+        axis: Axis { total: layers.total, columns: style.columns() - left - right },
+        left,
+        right,
         paper: Paper::new(style),
         crowded: false,
     };
@@ -47,11 +50,15 @@ pub(super) fn draw(history: &History, way: Direction, style: &Style) -> String {
     ruler.paper.into_string()
 }
 
-/// Columns for the layer's name and a blank.
-const CAPTION_LEFT: usize = 11;
-
-/// Columns for what is said to the right of a bar, and the border column.
-const CAPTION_RIGHT: usize = 28;
+/// Columns for the layer's name and a blank; and for what is said to the right of a bar, with the
+/// border column.
+fn captions(columns: usize) -> [usize; 2] {
+    match columns {
+        NARROW.. => [11, 28],
+        60..NARROW => [11, 18 + (columns - 60) / 2],
+        _ => [8, 9 + (columns - Style::NARROWEST) / 3],
+    }
+}
 
 /// Everything that lies on one direction's axis, sorted by offset.
 struct Layers<'a> {
@@ -136,6 +143,8 @@ struct Ruler<'a> {
     way: Direction,
     style: &'a Style,
     axis: Axis,
+    left: usize,
+    right: usize,
     paper: Paper<'a>,
     /// Some column held more than one border.
     crowded: bool,
@@ -148,6 +157,7 @@ impl Ruler<'_> {
         let arrow = self.style.glyphs().arrow;
         let amount = match self.axis.total {
             0 => String::from("no bytes"),
+            total if self.axis.total > 1 << 50 => format!("{} B", short(total)),
             total => bytes(total),
         };
         self.paper.blank(2);
@@ -163,7 +173,7 @@ impl Ruler<'_> {
         // A number needs about ten columns to breathe.
         let step = step(axis.total, (axis.columns / 10) as u64);
         let last = short(axis.total);
-        self.paper.put_before(CAPTION_LEFT - 1, Ink::Dim, "byte");
+        self.paper.put_before(self.left - 1, Ink::Dim, "byte");
         let mut ticks = Vec::new();
         let mut offset = 0;
         while offset < axis.total {
@@ -171,19 +181,19 @@ impl Ruler<'_> {
             let label = short(offset);
             // The end is always named; a number that would touch it gives way.
             if column + label.len() + 1 < axis.columns {
-                self.paper.go_to(CAPTION_LEFT + column);
+                self.paper.go_to(self.left + column);
                 self.paper.put(Ink::Dim, &label);
                 ticks.push(column);
             }
             offset = offset.saturating_add(step);
         }
-        self.paper.go_to(CAPTION_LEFT + axis.columns);
+        self.paper.go_to(self.left + axis.columns);
         self.paper.put(Ink::Dim, &last);
         ticks.push(axis.columns);
         self.paper.end_line();
         let tick = self.style.glyphs().tick.to_string();
         for column in ticks {
-            self.paper.go_to(CAPTION_LEFT + column);
+            self.paper.go_to(self.left + column);
             self.paper.put(Ink::Dim, &tick);
         }
         self.paper.end_line();
@@ -197,8 +207,11 @@ impl Ruler<'_> {
         }
         let meant = layers.messages.iter().map(|message| message.range.end).max().unwrap_or(0);
         let caption = match meant.saturating_sub(layers.total) {
-            0 => format!("{} {verb}", grouped(count)),
-            missing => format!("{}, {} missing", grouped(count), short(missing)),
+            0 => self.first_that_fits([format!("{} {verb}", grouped(count)), short(count)]),
+            missing => self.first_that_fits([
+                format!("{}, {} missing", grouped(count), short(missing)),
+                short(count),
+            ]),
         };
         self.bar("message", Ink::Strong, &layers.messages, fold, false, caption);
     }
@@ -213,20 +226,30 @@ impl Ruler<'_> {
         let files = layers.calls.iter().filter(|(call, _)| is_file(call)).count() as u64;
         let files = files + self.history.left_out.sendfiles;
         let name = match (self.way, files) {
-            (Direction::Sent, files) if files == count => "sendfile()",
+            (Direction::Sent, files) if files == count && self.left > "sendfile()".len() => {
+                "sendfile()"
+            }
             (Direction::Sent, _) => "send()",
             (Direction::Received, _) => "recv()",
         };
-        let plain = counted(count, "call");
+        let plain = self.count(count, "call");
         let kinds = match self.way {
             Direction::Sent if files > 0 && files < count => {
                 format!("{plain}, {} sendfile", grouped(files))
             }
-            _ => plain,
+            _ => plain.clone(),
         };
         let caption = match fold.count {
-            0 => first_that_fits([format!("{kinds}{}", self.when(&layers.calls)), kinds]),
-            _ => self.average(kinds, count, layers.total),
+            0 => {
+                let when = self.when(&layers.calls);
+                self.first_that_fits([
+                    format!("{kinds}{when}"),
+                    kinds,
+                    format!("{plain}{when}"),
+                    plain,
+                ])
+            }
+            _ => self.average(self.first_that_fits([kinds, plain]), count, layers.total),
         };
         let intervals: Vec<Interval<'_>> = layers
             .calls
@@ -239,10 +262,27 @@ impl Ruler<'_> {
     /// Adds how many bytes each has on average, where they can't be seen one by one.
     fn average(&self, caption: String, count: u64, total: u64) -> String {
         let about = self.style.glyphs().about;
-        first_that_fits([
+        self.first_that_fits([
             format!("{caption}, {about}{} each", short(total / count.max(1))),
             caption,
         ])
+    }
+
+    /// So many, and of what if there is room for that.
+    fn count(&self, count: u64, noun: &str) -> String {
+        let plural = if count == 1 { "" } else { "s" };
+        self.first_that_fits([
+            counted(count, noun),
+            format!("{} {noun}{plural}", short(count)),
+            short(count),
+        ])
+    }
+
+    /// The longest caption there is room for, of those that become shorter.
+    fn first_that_fits<const N: usize>(&self, captions: [String; N]) -> String {
+        let fits = |caption: &String| caption.chars().count() + 2 <= self.right;
+        let found = captions.iter().position(fits).unwrap_or(N - 1);
+        captions.into_iter().nth(found).unwrap_or_default()
     }
 
     /// `, at 0.31 ms` for one call, `, in 0.31 ms` for more.
@@ -272,7 +312,7 @@ impl Ruler<'_> {
             .iter()
             .map(|segment| Interval { range: segment.range.clone(), label: None })
             .collect();
-        let mut caption = counted(count, "segment");
+        let mut caption = self.count(count, "segment");
         if fold.count > 0 {
             caption = self.average(caption, count, layers.total);
         }
@@ -289,8 +329,12 @@ impl Ruler<'_> {
         for segment in &layers.resent {
             bar.mark(self.axis, segment.range.start, glyphs.again);
         }
-        let caption = counted(layers.resent.len() as u64, "segment");
-        self.line("again", Ink::Warning, bar, format!("{caption} sent again"));
+        let count = layers.resent.len() as u64;
+        let caption = self.first_that_fits([
+            format!("{} sent again", counted(count, "segment")),
+            self.count(count, "segment"),
+        ]);
+        self.line("again", Ink::Warning, bar, caption);
     }
 
     fn acks(&mut self, layers: &Layers<'_>) {
@@ -309,7 +353,9 @@ impl Ruler<'_> {
             bar.mark(self.axis, *offset, glyphs.ack);
         }
         let columns = if fold.count == 0 { shared(&bar) } else { String::new() };
-        self.line("ack", Ink::Plain, bar, format!("{}{columns}", counted(count, "ack")));
+        let caption = self.count(count, "ack");
+        let caption = self.first_that_fits([format!("{caption}{columns}"), caption]);
+        self.line("ack", Ink::Plain, bar, caption);
     }
 
     fn bar(
@@ -334,10 +380,10 @@ impl Ruler<'_> {
     }
 
     fn line(&mut self, name: &str, ink: Ink, bar: Bar, caption: String) {
-        self.paper.put_before(CAPTION_LEFT - 1, ink, name);
-        self.paper.go_to(CAPTION_LEFT);
+        self.paper.put_before(self.left - 1, ink, name);
+        self.paper.go_to(self.left);
         self.paper.put(Ink::Plain, bar.into_string().trim_end());
-        self.paper.go_to(CAPTION_LEFT + self.axis.columns + 2);
+        self.paper.go_to(self.left + self.axis.columns + 2);
         self.paper.put(Ink::Dim, &caption);
         self.paper.end_line();
     }
@@ -345,16 +391,11 @@ impl Ruler<'_> {
     fn note(&mut self) {
         if self.crowded {
             let dense = self.style.glyphs().dense;
-            self.paper.go_to(CAPTION_LEFT);
+            self.paper.go_to(self.left);
             self.paper.put(Ink::Dim, &format!("{dense} several borders in one column"));
             self.paper.end_line();
         }
     }
-}
-
-/// The long caption if there is room for it.
-fn first_that_fits([long, short]: [String; 2]) -> String {
-    if long.chars().count() + 2 <= CAPTION_RIGHT { long } else { short }
 }
 
 /// Says in how many columns marks lie, if some share one.

@@ -12,7 +12,8 @@ use anstyle::{AnsiColor, Color};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Style {
-    /// Columns of the terminal; pictures take between 80 and 120 of them.
+    /// Columns of the terminal; pictures take between [`Style::NARROWEST`] and [`Style::WIDEST`]
+    /// of them. With fewer there is the verdict alone.
     pub width: usize,
     /// Lines a ladder may have before like ones are folded together; 20 at least.
     pub rows: usize,
@@ -29,9 +30,20 @@ impl Default for Style {
 }
 
 impl Style {
+    /// The fewest columns a picture can be drawn in.
+    pub const NARROWEST: usize = 40;
+
+    /// The most a picture takes.
+    pub const WIDEST: usize = 240;
+
     /// The width drawn in.
     pub(super) fn columns(&self) -> usize {
-        self.width.clamp(80, 120)
+        self.width.clamp(Style::NARROWEST, Style::WIDEST)
+    }
+
+    /// Whether there is not room for a picture.
+    pub(super) fn is_too_narrow(&self) -> bool {
+        self.width < Style::NARROWEST
     }
 
     pub(super) fn glyphs(&self) -> &'static Glyphs {
@@ -54,6 +66,9 @@ impl Style {
     }
 }
 
+/// Columns below which pictures are drawn more tightly.
+pub(super) const NARROW: usize = 80;
+
 /// What a piece of text is, for its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ink {
@@ -75,7 +90,6 @@ pub(super) struct Glyphs {
     pub(super) to_right: char,
     pub(super) to_left: char,
     pub(super) ellipsis: &'static str,
-    pub(super) times: &'static str,
     pub(super) dot: &'static str,
     pub(super) tick: char,
     pub(super) single: Line,
@@ -103,7 +117,6 @@ static UNICODE: Glyphs = Glyphs {
     to_right: '▶',
     to_left: '◀',
     ellipsis: "…",
-    times: "×",
     dot: "·",
     tick: '╷',
     single: Line { fill: '─', first: '├', between: '┼', last: '┤' },
@@ -122,7 +135,6 @@ static ASCII: Glyphs = Glyphs {
     to_right: '>',
     to_left: '<',
     ellipsis: "..",
-    times: "x",
     dot: "-",
     tick: '\'',
     single: Line { fill: '-', first: '|', between: '|', last: '|' },

@@ -5,7 +5,7 @@ use sockeye_wire::escape;
 use sockeye_wire::tcp::Flags;
 
 use super::fold::Summary;
-use super::scale::{grouped, short};
+use super::scale::{bytes, counted, grouped, short};
 use super::style::Glyphs;
 use crate::record::{Fold, Mark, Segment};
 use crate::timeline::moved;
@@ -23,19 +23,23 @@ pub(super) fn call(
     let name = operation(call.operation);
     let result = match (call.operation, call.result) {
         (Operation::Accept | Operation::Connect | Operation::Close, Ok(_))
-        | (Operation::ShutdownWrite | Operation::GaveUp(_), Ok(_)) => return name.to_owned(),
+        | (Operation::ShutdownWrite | Operation::GaveUp(_), Ok(_)) => {
+            return first_that_fits(width, [name.to_owned(), first_word(name)]);
+        }
         (_, Err(errno)) => {
             return first_that_fits(
                 width,
                 [format!("{name} = {}", error_name(errno)), error_name(errno)],
             );
         }
-        (Operation::Recv, Ok(0)) => return format!("{name} = 0 EOF"),
+        (Operation::Recv, Ok(0)) => {
+            return first_that_fits(width, [format!("{name} = 0 EOF"), format!("{name} EOF")]);
+        }
         (_, Ok(count)) => count,
     };
     let short = format!("{name} = {result}");
     let Some((_, range)) = moved(call) else {
-        return first_that_fits(width, [short, name.to_owned()]);
+        return first_that_fits(width, [short, name.to_owned(), first_word(name)]);
     };
     let with_range = format!("{short} {}", interval(range.start, range.end));
     let part = call.operation != Operation::Recv && result < call.asked;
@@ -44,7 +48,8 @@ pub(super) fn call(
     if let Some(named) = named(&longest, message, width, "", glyphs) {
         return named;
     }
-    first_that_fits(width, [longest, with_range, short, name.to_owned()])
+    let tight = format!("{name}={result}");
+    first_that_fits(width, [longest, with_range, short, tight, name.to_owned(), first_word(name)])
 }
 
 /// What the segment carries, in at most `width` columns.
@@ -64,8 +69,8 @@ pub(super) fn segment(
     });
     let advancing = ack.clone().filter(|_| segment.ack.is_some_and(|ack| ack.advances));
     match segment.mark {
-        Mark::KeepAlive => return String::from("keep-alive probe"),
-        Mark::WindowProbe => return String::from("window probe"),
+        Mark::KeepAlive => return probe("keep-alive probe", width),
+        Mark::WindowProbe => return probe("window probe", width),
         _ => {}
     }
     let (mark, brief) = match segment.mark {
@@ -100,7 +105,9 @@ pub(super) fn segment(
         );
     }
     let Some(data) = data else {
-        let Some(ack) = ack else { return String::from("no flags") };
+        let Some(ack) = ack else {
+            return first_that_fits(width, ["no flags", "none"].map(str::to_owned));
+        };
         // Said again, an ACK is there for its window.
         let again = segment.ack.is_some_and(|ack| !ack.advances) && segment.window > 0;
         let news = if again {
@@ -115,6 +122,7 @@ pub(super) fn segment(
                 format!("{brief}{ack}{news}"),
                 format!("{ack}{news}"),
                 ack,
+                String::from("ack"),
             ],
         );
     };
@@ -129,14 +137,15 @@ pub(super) fn segment(
             format!("{mark}data {data}{ack}{window}"),
             format!("{mark}{data}{ack}"),
             format!("{brief}{data}"),
-            format!("{brief}{} @{start}", short(end - start)),
+            format!("{brief}{} from {start}", short(end - start)),
+            bytes(end - start),
             short(end - start),
         ],
     )
 }
 
 /// Many calls of one direction.
-pub(super) fn calls(summary: &Summary, way: usize, width: usize, glyphs: &Glyphs) -> String {
+pub(super) fn calls(summary: &Summary, way: usize, width: usize) -> String {
     let Fold { count, range } = &summary.calls[way];
     let name = match (way, summary.sendfiles) {
         (0, _) => "recv()",
@@ -145,61 +154,83 @@ pub(super) fn calls(summary: &Summary, way: usize, width: usize, glyphs: &Glyphs
         _ => "send(), sendfile()",
     };
     let moved = short(range.end - range.start);
-    let times = glyphs.times;
+    let calls = if *count == 1 { "call" } else { "calls" };
+    let few = short(*count);
     let count = grouped(*count);
     first_that_fits(
         width,
         [
-            format!("{times} {count} {name} {}", interval(range.start, range.end)),
-            format!("{times} {count} {name}, {moved}"),
-            format!("{times} {count} {name}"),
-            format!("{times} {count}"),
+            format!("{count} {name} {calls} {}", interval(range.start, range.end)),
+            format!("{count} {name} {calls}, {moved}"),
+            format!("{count} {name} {calls}"),
+            format!("{few} {name} {calls}"),
+            format!("{count} {calls}"),
+            format!("{few} {calls}"),
         ],
     )
 }
 
 /// Many segments with data, of one direction.
-pub(super) fn data(summary: &Summary, way: usize, width: usize, glyphs: &Glyphs) -> String {
+pub(super) fn data(summary: &Summary, way: usize, width: usize) -> String {
     let Fold { count, range } = &summary.data[way];
-    let times = glyphs.times;
-    let count = grouped(*count);
+    let segments = counted(*count, "segment");
+    let few = short(*count);
     let moved = short(range.end - range.start);
     let range = interval(range.start, range.end);
     let again = match summary.again[way] {
         0 => String::new(),
         again => format!(", {} again", grouped(again)),
     };
-    if summary.data[way].count == 0 {
-        return format!("{times} {} again", grouped(summary.again[way]));
+    if *count == 0 {
+        let again = summary.again[way];
+        return first_that_fits(
+            width,
+            [
+                format!("{} sent again", counted(again, "segment")),
+                format!("{} again", short(again)),
+            ],
+        );
     }
     let messages = match summary.messages[way] {
         0 => String::new(),
-        1 => String::from(", 1 message"),
-        many => format!(", {} messages", grouped(many)),
+        messages => format!(", {}", counted(messages, "message")),
     };
     first_that_fits(
         width,
         [
-            format!("{times} {count} data {range}{again}{messages}"),
-            format!("{times} {count} data {range}{again}"),
-            format!("{times} {count} {range}{again}"),
-            format!("{times} {count} data, {moved}{again}"),
-            format!("{times} {count} data"),
+            format!("{segments} {range}{again}{messages}"),
+            format!("{segments} {range}{again}"),
+            format!("{segments}, {moved}{again}{messages}"),
+            format!("{segments}, {moved}{again}"),
+            segments,
+            format!("{few} seg."),
+            few,
         ],
     )
 }
 
 /// Many bare acknowledgments that went one way.
-pub(super) fn acks(summary: &Summary, way: usize, width: usize, glyphs: &Glyphs) -> String {
+pub(super) fn acks(summary: &Summary, way: usize, width: usize) -> String {
     let Fold { count, range } = &summary.acks[way];
-    let times = glyphs.times;
-    let count = grouped(*count);
+    let acks = counted(*count, "ack");
+    let reach = match range.start == range.end {
+        true => format!("{acks} at {}", range.end),
+        false => format!("{acks} {} to {}", range.start, range.end),
+    };
+    first_that_fits(
+        width,
+        [reach, format!("{acks} to {}", range.end), acks, format!("{} acks", short(*count))],
+    )
+}
+
+/// Rows that are of no kind which could be summed up.
+pub(super) fn others(count: u64, width: usize) -> String {
     first_that_fits(
         width,
         [
-            format!("{times} {count} ack {} to {}", range.start, range.end),
-            format!("{times} {count} ack to {}", range.end),
-            format!("{times} {count} ack"),
+            format!("{} more not drawn", grouped(count)),
+            format!("{} more rows", short(count)),
+            format!("{} more", short(count)),
         ],
     )
 }
@@ -252,6 +283,15 @@ fn interval(start: u64, end: u64) -> String {
     format!("[{start}..{end})")
 }
 
+fn probe(name: &str, width: usize) -> String {
+    first_that_fits(width, [name.to_owned(), String::from("probe")])
+}
+
+/// A call's name without its brackets.
+fn first_word(name: &str) -> String {
+    name.split(['(', ' ']).next().unwrap_or(name).to_owned()
+}
+
 /// `what`, the first message that begins in it, how many more do, and `ack`; `None` if there is
 /// no message or no room for a telling part of its label.
 fn named(
@@ -262,7 +302,8 @@ fn named(
     glyphs: &Glyphs,
 ) -> Option<String> {
     let (label, count) = message?;
-    let more = if count > 1 { format!(" +{}", count - 1) } else { String::new() };
+    let more =
+        if count > 1 { format!(" +{} more", grouped(count as u64 - 1)) } else { String::new() };
     let whole = escape::width(label);
     for ack in [ack, ""] {
         let room = width.checked_sub(what.len() + 1 + more.len() + ack.len());
@@ -276,9 +317,14 @@ fn named(
     None
 }
 
-/// The first of these, all ASCII but for a sign or two, that fits; else the last, cut.
+/// The first of these, all ASCII but for a sign or two, that fits; else the last, cut, if it holds
+/// no number that could be taken for another one then.
 fn first_that_fits<const N: usize>(width: usize, texts: [String; N]) -> String {
     let fits = |text: &String| text.chars().count() <= width;
     let found = texts.iter().position(fits).unwrap_or(N - 1);
-    texts.into_iter().nth(found).unwrap_or_default().chars().take(width).collect()
+    let text = texts.into_iter().nth(found).unwrap_or_default();
+    if !fits(&text) && text.contains(|letter: char| letter.is_ascii_digit()) {
+        return String::new();
+    }
+    text.chars().take(width).collect()
 }

@@ -33,6 +33,23 @@ fn one_request_in_a_hundred_and_twenty_columns() {
 }
 
 #[test]
+fn one_request_in_sixty_columns() {
+    check("curl_60", curl().history(), &Style { width: 60, ..Style::default() });
+}
+
+#[test]
+fn one_request_in_the_fewest_columns() {
+    check("curl_40", curl().history(), &Style { width: 40, ..Style::default() });
+}
+
+#[test]
+fn with_fewer_columns_there_is_the_verdict_alone() {
+    let style = Style { width: 39, ..Style::default() };
+    let picture = view::picture(curl().history(), &style);
+    assert_eq!(picture, format!("{}\n", verdict::line(curl().history())));
+}
+
+#[test]
 fn one_request_in_colour() {
     check("curl_colour", curl().history(), &Style { colour: true, ..Style::default() });
 }
@@ -308,12 +325,12 @@ fn segments_told_before_the_calls_give_the_same_picture() {
 
 #[test]
 fn no_picture_is_wider_than_its_style() {
-    for width in [0, 80, 93, 100, 117, 120, 500] {
+    for width in (40..130).chain([240, 500]) {
         for scene in [curl(), torn(), still_open()] {
             let style = Style { width, ..Style::default() };
             for line in view::picture(scene.history(), &style).lines() {
                 let columns = unicode_width::UnicodeWidthStr::width(line);
-                assert!(columns <= width.clamp(80, 120), "{columns} > {width}: {line}");
+                assert!(columns <= width.min(240), "{columns} > {width}: {line}");
             }
         }
     }

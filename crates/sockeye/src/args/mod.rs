@@ -78,8 +78,8 @@ pub(crate) struct Eye {
     #[arg(long)]
     pub(crate) ascii: bool,
 
-    /// Width of the drawing in columns, 80 to 120 [default: the terminal's]
-    #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(80..=120))]
+    /// Width of the drawing in columns, 40 to 240 [default: the terminal's]
+    #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(40..=240))]
     pub(crate) width: Option<u16>,
 }
 

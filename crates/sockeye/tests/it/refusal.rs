@@ -179,7 +179,7 @@ fn settings_that_make_no_sense() {
             "\n  [possible values: blocking, busy, select, poll, epoll, epoll-edge, uring]",
         ),
         ("--threads <N>", "0", ": 0 is not in 1..=1024"),
-        ("--width <COLUMNS>", "79", ": 79 is not in 80..=120"),
+        ("--width <COLUMNS>", "39", ": 39 is not in 40..=240"),
         ("--grace <TIME>", "0s", ": more than no time is needed"),
         (
             "--head-timeout <TIME>",

@@ -48,7 +48,6 @@ fn ascii(c: char) -> char {
         '═' => '=',
         '▶' => '>',
         '◀' => '<',
-        '×' => 'x',
         '·' => '-',
         other => other,
     }
@@ -69,7 +68,8 @@ struct Reader {
 
 impl Reader {
     fn segment(&mut self, line: &str) -> Option<Segment> {
-        assert!(!line.contains(": x "), "rows are folded: {line}");
+        // Arrows between dotted lifelines stand for many.
+        assert!(!line.contains(":<-") && !line.contains("->:"), "rows are folded: {line}");
         let between = line.split('|').nth(1)?;
         let (way, words) = if let Some(rest) = between.strip_suffix('>') {
             (Way::ToServer, rest)
