@@ -84,7 +84,7 @@ pub(crate) async fn connect_socket(
     }
     begun.map_err(|error| CallError::naming("connect to", Some(address.into()), error.into()))?;
     let local = SocketAddr::try_from(rustix::net::getsockname(&fd)?)?;
-    let addresses = (local, address);
+    let addresses = (local.into(), address.into());
     let watched = Stream::new(reactor, Raw::Fd(fd), Role::Client, start, Some(addresses), None);
     let mut stream = watched.map_err(|error| {
         CallError::naming("watch the connection to", Some(address.into()), error)

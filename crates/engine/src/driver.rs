@@ -43,7 +43,7 @@ use std::time::Duration;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::Shutdown;
 
-use crate::address::Address;
+use crate::address::{Address, UnixAddress};
 use crate::buffer::{Chunk, Outgoing, Pool};
 use crate::drivers;
 use crate::drivers::calls;
@@ -400,11 +400,14 @@ pub(crate) trait Driver {
     fn with_fd(&self, key: Key, look: &mut dyn FnMut(BorrowedFd<'_>));
 
     /// Our address and the peer's, of a connected socket that was not taken over yet.
-    fn addresses(&self, raw: &Raw) -> io::Result<(SocketAddr, SocketAddr)> {
+    fn addresses(&self, raw: &Raw) -> io::Result<(Address, Address)> {
         match raw {
-            Raw::Unix(_) | Raw::Shared(_) => Err(io::ErrorKind::Unsupported.into()),
-            Raw::Fd(fd) => {
-                Ok((SocketAddr::try_from(rustix::net::getsockname(fd)?)?, peer(fd.as_fd())?))
+            Raw::Shared(_) => Err(io::ErrorKind::Unsupported.into()),
+            Raw::Unix(fd) | Raw::Fd(fd) => {
+                let peer = rustix::net::getpeername(fd)?;
+                let unnamed = Address::Unix(UnixAddress::Unnamed);
+                let peer = peer.map_or(Ok(unnamed), Address::decode)?;
+                Ok((Address::decode(rustix::net::getsockname(fd)?)?, peer))
             }
             Raw::Simulated(_) => Err(io::ErrorKind::Unsupported.into()),
         }

@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use crate::address::Address;
 use crate::fault;
 
 /// Makes one [`Probe`] for each thread that drives connections.
@@ -61,16 +62,16 @@ pub enum Role {
 }
 
 /// A new connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Opened {
     /// Its name from now on.
     pub conn: ConnId,
     /// Who began it.
     pub role: Role,
     /// Our address.
-    pub local: SocketAddr,
-    /// The peer's address.
-    pub peer: SocketAddr,
+    pub local: Address,
+    /// The peer's address; a client of a Unix socket is unnamed.
+    pub peer: Address,
     /// When accept or connect returned.
     pub at: Stamp,
 }

@@ -92,7 +92,7 @@ impl Stream {
         raw: Raw,
         role: Role,
         at: Stamp,
-        addresses: Option<(SocketAddr, SocketAddr)>,
+        addresses: Option<(Address, Address)>,
         counted: Option<Counted>,
     ) -> io::Result<Stream> {
         let conn = ConnId(NEXT.fetch_add(1, Ordering::Relaxed));

@@ -141,6 +141,7 @@ fn open(capture: bool) -> Result<Watched, Box<dyn Error>> {
 fn accept(probe: &dyn Probe, listener: &TcpListener) -> Result<TcpStream, Box<dyn Error>> {
     let (stream, peer) = listener.accept()?;
     let local = stream.local_addr()?;
+    let (local, peer) = (local.into(), peer.into());
     let opened = Opened { conn: ConnId(1), role: Role::Server, local, peer, at: Stamp::now() };
     probe.opened(Some(stream.as_fd()), &opened);
     Ok(stream)

@@ -29,6 +29,57 @@ pub struct Capture {
     ring: Ring,
 }
 
+/// Whose segments are to be seen.
+///
+/// From a list of addresses it is listeners:
+///
+/// ```
+/// use sockeye_eye::capture::Targets;
+///
+/// let address = "127.0.0.1:8080".parse().unwrap();
+/// assert_eq!(Targets::from(&[address]), Targets { listeners: &[address], peers: &[] });
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Targets<'a> {
+    /// Where connections are accepted; an address that is unspecified stands for all.
+    pub listeners: &'a [SocketAddr],
+    /// Where connections are made to from here. Named before the first of them is begun, so that
+    /// no SYN is missed.
+    pub peers: &'a [SocketAddr],
+}
+
+impl<'a> Targets<'a> {
+    /// Those that are connected to, and nothing else.
+    #[must_use]
+    pub fn peers(peers: &'a [SocketAddr]) -> Targets<'a> {
+        Targets { listeners: &[], peers }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.listeners.is_empty() && self.peers.is_empty()
+    }
+}
+
+impl<'a> From<&'a [SocketAddr]> for Targets<'a> {
+    fn from(listeners: &'a [SocketAddr]) -> Targets<'a> {
+        Targets { listeners, peers: &[] }
+    }
+}
+
+impl<'a> From<&'a Vec<SocketAddr>> for Targets<'a> {
+    fn from(listeners: &'a Vec<SocketAddr>) -> Targets<'a> {
+        Targets { listeners, peers: &[] }
+    }
+}
+
+impl<'a, const N: usize> From<&'a [SocketAddr; N]> for Targets<'a> {
+    fn from(listeners: &'a [SocketAddr; N]) -> Targets<'a> {
+        Targets { listeners, peers: &[] }
+    }
+}
+
 /// Why segments can't be captured. The system's doing, not the peer's.
 #[derive(Debug, Error)]
 pub enum CaptureError {
@@ -69,16 +120,19 @@ impl CaptureError {
 }
 
 impl Capture {
-    /// Starts to capture the segments to and from these listeners' ports.
+    /// Starts to capture the segments to and from these ports.
     ///
-    /// If all of them are bound to loopback, only `lo` is looked at. Address and port are not
-    /// compared here beyond the port: a packet of another program on the same port but another
-    /// address of this machine comes too.
+    /// If all addresses are of loopback, only `lo` is looked at. Only ports are compared here: a
+    /// packet of another program on the same port but another address comes too.
     ///
     /// # Errors
     /// [`CaptureError::NotPermitted`] without `CAP_NET_RAW`; [`CaptureError::System`] if the
     /// kernel has no packet sockets or no memory for the ring.
-    pub fn open(listeners: &[SocketAddr], size: RingSize) -> Result<Capture, CaptureError> {
+    pub fn open<'a>(
+        targets: impl Into<Targets<'a>>,
+        size: RingSize,
+    ) -> Result<Capture, CaptureError> {
+        let targets = targets.into();
         // SOCK_DGRAM: the link header is cut off, whatever the interface, so a packet begins at
         // its network header. Protocol 0: nothing comes in before the filter stands.
         let socket = rustix::net::socket_with(
@@ -93,22 +147,23 @@ impl Capture {
             },
             errno => CaptureError::System { operation: "socket", source: errno.into() },
         })?;
-        attach(socket.as_fd(), listeners)?;
+        attach(socket.as_fd(), targets)?;
         let version = libc::tpacket_versions::TPACKET_V3 as libc::c_int;
         set_option(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_VERSION, &version)
             .map_err(system("PACKET_VERSION"))?;
         let ring = Ring::map(socket.as_fd(), size).map_err(system("PACKET_RX_RING"))?;
-        bind(socket.as_fd(), listeners)?;
+        bind(socket.as_fd(), targets)?;
         Ok(Capture { socket, ring })
     }
 
-    /// Captures these listeners' ports instead, from now on; what is in the ring stays there.
+    /// Captures these ports instead, from now on; what is in the ring stays there.
     ///
     /// # Errors
-    /// As [`Capture::open`]; then the former listeners are captured still.
-    pub fn watch(&mut self, listeners: &[SocketAddr]) -> Result<(), CaptureError> {
-        attach(self.socket.as_fd(), listeners)?;
-        bind(self.socket.as_fd(), listeners)
+    /// As [`Capture::open`]; then the former ports are captured still.
+    pub fn watch<'a>(&mut self, targets: impl Into<Targets<'a>>) -> Result<(), CaptureError> {
+        let targets = targets.into();
+        attach(self.socket.as_fd(), targets)?;
+        bind(self.socket.as_fd(), targets)
     }
 
     /// Calls `each` for all packets of the blocks the kernel has handed over; never blocks.
@@ -158,18 +213,23 @@ fn system(operation: &'static str) -> impl Fn(io::Error) -> CaptureError {
     move |source| CaptureError::System { operation, source }
 }
 
-fn attach(socket: BorrowedFd<'_>, listeners: &[SocketAddr]) -> Result<(), CaptureError> {
-    let mut ports: Vec<u16> = listeners.iter().map(SocketAddr::port).collect();
-    ports.sort_unstable();
-    ports.dedup();
-    let filter =
-        Filter::for_ports(&ports).ok_or(CaptureError::TooManyPorts { ports: ports.len() })?;
+fn attach(socket: BorrowedFd<'_>, targets: Targets<'_>) -> Result<(), CaptureError> {
+    let ports = |addresses: &[SocketAddr]| {
+        let mut ports: Vec<u16> = addresses.iter().map(SocketAddr::port).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports
+    };
+    let (ours, theirs) = (ports(targets.listeners), ports(targets.peers));
+    let filter = Filter::for_ports_and_peers(&ours, &theirs)
+        .ok_or(CaptureError::TooManyPorts { ports: ours.len() + theirs.len() })?;
     filter.attach(socket).map_err(system("SO_ATTACH_FILTER"))
 }
 
-/// Binds to `lo` if nothing else can carry these listeners' packets, else to all interfaces.
-fn bind(socket: BorrowedFd<'_>, listeners: &[SocketAddr]) -> Result<(), CaptureError> {
-    let only_loopback = listeners.iter().all(|listener| is_loopback(listener.ip()));
+/// Binds to `lo` if nothing else can carry the packets, else to all interfaces.
+fn bind(socket: BorrowedFd<'_>, targets: Targets<'_>) -> Result<(), CaptureError> {
+    let mut addresses = targets.listeners.iter().chain(targets.peers);
+    let only_loopback = addresses.all(|address| is_loopback(address.ip()));
     let interface = match only_loopback {
         true => rustix::net::netdevice::name_to_index(socket, "lo").unwrap_or(0),
         false => 0,

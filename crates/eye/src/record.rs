@@ -4,10 +4,10 @@
 //! never wrapping; SYN stands before offset 0 and FIN behind the last byte.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::ops::Range;
 
 use sockeye_engine::probe::{Call, ConnId, Direction, Operation, Role, Stamp};
+use sockeye_engine::{Address, UnixAddress};
 use sockeye_wire::tcp::{Flags, State};
 
 /// One message of the program, as the service named it.
@@ -160,9 +160,9 @@ pub struct History {
     /// Our role.
     pub role: Role,
     /// Our address.
-    pub local: SocketAddr,
-    /// The peer's.
-    pub peer: SocketAddr,
+    pub local: Address,
+    /// The peer's; a client of a Unix socket has no name.
+    pub peer: Address,
     /// When accept or connect returned.
     pub opened: Option<Stamp>,
     /// When our close returned.
@@ -195,6 +195,24 @@ pub struct History {
     pub lost: Loss,
     /// Totals that stay true when `events` had to leave something out.
     pub totals: Totals,
+}
+
+impl History {
+    /// Whether TCP carries it, which has states and segments; else it is of a Unix socket.
+    #[must_use]
+    pub fn is_tcp(&self) -> bool {
+        self.local.ip().is_some()
+    }
+
+    /// The address that says most about the other end: the peer's, or ours where the peer has no
+    /// name.
+    #[must_use]
+    pub fn other_end(&self) -> &Address {
+        match &self.peer {
+            Address::Unix(UnixAddress::Unnamed) => &self.local,
+            peer => peer,
+        }
+    }
 }
 
 /// What the eye itself missed.

@@ -23,13 +23,13 @@ mod watch;
 
 use std::fmt;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use sockeye_engine::probe::ProbeSource;
 
-use crate::capture::{Capture, RingSize};
+use crate::capture::{Capture, RingSize, Targets};
 use crate::kernel::SockDiag;
 use crate::view::Style;
 pub use draw::Sink;
@@ -76,29 +76,46 @@ pub struct Eye {
 }
 
 impl Eye {
-    /// Opens the eye for these listeners, which are bound already; those the probes report later
-    /// join them.
+    /// Opens the eye for connections of these listeners, which are bound already (those the probes
+    /// report later join them), and for connections to these peers.
+    ///
+    /// A client names the addresses it may connect to and opens the eye before it does: the port of
+    /// its own is known only afterwards. To nothing at all, as for Unix sockets alone, no packets
+    /// are captured.
+    ///
+    /// ```
+    /// use sockeye_eye::capture::Targets;
+    /// use sockeye_eye::recorder::{Eye, Options};
+    /// use sockeye_eye::view::Style;
+    ///
+    /// let options =
+    ///     Options { style: Style::default(), out: Box::new(std::io::stderr()), capture: true };
+    /// let eye = Eye::open(Targets::peers(&[([127, 0, 0, 1], 8080).into()]), options)?;
+    /// # std::io::Result::Ok(())
+    /// ```
     ///
     /// Never fails for lack of privilege: [`Eye::missing`] says what can't be seen then.
     ///
     /// # Errors
     /// If the system has no descriptor or no thread to spare.
-    pub fn open(listeners: &[SocketAddr], options: Options) -> io::Result<Eye> {
+    pub fn open<'a>(targets: impl Into<Targets<'a>>, options: Options) -> io::Result<Eye> {
         let text = Text::new(options.style, options.out);
-        Eye::open_with(listeners, options.capture, Box::new(text))
+        Eye::open_with(targets, options.capture, Box::new(text))
     }
 
     /// The same, with histories going to `sink` in place of text.
     ///
     /// # Errors
     /// As [`Eye::open`].
-    pub fn open_with(
-        listeners: &[SocketAddr],
+    pub fn open_with<'a>(
+        targets: impl Into<Targets<'a>>,
         capture: bool,
         sink: Box<dyn Sink>,
     ) -> io::Result<Eye> {
+        let targets = targets.into();
         let (sender, inbox) = channel(BATCHES)?;
-        let capture = capture.then(|| Capture::open(listeners, RingSize::default()));
+        let capture =
+            (capture && !targets.is_empty()).then(|| Capture::open(targets, RingSize::default()));
         let (capture, missing) = match capture {
             Some(Ok(capture)) => (Some(capture), None),
             Some(Err(error)) => {
@@ -109,9 +126,13 @@ impl Eye {
             None => (None, None),
         };
         // Without it pictures lack the aftermath; nothing the user could do about it.
-        let diag = listeners.first().and_then(|&listener| SockDiag::open(listener).ok());
+        let diag = match targets.listeners.first() {
+            Some(&listener) => SockDiag::open(listener).ok(),
+            None if targets.is_empty() => None,
+            None => diag_of_a_client(),
+        };
         let drawer = Drawer::start(sink)?;
-        let watch = Watch::new(listeners, inbox, capture, diag, drawer);
+        let watch = Watch::new(targets, inbox, capture, diag, drawer);
         let thread = thread::Builder::new().name("eye".to_owned()).spawn(|| watch.run())?;
         Ok(Eye { sender, thread: Some(thread), missing })
     }
@@ -142,6 +163,12 @@ impl Eye {
             let _ = thread.join();
         }
     }
+}
+
+/// `sock_diag` needs a socket to be sure that it works, and a client has none yet.
+fn diag_of_a_client() -> Option<SockDiag> {
+    let witness = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
+    SockDiag::open(witness.local_addr().ok()?).ok()
 }
 
 impl Drop for Eye {

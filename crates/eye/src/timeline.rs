@@ -6,9 +6,9 @@
 mod infer;
 mod spent;
 
-use std::net::SocketAddr;
 use std::ops::Range;
 
+use sockeye_engine::Address;
 use sockeye_engine::probe::{Call, Direction, Opened, Operation, Role, Stamp};
 use sockeye_wire::packet;
 use sockeye_wire::tcp::{self, End, Seq, State, Tracker};
@@ -26,11 +26,12 @@ use spent::Clock;
 /// sources need not be merged. Every method may be called any number of times.
 ///
 /// ```
+/// use sockeye_engine::Address;
 /// use sockeye_engine::probe::{Direction, Role, Stamp};
 /// use sockeye_eye::timeline::Timeline;
 ///
-/// let local = "127.0.0.1:8080".parse().unwrap();
-/// let peer = "127.0.0.1:40312".parse().unwrap();
+/// let local = Address::from(([127, 0, 0, 1], 8080));
+/// let peer = Address::from(([127, 0, 0, 1], 40312));
 /// let mut timeline = Timeline::new(Role::Server, local, peer, 1024);
 /// timeline.message(Stamp(1_000), Direction::Received, 0..78, "GET /");
 /// assert_eq!(timeline.history().totals.messages, [1, 0]);
@@ -51,7 +52,7 @@ impl Timeline {
     /// Begins a history that keeps the first `keep` and the last `keep` events, and as many
     /// messages. `role` is that of `local`.
     #[must_use]
-    pub fn new(role: Role, local: SocketAddr, peer: SocketAddr, keep: usize) -> Timeline {
+    pub fn new(role: Role, local: Address, peer: Address, keep: usize) -> Timeline {
         let history = History {
             conn: None,
             role,
@@ -100,7 +101,9 @@ impl Timeline {
         self.reach(opened.at);
         self.clock.start(opened.at);
         self.history.spent.backlog = spent::backlog(&self.history);
-        if let Some(change) = self.own_end.opened(opened.at) {
+        if self.history.is_tcp()
+            && let Some(change) = self.own_end.opened(opened.at)
+        {
             self.history.inferred.push(change);
         }
     }
@@ -122,7 +125,9 @@ impl Timeline {
         }
         self.reach(call.end);
         self.clock.call(&call, &mut self.history.spent);
-        if let Some(change) = self.own_end.call(&call) {
+        if self.history.is_tcp()
+            && let Some(change) = self.own_end.call(&call)
+        {
             self.history.inferred.push(change);
         }
         let course = &mut self.history.course;
@@ -284,12 +289,6 @@ impl Timeline {
     #[must_use]
     pub fn finished_on_the_wire(&self) -> bool {
         self.tracker.is_over()
-    }
-
-    /// The peer's address.
-    #[must_use]
-    pub fn peer(&self) -> SocketAddr {
-        self.history.peer
     }
 
     /// What is known so far.

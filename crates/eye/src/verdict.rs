@@ -44,7 +44,7 @@ pub fn line(history: &History) -> String {
     }
     parts.extend(rest(history));
     parts.extend(missed(history));
-    format!("{code}  {}  {}", history.peer, parts.join(" · "))
+    format!("{code}  {}  {}", history.other_end(), parts.join(" · "))
 }
 
 /// A connection's end in three letters, after the termination codes of haproxy's log.

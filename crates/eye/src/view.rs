@@ -13,6 +13,7 @@ pub(crate) mod text;
 use std::iter;
 
 use sockeye_engine::probe::{Direction, Role};
+use sockeye_engine::{Address, UnixAddress};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::record::History;
@@ -78,12 +79,12 @@ fn shown(text: String, style: &Style) -> String {
 fn title(history: &History, style: &Style) -> String {
     let glyphs = style.glyphs();
     let (client, server) = match history.role {
-        Role::Client => (history.local, history.peer),
-        Role::Server => (history.peer, history.local),
+        Role::Client => (&history.local, &history.peer),
+        Role::Server => (&history.peer, &history.local),
     };
     let name = history.conn.map_or(String::new(), |conn| format!("connection {} ", conn.0));
     let rule = |columns: usize| glyphs.double.fill.to_string().repeat(columns);
-    let ends = format!("{client} {} {server} ", glyphs.arrow);
+    let ends = format!("{} {} {} ", named(client), glyphs.arrow, named(server));
     let text = format!("{} {name}{ends}", rule(2));
     let (text, below) = match text.width() <= style.columns() {
         true => (text, String::new()),
@@ -98,6 +99,14 @@ fn title(history: &History, style: &Style) -> String {
         }
     }
     out
+}
+
+/// An address, or a word for one without a name.
+fn named(address: &Address) -> String {
+    match address {
+        Address::Unix(UnixAddress::Unnamed) => String::from("unnamed"),
+        address => address.to_string(),
+    }
 }
 
 /// A verdict on as many lines as it takes.

@@ -74,7 +74,7 @@ fn seen(history: &History) -> Seen {
     let kernel = history.kernel.as_ref();
     Seen {
         conn: history.conn,
-        peer: history.peer,
+        peer: history.peer.ip().expect("they are of the internet"),
         captured: history.captured,
         segments: segments.collect(),
         calls: calls.collect(),
@@ -391,7 +391,7 @@ fn a_flood_of_records_never_blocks_and_what_is_lost_is_counted_for_its_connectio
             let (stream, peer) = listener.accept().unwrap();
             thread::spawn(move || {
                 let probe = source.probe();
-                let local = stream.local_addr().unwrap();
+                let (local, peer) = (stream.local_addr().unwrap().into(), peer.into());
                 let conn = ConnId(conn);
                 let at = Stamp::now();
                 probe.opened(

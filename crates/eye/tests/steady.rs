@@ -3,6 +3,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use std::net::SocketAddr;
+
 use sockeye_engine::probe::{Call, Direction, Operation, Role, Stamp};
 use sockeye_eye::timeline::Timeline;
 use sockeye_wire::packet::Segment;
@@ -35,9 +37,9 @@ static COUNTING: Counting = Counting;
 
 #[test]
 fn a_full_history_allocates_nothing_more() {
-    let local = "127.0.0.1:8080".parse().expect("an address");
-    let peer = "127.0.0.1:40312".parse().expect("an address");
-    let mut timeline = Timeline::new(Role::Server, local, peer, 64);
+    let local: SocketAddr = "127.0.0.1:8080".parse().expect("an address");
+    let peer: SocketAddr = "127.0.0.1:40312".parse().expect("an address");
+    let mut timeline = Timeline::new(Role::Server, local.into(), peer.into(), 64);
     let mut told = 0;
     let mut tell = |rounds: u64| {
         for _ in 0..rounds {
@@ -52,12 +54,7 @@ fn a_full_history_allocates_nothing_more() {
 }
 
 /// One request and its answer.
-fn round(
-    timeline: &mut Timeline,
-    number: u64,
-    local: std::net::SocketAddr,
-    peer: std::net::SocketAddr,
-) {
+fn round(timeline: &mut Timeline, number: u64, local: SocketAddr, peer: SocketAddr) {
     let at = |nanos: u64| Stamp(number * 1000 + nanos);
     let offset = number * 10;
     let low = Seq(u32::try_from(offset % (1 << 32)).expect("masked"));

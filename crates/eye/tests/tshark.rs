@@ -13,6 +13,7 @@ use std::sync::mpsc::{Sender, channel};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 use sockeye_engine::probe::Direction;
+use sockeye_eye::capture::Targets;
 use sockeye_eye::record::{Event, History};
 use sockeye_eye::recorder::{Eye, Sink};
 use support::served::Served;
@@ -119,8 +120,8 @@ impl Tshark {
         Some(Tshark { tcpdump, tshark, lines })
     }
 
-    /// The next segment; waits for it.
-    fn next(&mut self, server: u16) -> (u64, Row) {
+    /// The next segment; waits for it. `ours` is the port of our end.
+    fn next(&mut self, ours: u16) -> (u64, Row) {
         if self.lines.buffer().is_empty() {
             let mut fds = [PollFd::new(self.lines.get_ref(), PollFlags::IN)];
             let patience = Timespec { tv_sec: 20, tv_nsec: 0 };
@@ -136,7 +137,7 @@ impl Tshark {
         // Its relative numbers begin with 0 at the SYN.
         let start = if syn { 0 } else { number(3) - 1 };
         let row = Row {
-            sent: number(0) == u64::from(server),
+            sent: number(0) == u64::from(ours),
             seq: number(1).try_into().unwrap(),
             flags: flags.try_into().unwrap(),
             range: range(start, start + number(4)),
@@ -176,14 +177,86 @@ fn agree(test: &str, host: &str, converse: impl Fn(TcpStream, Served<'_>)) {
     let served = Served::accept(&*probe, &listener, 1);
     converse(client, served);
 
-    let ours = ended.recv().unwrap();
+    compare(&ended.recv().unwrap(), &mut tshark, address.port());
+    eye.close();
+}
+
+fn compare(ours: &[(u64, Row)], tshark: &mut Tshark, port: u16) {
     assert!(ours.len() >= 6, "{ours:#?}");
     for (index, (at, row)) in ours.iter().enumerate() {
-        let (their_at, their_row) = tshark.next(address.port());
+        let (their_at, their_row) = tshark.next(port);
         assert_eq!(*row, their_row, "segment {index} of {ours:#?}");
         // Each has the kernel stamp its own copy: not the same moment, but a near one.
         assert!(at.abs_diff(their_at) < 1_000_000_000, "{at} and {their_at}");
     }
+}
+
+/// Has both look at connections made from here, one after another.
+#[test]
+fn connections_made_from_here_from_their_first_segment_on() {
+    let test = "connections_made_from_here_from_their_first_segment_on";
+    if !may_capture(test) {
+        return;
+    }
+    for host in ["127.0.0.1:0", "[::1]:0"] {
+        let listener = TcpListener::bind(host).unwrap();
+        let address = listener.local_addr().unwrap();
+        let Some(mut tshark) = Tshark::start(address.port()) else {
+            return skip(test, "tcpdump or tshark is missing");
+        };
+        let (sender, ended) = channel();
+        let targets = Targets::peers(std::slice::from_ref(&address));
+        let eye = Eye::open_with(targets, true, Box::new(Collect(sender))).unwrap();
+        let probe = eye.source().probe();
+        for conn in 1..=3 {
+            let mut client = Served::connect(&*probe, address, conn);
+            let port = client.stream.local_addr().unwrap().port();
+            let (mut server, _) = listener.accept().unwrap();
+            client.send(b"a question");
+            server.read_exact(&mut [0; 10]).unwrap();
+            server.write_all(&[7; 5000]).unwrap();
+            drop(server);
+            while client.recv() > 0 {}
+            client.close();
+
+            let ours = ended.recv().unwrap();
+            let flags: Vec<u8> = ours.iter().take(3).map(|(_, row)| row.flags).collect();
+            assert_eq!(flags, [0x02, 0x12, 0x10], "SYN, SYN+ACK, ACK: {ours:#?}");
+            let fins = ours.iter().filter(|(_, row)| row.flags & 1 != 0).count();
+            assert_eq!(fins, 2, "{ours:#?}");
+            compare(&ours, &mut tshark, port);
+        }
+        eye.close();
+    }
+}
+
+/// A connection between a listener and a client of one process has a history at each end.
+#[test]
+fn both_ends_of_a_connection_to_ourselves_have_all_segments() {
+    let test = "both_ends_of_a_connection_to_ourselves_have_all_segments";
+    if !may_capture(test) {
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = [listener.local_addr().unwrap()];
+    let (sender, ended) = channel();
+    let targets = Targets { listeners: &address, peers: &address };
+    let eye = Eye::open_with(targets, true, Box::new(Collect(sender))).unwrap();
+    let probe = eye.source().probe();
+    probe.listening(Some(listener.as_fd()), address[0]);
+    let mut client = Served::connect(&*probe, address[0], 1);
+    let mut server = Served::accept(&*probe, &listener, 2);
+    client.send(b"a question");
+    assert_eq!(server.recv(), 10);
+    client.close();
+    assert_eq!(server.recv(), 0);
+    server.close();
+    let mut ends = [ended.recv().unwrap(), ended.recv().unwrap()];
+    ends.sort_by_key(|rows| !rows[0].1.sent);
+    let [client, server] = ends;
+    assert!(client.len() >= 6, "{client:#?}");
+    let seen_from_there = |(at, row): (u64, Row)| (at, Row { sent: !row.sent, ..row });
+    assert_eq!(client, server.into_iter().map(seen_from_there).collect::<Vec<_>>());
     eye.close();
 }
 

@@ -245,17 +245,17 @@ impl<M: Model> Driver for Rc<Sim<M>> {
         // There is none.
     }
 
-    fn addresses(&self, raw: &Raw) -> io::Result<(SocketAddr, SocketAddr)> {
+    fn addresses(&self, raw: &Raw) -> io::Result<(Address, Address)> {
         let Raw::Simulated(socket) = raw else {
             return Err(io::ErrorKind::Unsupported.into());
         };
         let (local, peer) = self.model.borrow().addresses(*socket)?;
-        Ok((local, peer.ok_or(io::ErrorKind::NotConnected)?))
+        Ok((local.into(), peer.ok_or(io::ErrorKind::NotConnected)?.into()))
     }
 
     fn peer(&self, key: Key) -> io::Result<SocketAddr> {
-        let (_, peer) = self.addresses(&Raw::Simulated(self.socket(key)?))?;
-        Ok(peer)
+        let (_, peer) = self.model.borrow().addresses(self.socket(key)?)?;
+        Ok(peer.ok_or(io::ErrorKind::NotConnected)?)
     }
 
     fn shutdown(&self, key: Key, how: Shutdown) -> Result<(), Errno> {

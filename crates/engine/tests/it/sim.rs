@@ -307,7 +307,7 @@ impl Probe for Calls {
         assert!(fd.is_none() && local == server());
     }
     fn opened(&self, fd: Option<BorrowedFd<'_>>, opened: &Opened) {
-        assert!(fd.is_none() && (opened.local == server() || opened.peer == server()));
+        assert!(fd.is_none() && [&opened.local, &opened.peer].contains(&&server().into()));
     }
     fn call(&self, _: ConnId, call: &Call) {
         let eagain = rustix::io::Errno::AGAIN.raw_os_error();

@@ -6,8 +6,10 @@
 //! - IPv4 with TCP, not a fragment. Of a fragmented segment no piece passes, since the first
 //!   would show a wrong length and the rest no ports; TCP sets DF, so this is rare.
 //! - IPv6 where TCP follows the fixed header directly; extension headers are not walked.
-//! - What leaves this machine by its source port, what arrives by its destination port, so that
-//!   our own connections to the same port of other machines stay out. On loopback either.
+//! - Of our listeners' ports, what leaves this machine by its source port, what arrives by its
+//!   destination port, so that our own connections to the same port of other machines stay out.
+//!   On loopback either.
+//! - Of the ports we connect to, what has one of them at either end.
 //! - On loopback each packet once: the copy that arrives. The copy that leaves comes first but
 //!   both are the same packet.
 //! - Nothing on its way to another host.
@@ -31,10 +33,18 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// A filter for these ports; `None` if they are more than [`MAX_PORTS`].
+    /// A filter for listeners' ports; `None` if they are more than [`MAX_PORTS`].
     #[must_use]
     pub fn for_ports(ports: &[u16]) -> Option<Filter> {
-        (ports.len() <= MAX_PORTS).then(|| Filter { program: assemble(&source(ports)) })
+        Filter::for_ports_and_peers(ports, &[])
+    }
+
+    /// A filter for listeners' ports and for those of peers that are connected to; `None` if they
+    /// are more than [`MAX_PORTS`] together.
+    #[must_use]
+    pub fn for_ports_and_peers(ports: &[u16], peers: &[u16]) -> Option<Filter> {
+        let few = ports.len() + peers.len() <= MAX_PORTS;
+        few.then(|| Filter { program: assemble(&source(ports, peers)) })
     }
 
     /// Puts the filter on a socket, in place of a former one.
@@ -90,7 +100,6 @@ enum Label {
     V6,
     V6Tcp,
     Length,
-    Ports,
     Source,
     Drop,
     Accept,
@@ -118,7 +127,7 @@ const SOURCE: u32 = 0;
 const DESTINATION: u32 = 1;
 const HEADERS: u32 = 2;
 
-fn source(ports: &[u16]) -> Vec<Line> {
+fn source(ports: &[u16], peers: &[u16]) -> Vec<Line> {
     use Line::{At, Do, Go, If};
     // What the kernel knows about a packet is loaded from beyond SKF_AD_OFF (linux/filter.h).
     let about = |what: libc::c_int| (libc::SKF_AD_OFF + what).cast_unsigned();
@@ -126,7 +135,9 @@ fn source(ports: &[u16]) -> Vec<Line> {
     let to_another_host = u32::from(libc::PACKET_OTHERHOST);
     let outgoing = u32::from(libc::PACKET_OUTGOING);
     let loopback = u32::from(libc::ARPHRD_LOOPBACK);
-    let one_of_ours = || ports.iter().map(|&port| If(EQUAL, u32::from(port), Label::Accept));
+    let one_of = |ports: &[u16]| -> Vec<Line> {
+        ports.iter().map(|&port| If(EQUAL, u32::from(port), Label::Accept)).collect()
+    };
 
     let mut lines = vec![
         Do(LOAD_WORD, about(libc::SKF_AD_PKTTYPE)),
@@ -185,12 +196,19 @@ fn source(ports: &[u16]) -> Vec<Line> {
         Do(SHIFT_RIGHT, 2),
         Do(ADD_HEADER_LENGTH, 0),
         Do(KEEP, HEADERS),
-        At(Label::Ports),
+    ];
+    if !peers.is_empty() {
+        for place in [DESTINATION, SOURCE] {
+            lines.push(Do(LOAD_KEPT, place));
+            lines.extend(one_of(peers));
+        }
+    }
+    lines.extend([
         Do(LOAD_WORD, about(libc::SKF_AD_PKTTYPE)),
         If(EQUAL, outgoing, Label::Source),
         Do(LOAD_KEPT, DESTINATION),
-    ];
-    lines.extend(one_of_ours());
+    ]);
+    lines.extend(one_of(ports));
     lines.extend([
         Do(LOAD_WORD, about(libc::SKF_AD_HATYPE)),
         If(EQUAL, loopback, Label::Source),
@@ -198,7 +216,7 @@ fn source(ports: &[u16]) -> Vec<Line> {
         At(Label::Source),
         Do(LOAD_KEPT, SOURCE),
     ]);
-    lines.extend(one_of_ours());
+    lines.extend(one_of(ports));
     lines.extend([
         Go(Label::Drop),
         // Ahead of the other return: the kernel's check takes one return to lead to the next line,
@@ -266,6 +284,11 @@ mod tests {
             let ports: Vec<u16> = (1..=count).collect();
             use std::os::fd::AsFd;
             Filter::for_ports(&ports).unwrap().attach(socket.as_fd()).unwrap();
+            for peers in 0..=ports.len() {
+                let (peers, ports) = ports.split_at(peers);
+                let filter = Filter::for_ports_and_peers(ports, peers).unwrap();
+                filter.attach(socket.as_fd()).unwrap();
+            }
         }
     }
 }

@@ -178,6 +178,7 @@ fn thin_out(records: &mut Records) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use sockeye_engine::Address;
     use sockeye_engine::probe::{Call, Opened, Operation, Role};
 
     use super::super::handover::channel;
@@ -196,9 +197,9 @@ mod tests {
     }
 
     fn opened(conn: u64) -> Item {
-        let address = "127.0.0.1:80".parse().unwrap();
+        let address = Address::from(([127, 0, 0, 1], 80));
         let (conn, at) = (ConnId(conn), Stamp(1));
-        let opened = Opened { conn, role: Role::Server, local: address, peer: address, at };
+        let opened = Opened { conn, role: Role::Server, local: address.clone(), peer: address, at };
         Item::Opened(Box::new((opened, None)))
     }
 

@@ -58,7 +58,7 @@ impl Probe for Recorder {
             Role::Server => fd.and_then(saved_isn),
             Role::Client => None,
         };
-        self.push(Item::Opened(Box::new((*connection, peer_isn))));
+        self.push(Item::Opened(Box::new((connection.clone(), peer_isn))));
     }
 
     fn call(&self, conn: ConnId, call: &Call) {

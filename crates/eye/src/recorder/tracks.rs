@@ -3,7 +3,8 @@
 //! Calls name their connection. Packets have addresses only, and the same four may be used again
 //! at once; they come in blocks, tens of milliseconds late, while the handshake precedes accept.
 //! So a SYN to one of our listeners begins a track that waits for its accept, or joins one that
-//! was accepted already, told by the peer's initial sequence number (`TCP_SAVED_SYN`). Whatever
+//! was accepted already, told by the peer's initial sequence number (`TCP_SAVED_SYN`). A SYN to
+//! a peer we connect to begins one that waits for our program to tell of it, or joins it. Whatever
 //! else comes with these addresses goes to the newest track of which a SYN was seen.
 //!
 //! Pure: time is handed in, nothing is asked of the kernel.
@@ -16,6 +17,7 @@ use std::iter;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use sockeye_engine::Address;
 use sockeye_engine::probe::{ConnId, Direction, Opened, Role, Stamp};
 use sockeye_wire::packet::Segment;
 
@@ -58,6 +60,8 @@ pub(super) struct Tracks {
     ending: VecDeque<(Instant, Name)>,
     ended: Vec<History>,
     listeners: Vec<Listener>,
+    /// Where connections are made to from here.
+    peers: Vec<Listener>,
     capturing: bool,
     /// How many of the last records are kept of each connection now.
     keep_last: KeepLast,
@@ -74,7 +78,7 @@ struct Tuple {
     ports: u32,
 }
 
-/// Where connections are accepted; no address means all.
+/// Where connections are accepted, or made to; no address means all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Listener {
     address: Option<IpAddr>,
@@ -92,6 +96,7 @@ impl Tracks {
             ending: VecDeque::new(),
             ended: Vec::new(),
             listeners: Vec::new(),
+            peers: Vec::new(),
             capturing,
             keep_last: keep_last(0),
             dropped: 0,
@@ -101,11 +106,17 @@ impl Tracks {
 
     /// Takes packets to and from this address for ours.
     pub(super) fn listen(&mut self, local: SocketAddr) {
-        let ip = local.ip().to_canonical();
-        let address = (!ip.is_unspecified()).then_some(ip);
-        let listener = Listener { address, port: local.port() };
+        let listener = Listener::of(local);
         if !self.listeners.contains(&listener) {
             self.listeners.push(listener);
+        }
+    }
+
+    /// Takes packets to and from this address for those of a peer we connect to.
+    pub(super) fn connect_to(&mut self, peer: SocketAddr) {
+        let peer = Listener::of(peer);
+        if !self.peers.contains(&peer) {
+            self.peers.push(peer);
         }
     }
 
@@ -116,10 +127,22 @@ impl Tracks {
 
     /// Takes in a captured segment.
     pub(super) fn segment(&mut self, at: Stamp, interface: u32, segment: &Segment) {
-        let Some((tuple, direction)) = self.whose(segment) else { return };
-        let syn = segment.flags.syn() && !segment.flags.ack() && direction == Direction::Received;
-        let name = match syn {
-            true => Some(self.track_of_syn(tuple, segment)),
+        // Where both ends are ours, each has its own account.
+        for place in [self.of_a_listener(segment), self.of_a_peer(segment)].into_iter().flatten() {
+            self.placed(at, interface, segment, place);
+        }
+    }
+
+    fn placed(
+        &mut self,
+        at: Stamp,
+        interface: u32,
+        segment: &Segment,
+        (role, tuple, direction): (Role, Tuple, Direction),
+    ) {
+        let from_client = (role == Role::Server) == (direction == Direction::Received);
+        let name = match segment.flags.syn() && !segment.flags.ack() && from_client {
+            true => Some(self.track_of_syn(role, tuple, segment)),
             false => self.track_of_segment(tuple),
         };
         let Some(track) = name.and_then(|name| self.tracks.get_mut(name)) else { return };
@@ -210,9 +233,9 @@ impl Tracks {
     }
 
     /// The peers of the connections that are open.
-    pub(super) fn open_peers(&self) -> impl Iterator<Item = SocketAddr> {
+    pub(super) fn open_peers(&self) -> impl Iterator<Item = &Address> {
         let open = self.tracks.iter().filter(|track| track.conn.is_some() && !track.closed);
-        open.map(|track| track.timeline().peer())
+        open.map(|track| track.timeline().history().other_end())
     }
 
     fn of(&mut self, conn: ConnId) -> Option<&mut Track> {
@@ -229,20 +252,26 @@ impl Tracks {
             self.unwatched += 1;
             return;
         }
-        let tuple = Tuple::new(opened.local, opened.peer);
-        let waiting = match opened.role {
-            Role::Server => self.unaccepted_of(tuple, peer_isn),
-            // Packets of what was connected from here are not captured: its port is not ours.
-            Role::Client => None,
+        let tuple = match (opened.local.ip(), opened.peer.ip()) {
+            (Some(local), Some(peer)) => Some((Tuple::new(local, peer), peer)),
+            _ => None,
         };
+        let captured = self.capturing
+            && match opened.role {
+                Role::Server => tuple.is_some(),
+                Role::Client => tuple.is_some_and(|(_, peer)| self.is_peer(peer)),
+            };
+        let tuple = tuple.map(|(tuple, _)| tuple).filter(|_| captured);
+        let waiting = tuple.and_then(|tuple| self.unaccepted_of(tuple, peer_isn));
         let name = match waiting {
             Some(name) => name,
             None => {
-                let timeline = self.timeline(opened.role, opened.local, opened.peer);
+                let (local, peer) = (opened.local.clone(), opened.peer.clone());
+                let timeline = self.timeline(opened.role, local, peer);
                 let mut track = Track::new(tuple, opened.role, timeline, self.dropped);
-                track.peer_isn = peer_isn;
+                track.client_isn = peer_isn;
                 let name = self.insert(track);
-                if opened.role == Role::Server && self.capturing {
+                if let Some(tuple) = tuple {
                     self.make_newest(name, tuple);
                 }
                 name
@@ -258,7 +287,7 @@ impl Tracks {
         let Some(&name) = self.by_conn.get(&conn) else { return };
         let Some(track) = self.tracks.get_mut(name) else { return };
         track.closed(at);
-        let captured = self.capturing && track.role == Role::Server;
+        let captured = track.tuple.is_some();
         if captured && track.is_finished() {
             self.end(name);
         } else {
@@ -269,11 +298,30 @@ impl Tracks {
         }
     }
 
-    /// Whose segment it is; `None` if it belongs to none of our listeners.
-    fn whose(&self, segment: &Segment) -> Option<(Tuple, Direction)> {
+    /// Whose segment it is; `None` if it is of none of the peers we connect to.
+    fn of_a_peer(&self, segment: &Segment) -> Option<(Role, Tuple, Direction)> {
         let (source, destination) = (segment.source, segment.destination);
-        let received = (Tuple::new(destination, source), Direction::Received);
-        let sent = (Tuple::new(source, destination), Direction::Sent);
+        let received = (Role::Client, Tuple::new(destination, source), Direction::Received);
+        let sent = (Role::Client, Tuple::new(source, destination), Direction::Sent);
+        match (self.is_peer(source), self.is_peer(destination)) {
+            (true, false) => Some(received),
+            (false, true) => Some(sent),
+            (false, false) => None,
+            // From one peer's port to another's: what we told of, or began with a SYN.
+            (true, true) if self.by_tuple.contains_key(&received.1) => Some(received),
+            (true, true) => Some(sent),
+        }
+    }
+
+    fn is_peer(&self, address: SocketAddr) -> bool {
+        self.peers.iter().any(|peer| peer.is_at(address))
+    }
+
+    /// Whose segment it is; `None` if it belongs to none of our listeners.
+    fn of_a_listener(&self, segment: &Segment) -> Option<(Role, Tuple, Direction)> {
+        let (source, destination) = (segment.source, segment.destination);
+        let received = (Role::Server, Tuple::new(destination, source), Direction::Received);
+        let sent = (Role::Server, Tuple::new(source, destination), Direction::Sent);
         let to_us = self.listeners.iter().any(|listener| listener.is_at(destination));
         let from_us = self.listeners.iter().any(|listener| listener.is_at(source));
         match (to_us, from_us) {
@@ -281,26 +329,30 @@ impl Tracks {
             (false, true) => Some(sent),
             (false, false) => None,
             // From one listener's port to another's: the end that is known accepted it.
-            (true, true) if self.by_tuple.contains_key(&sent.0) => Some(sent),
+            (true, true) if self.by_tuple.contains_key(&sent.1) => Some(sent),
             (true, true) => Some(received),
         }
     }
 
     /// The track that this SYN begins, or that began with it.
-    fn track_of_syn(&mut self, tuple: Tuple, segment: &Segment) -> Name {
+    fn track_of_syn(&mut self, role: Role, tuple: Tuple, segment: &Segment) -> Name {
         let isn = segment.seq.0;
         // The same SYN once more, or one whose connection was accepted before it came here.
-        let known = self.find(tuple, |track| track.peer_isn == Some(isn));
-        let unknown = || self.find_last(tuple, |track| !track.seen && track.peer_isn.is_none());
+        let known = self.find(tuple, |track| track.client_isn == Some(isn));
+        let unknown = || self.find_last(tuple, |track| !track.seen && track.client_isn.is_none());
         if let Some(name) = known.or_else(unknown) {
             if let Some(track) = self.tracks.get_mut(name) {
-                track.peer_isn = Some(isn);
+                track.client_isn = Some(isn);
             }
             return name;
         }
-        let timeline = self.timeline(Role::Server, segment.destination, segment.source);
-        let mut track = Track::new(tuple, Role::Server, timeline, self.dropped);
-        track.peer_isn = Some(isn);
+        let (local, peer) = match role {
+            Role::Server => (segment.destination, segment.source),
+            Role::Client => (segment.source, segment.destination),
+        };
+        let timeline = self.timeline(role, local.into(), peer.into());
+        let mut track = Track::new(Some(tuple), role, timeline, self.dropped);
+        track.client_isn = Some(isn);
         let name = self.insert(track);
         self.make_newest(name, tuple);
         self.unaccepted.push_back(name);
@@ -321,7 +373,7 @@ impl Tracks {
     fn unaccepted_of(&self, tuple: Tuple, peer_isn: Option<u32>) -> Option<Name> {
         match peer_isn {
             Some(isn) => {
-                self.find(tuple, |track| track.conn.is_none() && track.peer_isn == Some(isn))
+                self.find(tuple, |track| track.conn.is_none() && track.client_isn == Some(isn))
             }
             // The oldest: connections are accepted in the order in which they came.
             None => self.find_last(tuple, |track| track.conn.is_none()),
@@ -387,15 +439,16 @@ impl Tracks {
         if let Some(conn) = track.conn {
             self.by_conn.remove(&conn);
         }
-        let newer = self.newer_than(name, track.tuple);
+        let Some(tuple) = track.tuple else { return Some(track) };
+        let newer = self.newer_than(name, tuple);
         match (newer.and_then(|newer| self.tracks.get_mut(newer)), track.older) {
             (Some(newer), older) => newer.older = older,
-            (None, _) if self.by_tuple.get(&track.tuple) != Some(&name) => {}
+            (None, _) if self.by_tuple.get(&tuple) != Some(&name) => {}
             (None, Some(older)) => {
-                self.by_tuple.insert(track.tuple, older);
+                self.by_tuple.insert(tuple, older);
             }
             (None, None) => {
-                self.by_tuple.remove(&track.tuple);
+                self.by_tuple.remove(&tuple);
             }
         }
         Some(track)
@@ -411,7 +464,7 @@ impl Tracks {
         self.tracks.insert(track)
     }
 
-    fn timeline(&self, role: Role, local: SocketAddr, peer: SocketAddr) -> Timeline {
+    fn timeline(&self, role: Role, local: Address, peer: Address) -> Timeline {
         Timeline::new(role, local, peer, keep(self.tracks.len()))
     }
 }
@@ -463,6 +516,11 @@ impl Hasher for IdHasher {
 }
 
 impl Listener {
+    fn of(address: SocketAddr) -> Listener {
+        let ip = address.ip().to_canonical();
+        Listener { address: (!ip.is_unspecified()).then_some(ip), port: address.port() }
+    }
+
     fn is_at(self, address: SocketAddr) -> bool {
         self.port == address.port()
             && self.address.is_none_or(|own| own == address.ip().to_canonical())

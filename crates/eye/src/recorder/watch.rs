@@ -12,7 +12,7 @@ use super::gate::{Admission, Gate};
 use super::handover::{BATCHES, Inbox};
 use super::item::Item;
 use super::tracks::{MAX_CONNECTIONS, Tracks};
-use crate::capture::Capture;
+use crate::capture::{Capture, Targets};
 use crate::kernel::SockDiag;
 use crate::record::History;
 
@@ -23,26 +23,31 @@ pub(super) struct Watch {
     capture: Option<Capture>,
     diag: Option<SockDiag>,
     listeners: Vec<SocketAddr>,
+    peers: Vec<SocketAddr>,
     tracks: Tracks,
     gate: Gate,
     drawer: Drawer,
 }
 
 impl Watch {
-    /// An eye for these listeners, with what the system lets it see with.
+    /// An eye for these, with what the system lets it see with.
     pub(super) fn new(
-        listeners: &[SocketAddr],
+        targets: Targets<'_>,
         inbox: Inbox,
         capture: Option<Capture>,
         diag: Option<SockDiag>,
         drawer: Drawer,
     ) -> Watch {
         let mut tracks = Tracks::new(capture.is_some());
-        for &listener in listeners {
+        for &listener in targets.listeners {
             tracks.listen(listener);
         }
+        for &peer in targets.peers {
+            tracks.connect_to(peer);
+        }
         let gate = Gate::new(Instant::now());
-        Watch { inbox, capture, diag, listeners: listeners.to_vec(), tracks, gate, drawer }
+        let (listeners, peers) = (targets.listeners.to_vec(), targets.peers.to_vec());
+        Watch { inbox, capture, diag, listeners, peers, tracks, gate, drawer }
     }
 
     /// Looks on until told to close, then draws what has ended and says what has not.
@@ -102,8 +107,9 @@ impl Watch {
             return;
         }
         self.listeners.push(local);
+        let targets = Targets { listeners: &self.listeners, peers: &self.peers };
         if let Some(capture) = &mut self.capture
-            && let Err(error) = capture.watch(&self.listeners)
+            && let Err(error) = capture.watch(targets)
         {
             self.drawer.say(format!("eye: {local}: {error}"));
         }
@@ -131,7 +137,9 @@ impl Watch {
 
     fn ask_what_became_of(&mut self, mut history: History) -> Box<History> {
         if let Some(diag) = &mut self.diag {
-            let (local, peer) = (history.local, history.peer);
+            let (Some(local), Some(peer)) = (history.local.ip(), history.peer.ip()) else {
+                return Box::new(history);
+            };
             history.aftermath = diag.aftermath(local, peer).ok();
             // Elsewhere the peer's end is another kernel's, of which this one knows nothing.
             if peer.ip() == local.ip() || peer.ip().to_canonical().is_loopback() {

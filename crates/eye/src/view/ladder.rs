@@ -478,6 +478,7 @@ impl Columns {
         };
         let (time, gap) = if end < NARROW { (time.max(4), 1) } else { (time.max(7) + 1, 2) };
         let state = match end {
+            _ if !history.is_tcp() => 1,
             ..SHORTER_BELOW => "~SYN-RCVD".len(),
             SHORTER_BELOW..SHORT_BELOW => "~FIN-WAIT-1".len(),
             _ => STATE_WIDTH,

@@ -1,7 +1,7 @@
 //! The engine's part in these tests: makes calls and reports them to the probe.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 
 use sockeye_engine::probe::{Call, ConnId, Opened, Operation, Probe, Role, Stamp};
@@ -18,10 +18,23 @@ impl<'a> Served<'a> {
     pub(crate) fn accept(probe: &'a dyn Probe, listener: &TcpListener, conn: u64) -> Served<'a> {
         let (stream, peer) = listener.accept().unwrap();
         let conn = ConnId(conn);
-        let local = stream.local_addr().unwrap();
+        let (local, peer) = (stream.local_addr().unwrap().into(), peer.into());
         let opened = Opened { conn, role: Role::Server, local, peer, at: Stamp::now() };
         probe.opened(Some(stream.as_fd()), &opened);
         Served { probe, conn, stream, offsets: [0; 2] }
+    }
+
+    /// Connects as the engine does, which tells of the connection when it has begun it.
+    pub(crate) fn connect(probe: &'a dyn Probe, to: SocketAddr, conn: u64) -> Served<'a> {
+        let start = Stamp::now();
+        let stream = TcpStream::connect(to).unwrap();
+        let conn = ConnId(conn);
+        let (local, peer) = (stream.local_addr().unwrap().into(), to.into());
+        let opened = Opened { conn, role: Role::Client, local, peer, at: start };
+        probe.opened(Some(stream.as_fd()), &opened);
+        let mut made = Served { probe, conn, stream, offsets: [0; 2] };
+        made.report(Operation::Connect, start, 0, Ok(0));
+        made
     }
 
     fn report(&mut self, operation: Operation, start: Stamp, asked: u64, result: Result<u64, i32>) {

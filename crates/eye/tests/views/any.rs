@@ -1,5 +1,7 @@
 //! Whatever is told, in whatever order: no panic, no line too wide, nothing a terminal obeys.
 
+use std::net::SocketAddr;
+
 use proptest::prelude::*;
 use sockeye_engine::probe::{Call, Direction, Operation, Role, Stamp};
 use sockeye_eye::record::{Aftermath, KernelFacts, Loss};
@@ -125,8 +127,8 @@ proptest! {
         ascii: bool,
     ) {
         let role = if client { Role::Client } else { Role::Server };
-        let local = "[::1]:8080".parse().expect("an address");
-        let peer = "[fe80:1234:5678:9abc:def0:1234:5678:9abc]:40312".parse().expect("an address");
+        let [local, peer] = ["[::1]:8080", "[fe80:1234:5678:9abc:def0:1234:5678:9abc]:40312"]
+            .map(|address| address.parse::<SocketAddr>().expect("an address").into());
         let mut timeline = Timeline::new(role, local, peer, keep);
         for input in inputs {
             tell(&mut timeline, input);

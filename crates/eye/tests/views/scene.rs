@@ -57,7 +57,12 @@ impl Scene {
 
     pub(crate) fn keeping(keep: usize, captured: bool) -> Scene {
         Scene {
-            timeline: Timeline::new(Role::Server, address(SERVER), address(CLIENT), keep),
+            timeline: Timeline::new(
+                Role::Server,
+                address(SERVER).into(),
+                address(CLIENT).into(),
+                keep,
+            ),
             role: Role::Server,
             wire: captured,
             program: true,
@@ -70,7 +75,8 @@ impl Scene {
 
     /// A client's connection.
     pub(crate) fn of_client() -> Scene {
-        let timeline = Timeline::new(Role::Client, address(CLIENT), address(SERVER), 1 << 20);
+        let timeline =
+            Timeline::new(Role::Client, address(CLIENT).into(), address(SERVER).into(), 1 << 20);
         Scene { timeline, role: Role::Client, ..Scene::new() }
     }
 
@@ -108,6 +114,7 @@ impl Scene {
     fn opened(&mut self, micros: u64, local: SocketAddr, peer: SocketAddr) -> &mut Scene {
         let at = Stamp(EPOCH + self.now + micros * 1000);
         if self.program {
+            let (local, peer) = (local.into(), peer.into());
             self.timeline.opened(&Opened { conn: ConnId(7), role: self.role, local, peer, at });
         }
         self

@@ -56,7 +56,7 @@ fn feed(tracks: &mut Tracks, segments: &[Segment]) {
 }
 
 fn opened(conn: u64, peer_isn: Option<u32>) -> Item {
-    let (local, peer) = (address(LISTENER), address(PEER));
+    let (local, peer) = (address(LISTENER).into(), address(PEER).into());
     let opened = Opened { conn: ConnId(conn), role: Role::Server, local, peer, at: Stamp(4) };
     Item::Opened(Box::new((opened, peer_isn)))
 }
@@ -232,7 +232,7 @@ fn what_was_lost_is_told_of_the_connection_that_lost_it() {
 #[test]
 fn a_connection_made_from_here_has_calls_alone() {
     let (mut tracks, now) = (tracks(), Instant::now());
-    let (local, peer) = (address(LISTENER), address(PEER));
+    let (local, peer) = (address(LISTENER).into(), address(PEER).into());
     let opened = Opened { conn: ConnId(1), role: Role::Client, local, peer, at: Stamp(4) };
     tell(&mut tracks, Item::Opened(Box::new((opened, None))), now);
     let call = Call {

@@ -42,11 +42,13 @@ pub(super) struct Track {
     pub(super) seen: bool,
     pub(super) closed: bool,
     pub(super) role: Role,
-    pub(super) tuple: Tuple,
+    /// Its addresses, where its packets are looked for.
+    pub(super) tuple: Option<Tuple>,
     /// The next older one with the same addresses.
     pub(super) older: Option<Name>,
     pub(super) conn: Option<ConnId>,
-    pub(super) peer_isn: Option<u32>,
+    /// The initial sequence number of whoever began it.
+    pub(super) client_isn: Option<u32>,
     pub(super) lost_calls: u64,
     /// What the kernel had dropped when it began.
     dropped_before: u64,
@@ -68,13 +70,18 @@ pub(in super::super) struct SmallSegment {
 }
 
 impl Track {
-    pub(super) fn new(tuple: Tuple, role: Role, timeline: Timeline, dropped_before: u64) -> Track {
+    pub(super) fn new(
+        tuple: Option<Tuple>,
+        role: Role,
+        timeline: Timeline,
+        dropped_before: u64,
+    ) -> Track {
         Track {
             tuple,
             older: None,
             conn: None,
             role,
-            peer_isn: None,
+            client_isn: None,
             seen: false,
             closed: false,
             interfaces: [0; 2],
@@ -202,7 +209,8 @@ impl Track {
 
     fn take_in_earlier(&mut self) {
         let mut told = mem::take(&mut self.earlier);
-        let (local, peer) = (self.timeline.history().local, self.timeline.history().peer);
+        let history = self.timeline.history();
+        let (local, peer) = (history.local.ip(), history.peer.ip());
         for item in &told.items {
             match item {
                 Item::Call(_, call) => self.timeline.call(call.call()),
@@ -212,9 +220,11 @@ impl Track {
                     self.timeline.message(at, direction, range, label);
                 }
                 Item::Segment(small) => {
-                    let (source, destination) = match small.direction {
+                    let (Some(source), Some(destination)) = (match small.direction {
                         Direction::Received => (peer, local),
                         Direction::Sent => (local, peer),
+                    }) else {
+                        continue;
                     };
                     let segment = Segment {
                         source,
