@@ -40,8 +40,11 @@ impl Stream {
         match address {
             Address::Ip(address) => Stream::connect(*address, patience).await,
             Address::Unix(_) => {
+                let start = Reactor::current().env.started();
                 let fd = connect_unix(address, SocketType::STREAM, patience).await?;
-                Stream::adopt(fd, Role::Client)
+                let stream = Stream::adopt(fd, Role::Client)?;
+                stream.tell(Operation::Connect, start, Ok(0));
+                Ok(stream)
             }
         }
     }
