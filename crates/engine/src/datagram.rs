@@ -13,15 +13,17 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::AddressFamily;
 
-use crate::address::Address;
+use crate::address::{Address, UnixAddress};
 use crate::deadline::Deadline;
 use crate::driver::{Raw, Side};
 use crate::engine::sleep;
 use crate::error::CallError;
 use crate::error_queue::ErrorQueue;
 use crate::message::{Outbound, Receive, Received};
+use crate::probe::{self, ConnId, Direction, Probe, Stamp};
 use crate::reactor::Reactor;
 use crate::slab::Key;
+use crate::stream::next_conn;
 use crate::unix::SocketFile;
 
 /// Bytes there is room for in a message unless more is asked for: the longest UDP datagram.
@@ -74,6 +76,9 @@ pub struct Datagram {
     pub(crate) descriptors: Cell<usize>,
     /// Where something was asked for that arrives there.
     pub(crate) errors: ErrorQueue,
+    /// Its name for whoever looks on, and how many messages it was told of, each way.
+    conn: ConnId,
+    told: [Cell<u64>; 2],
     /// What a Unix socket has in a folder, removed with it.
     pub(crate) file: Option<SocketFile>,
 }
@@ -113,7 +118,13 @@ impl Datagram {
         raw: Raw,
         family: AddressFamily,
     ) -> io::Result<Datagram> {
-        let key = reactor.driver.attach(raw, None)?;
+        let (conn, at) = (next_conn(), reactor.env.started());
+        let key = reactor.driver.attach(raw, reactor.env.probe.is_some().then_some(conn))?;
+        if let Some(probe) = &reactor.env.probe {
+            let local = reactor.driver.local(key);
+            let local = local.unwrap_or(Address::Unix(UnixAddress::Unnamed));
+            probe.datagrams(&probe::Datagrams { conn, local, at });
+        }
         Ok(Datagram {
             reactor,
             key,
@@ -124,6 +135,8 @@ impl Datagram {
             ancillary: Cell::new(false),
             descriptors: Cell::new(0),
             errors: ErrorQueue::default(),
+            conn,
+            told: [Cell::new(0), Cell::new(0)],
             file: None,
         })
     }
@@ -251,7 +264,7 @@ impl Datagram {
         let parts = &[IoSlice::new(message)];
         let message = Outbound { parts, to, descriptors: &[] };
         self.fits(to)?;
-        Ok(self.reactor.driver.send_message(self.key, &message)?)
+        Ok(self.send_now(&message)?)
     }
 
     /// From `patience` from now on, every wait on this socket ends with `TimedOut`; None for never.
@@ -294,7 +307,7 @@ impl Datagram {
     async fn send_by_name(&self, message: &Outbound<'_>) -> io::Result<()> {
         let (mut pause, longest) = PAUSES;
         loop {
-            match self.reactor.driver.send_message(self.key, message) {
+            match self.send_now(message) {
                 Err(Errno::AGAIN) => {}
                 result => return Ok(result?),
             }
@@ -305,6 +318,17 @@ impl Datagram {
             sleep(left.map_or(pause, |left| left.min(pause))).await;
             pause = (pause * 2).min(longest);
         }
+    }
+
+    fn send_now(&self, message: &Outbound<'_>) -> Result<(), Errno> {
+        let start = self.reactor.env.started();
+        let result = self.reactor.driver.send_message(self.key, message);
+        if let Some(probe) = &self.reactor.env.probe
+            && result != Err(Errno::AGAIN)
+        {
+            self.tell_sent(&**probe, start, message, result.map_err(Errno::raw_os_error));
+        }
+        result
     }
 
     /// The kernel may take an address of another family for a broken one of its own.
@@ -336,7 +360,13 @@ impl Datagram {
             descriptors: self.descriptors.get(),
         };
         let (driver, env) = (&self.reactor.driver, &self.reactor.env);
+        let start = env.started();
         let result = driver.poll_recv_message(env, self.key, how, cx);
+        if let (Some(probe), Poll::Ready(result)) = (&env.probe, &result)
+            && !peek
+        {
+            self.tell_received(&**probe, start, how.room, result);
+        }
         if result.is_pending() {
             self.drain_errors();
         }
@@ -344,11 +374,64 @@ impl Datagram {
     }
 
     fn poll_send(&self, message: &Outbound<'_>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let start = self.reactor.env.started();
         let result = self.reactor.driver.poll_send_message(self.key, message, cx);
+        if let (Some(probe), Poll::Ready(result)) = (&self.reactor.env.probe, &result) {
+            let result = result.as_ref().map(|()| ()).map_err(number_of);
+            self.tell_sent(&**probe, start, message, result);
+        }
         if result.is_pending() {
             self.drain_errors();
         }
         result
+    }
+
+    #[cold]
+    fn tell_received(
+        &self,
+        probe: &dyn Probe,
+        start: Stamp,
+        room: usize,
+        result: &io::Result<Received>,
+    ) {
+        let (length, taken, peer) = match result {
+            Ok(received) => (received.len, received.bytes.len(), received.from.as_ref()),
+            Err(_) => (0, 0, None),
+        };
+        let result = result.as_ref().map(|_| ()).map_err(number_of);
+        self.tell(probe, Direction::Received, start, [room, length, taken], peer, result);
+    }
+
+    #[cold]
+    fn tell_sent(
+        &self,
+        probe: &dyn Probe,
+        start: Stamp,
+        message: &Outbound<'_>,
+        result: Result<(), i32>,
+    ) {
+        let length = message.parts.iter().map(|part| part.len()).sum();
+        let taken = if result.is_ok() { length } else { 0 };
+        self.tell(probe, Direction::Sent, start, [length, length, taken], message.to, result);
+    }
+
+    fn tell(
+        &self,
+        probe: &dyn Probe,
+        direction: Direction,
+        start: Stamp,
+        [asked, length, taken]: [usize; 3],
+        peer: Option<&Address>,
+        result: Result<(), i32>,
+    ) {
+        let told = &self.told[usize::from(direction == Direction::Sent)];
+        let index = told.get();
+        told.set(index + u64::from(result.is_ok()));
+        let [asked, length, taken] = [asked, length, taken].map(|bytes| bytes as u64);
+        let end = self.reactor.env.stamp();
+        let datagram =
+            probe::Datagram { direction, index, start, end, asked, length, taken, peer, result };
+        probe.datagram(self.conn, &datagram);
     }
 
     pub(crate) async fn receive<T, F>(&self, poll: F) -> io::Result<T>
@@ -364,6 +447,10 @@ impl Datagram {
     {
         Wait { socket: self, side, poll, waits: false }
     }
+}
+
+fn number_of(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or_default()
 }
 
 impl Drop for Datagram {

@@ -5,7 +5,8 @@
 //!
 //! Order of calls, for one connection: [`Probe::opened`] first; then any number of
 //! [`Probe::call`] and [`Probe::message`]; [`Probe::closing`] while the descriptor is still
-//! open; [`Probe::closed`] last, and nothing after it. [`Probe::listening`] comes before the
+//! open; [`Probe::closed`] last, and nothing after it. For a socket of datagrams it is
+//! [`Probe::datagrams`] first, and then [`Probe::datagram`] any number of times. [`Probe::listening`] comes before the
 //! first connection of its listener, [`Probe::flush`] whenever the thread is about to wait.
 
 use std::fmt;
@@ -40,6 +41,10 @@ pub trait Probe {
         range: Range<u64>,
         label: fmt::Arguments<'_>,
     );
+    /// A socket for messages with borders exists: UDP, Unix datagrams, sequenced packets, ICMP.
+    fn datagrams(&self, _socket: &Datagrams) {}
+    /// A message was received or sent by such a socket, or an attempt failed for good.
+    fn datagram(&self, _conn: ConnId, _datagram: &Datagram<'_>) {}
     /// The connection is about to be closed: the last moment to ask the kernel about it.
     fn closing(&self, conn: ConnId, fd: Option<BorrowedFd<'_>>);
     /// The descriptor is closed; nothing more comes for this connection.
@@ -74,6 +79,41 @@ pub struct Opened {
     pub peer: Address,
     /// When accept or connect returned.
     pub at: Stamp,
+}
+
+/// A new socket for messages with borders.
+#[derive(Clone, Debug)]
+pub struct Datagrams {
+    /// Its name from now on; numbers of connections and of such sockets are the same row.
+    pub conn: ConnId,
+    /// Its own address.
+    pub local: Address,
+    /// When it was made.
+    pub at: Stamp,
+}
+
+/// A message with borders that was received or sent, or was to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Datagram<'a> {
+    /// Which way.
+    pub direction: Direction,
+    /// How many that succeeded went this way before it.
+    pub index: u64,
+    /// When the call was made.
+    pub start: Stamp,
+    /// When its result was known.
+    pub end: Stamp,
+    /// Bytes there was room for, or that were to be sent.
+    pub asked: u64,
+    /// Its length in bytes as it was sent.
+    pub length: u64,
+    /// Bytes that were moved: fewer than its length if the rest was cut off and lost.
+    pub taken: u64,
+    /// Who sent it, or to whom it went; None where the call did not say.
+    pub peer: Option<&'a Address>,
+    /// The error number, if it failed. An error of an earlier message may come with a later call:
+    /// `ECONNREFUSED` after an ICMP message that nobody listens at the port (udp(7)).
+    pub result: Result<(), i32>,
 }
 
 /// Which way bytes flow, seen from this process.

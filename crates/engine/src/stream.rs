@@ -34,6 +34,11 @@ pub(crate) const SEND_FILE: u64 = 2 * 1024 * 1024;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
+/// A name that nothing has had yet.
+pub(crate) fn next_conn() -> ConnId {
+    ConnId(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// A stream connection that belongs to the task which holds it; dropping it closes it.
 ///
 /// Reads lease: [`Stream::recv`] hands out a buffer that goes back when the chunk is dropped.
@@ -95,7 +100,7 @@ impl Stream {
         addresses: Option<(Address, Address)>,
         counted: Option<Counted>,
     ) -> io::Result<Stream> {
-        let conn = ConnId(NEXT.fetch_add(1, Ordering::Relaxed));
+        let conn = next_conn();
         let mut told = None;
         if let Some(probe) = &reactor.env.probe
             && let Ok((local, peer)) = addresses.map_or_else(|| reactor.driver.addresses(&raw), Ok)

@@ -1,6 +1,7 @@
 //! Seeing: records of calls, messages and segments, joined on one byte axis and drawn.
 
 pub mod capture;
+pub mod datagram;
 pub mod kernel;
 pub mod record;
 pub mod recorder;

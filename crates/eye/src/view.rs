@@ -1,6 +1,7 @@
 //! The two pictures of a connection and the words under them.
 
 mod bar;
+mod datagrams;
 mod fold;
 mod ladder;
 mod paper;
@@ -16,6 +17,7 @@ use sockeye_engine::probe::{Direction, Role};
 use sockeye_engine::{Address, UnixAddress};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
+use crate::datagram::DatagramHistory;
 use crate::record::History;
 use crate::verdict;
 use paper::wrap;
@@ -48,6 +50,17 @@ pub fn picture(history: &History, style: &Style) -> String {
     out.push('\n');
     out.push_str(&wrapped(&verdict::line(history), style));
     shown(out, style)
+}
+
+/// Everything there is to see of a socket of datagrams: for each peer and direction its datagrams
+/// in a row, and a verdict. As [`picture`], it is the verdict alone where there is no room.
+#[must_use]
+pub fn datagrams(history: &DatagramHistory, style: &Style) -> String {
+    if style.is_too_narrow() {
+        let line = datagrams::line(history).replace('·', style.glyphs().dot);
+        return shown(format!("{line}\n"), style);
+    }
+    shown(datagrams::draw(history, style), style)
 }
 
 /// The verdict alone, on one line ended by a newline.
@@ -83,13 +96,19 @@ fn title(history: &History, style: &Style) -> String {
         Role::Server => (&history.peer, &history.local),
     };
     let name = history.conn.map_or(String::new(), |conn| format!("connection {} ", conn.0));
-    let rule = |columns: usize| glyphs.double.fill.to_string().repeat(columns);
     let ends = format!("{} {} {} ", named(client), glyphs.arrow, named(server));
+    ruled(&name, &ends, style)
+}
+
+/// A title across the picture: a name, and addresses, on lines of their own where need be.
+fn ruled(name: &str, ends: &str, style: &Style) -> String {
+    let glyphs = style.glyphs();
+    let rule = |columns: usize| glyphs.double.fill.to_string().repeat(columns);
     let text = format!("{} {name}{ends}", rule(2));
     let (text, below) = match text.width() <= style.columns() {
         true => (text, String::new()),
         // The addresses have lines of their own then.
-        false => (format!("{} {name}", rule(2)), ends),
+        false => (format!("{} {name}", rule(2)), ends.to_owned()),
     };
     let rest = style.columns().saturating_sub(text.width());
     let mut out = format!("{}\n", style.paint(Ink::Strong, &format!("{text}{}", rule(rest))));

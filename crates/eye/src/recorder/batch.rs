@@ -54,6 +54,7 @@ impl Batch {
                 self.begins = true;
                 self.latest = self.latest.max(opened.0.at);
             }
+            Item::Datagrams(_) => self.begins = true,
             Item::Call(_, call) => self.latest = self.latest.max(call.end()),
             _ => {}
         }
@@ -146,9 +147,10 @@ fn thin_out(records: &mut Records) -> u64 {
     let mut kept: Vec<Item> = Vec::with_capacity(2 * BATCH);
     for item in records.items.drain(..) {
         let (conn, lost) = match item {
-            Item::Call(conn, _) | Item::LargeCall(conn, _) | Item::Message { conn, .. } => {
-                (conn, 1)
-            }
+            Item::Call(conn, _)
+            | Item::LargeCall(conn, _)
+            | Item::Datagram(conn, _)
+            | Item::Message { conn, .. } => (conn, 1),
             Item::Lost(conn, lost) => (conn, lost),
             item if kept.len() < HELD_BACK => {
                 kept.push(item);

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
+use crate::datagram::DatagramHistory;
 use crate::record::History;
 use crate::view::{self, Style};
 
@@ -14,6 +15,8 @@ pub trait Sink: Send {
     fn ended(&mut self, history: &History);
     /// A connection ended while many do: one line shall do.
     fn ended_in_short(&mut self, history: &History);
+    /// A socket of datagrams was closed. Nothing is done about it unless this is implemented.
+    fn datagrams(&mut self, _history: &DatagramHistory) {}
     /// The eye itself has something to say, one line without its end.
     fn say(&mut self, line: &str);
 }
@@ -31,6 +34,7 @@ pub(super) struct Drawer {
 enum Job {
     Ended(Box<History>),
     EndedInShort(Box<History>),
+    Datagrams(Box<DatagramHistory>),
     Say(String),
 }
 
@@ -51,6 +55,11 @@ impl Drawer {
     /// Has its verdict written; false if too many wait already.
     pub(super) fn ended_in_short(&self, history: Box<History>) -> bool {
         self.jobs.try_send(Job::EndedInShort(history)).is_ok()
+    }
+
+    /// Has a socket of datagrams drawn; false if too many wait already.
+    pub(super) fn datagrams(&self, history: Box<DatagramHistory>) -> bool {
+        self.jobs.try_send(Job::Datagrams(history)).is_ok()
     }
 
     /// Has a line written; false if too many wait already.
@@ -74,6 +83,7 @@ fn draw_all(jobs: &Receiver<Job>, sink: &mut dyn Sink) {
         match job {
             Job::Ended(history) => sink.ended(&history),
             Job::EndedInShort(history) => sink.ended_in_short(&history),
+            Job::Datagrams(history) => sink.datagrams(&history),
             Job::Say(line) => sink.say(&line),
         }
     }
@@ -119,6 +129,12 @@ impl Sink for Text {
     fn ended_in_short(&mut self, history: &History) {
         if self.out.is_some() {
             self.write(view::line(history, &self.style));
+        }
+    }
+
+    fn datagrams(&mut self, history: &DatagramHistory) {
+        if self.out.is_some() {
+            self.write(view::datagrams(history, &self.style));
         }
     }
 

@@ -5,7 +5,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use sockeye_engine::probe::{Call, ConnId, Direction, Opened, Operation, Stamp};
+use sockeye_engine::Address;
+use sockeye_engine::probe::{
+    Call, ConnId, Datagram, Datagrams, Direction, Opened, Operation, Stamp,
+};
 
 use super::label;
 use super::tracks::SmallSegment;
@@ -36,12 +39,39 @@ pub(super) enum Item {
         label: u32,
         label_length: u8,
     },
+    /// A socket of datagrams.
+    Datagrams(Box<Datagrams>),
+    Datagram(ConnId, Box<OwnDatagram>),
     /// One captured by the eye itself.
     Segment(SmallSegment),
     Closing(ConnId, Box<KernelFacts>),
     Closed(ConnId, Stamp),
     /// So many calls and messages of this connection found no room.
     Lost(ConnId, u64),
+}
+
+/// A datagram with its own copy of the peer's address.
+#[derive(Debug)]
+pub(super) struct OwnDatagram {
+    /// Without a peer.
+    datagram: Datagram<'static>,
+    peer: Option<Address>,
+}
+
+impl OwnDatagram {
+    pub(super) fn new(datagram: &Datagram<'_>) -> OwnDatagram {
+        let &Datagram { direction, index, start, end, asked, length, taken, peer, result } =
+            datagram;
+        let own = peer.cloned();
+        let peer = None;
+        let datagram =
+            Datagram { direction, index, start, end, asked, length, taken, peer, result };
+        OwnDatagram { datagram, peer: own }
+    }
+
+    pub(super) fn datagram(&self) -> Datagram<'_> {
+        Datagram { peer: self.peer.as_ref(), ..self.datagram }
+    }
 }
 
 /// A call that took less than four seconds and moved less than 4 GiB: every usual one.

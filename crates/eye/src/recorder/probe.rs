@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
-use sockeye_engine::probe::{Call, ConnId, Direction, Opened, Probe, ProbeSource, Role, Stamp};
+use sockeye_engine::probe::{
+    Call, ConnId, Datagram, Datagrams, Direction, Opened, Probe, ProbeSource, Role, Stamp,
+};
 
 use super::batch::Batch;
 use super::handover::Sender;
-use super::item::Item;
+use super::item::{Item, OwnDatagram};
 use crate::kernel::{kernel_facts, save_syn, saved_isn};
 
 /// Makes the probes.
@@ -73,6 +75,14 @@ impl Probe for Recorder {
         label: fmt::Arguments<'_>,
     ) {
         self.batch.borrow_mut().message(conn, direction, &range, label, &self.sender);
+    }
+
+    fn datagrams(&self, socket: &Datagrams) {
+        self.push(Item::Datagrams(Box::new(socket.clone())));
+    }
+
+    fn datagram(&self, conn: ConnId, datagram: &Datagram<'_>) {
+        self.push(Item::Datagram(conn, Box::new(OwnDatagram::new(datagram))));
     }
 
     fn closing(&self, conn: ConnId, fd: Option<BorrowedFd<'_>>) {

@@ -23,6 +23,7 @@ use sockeye_wire::packet::Segment;
 
 use super::item::{Item, Records};
 use super::slab::{Name, Slab};
+use crate::datagram::DatagramHistory;
 use crate::record::History;
 use crate::timeline::Timeline;
 use track::{KeepLast, Track};
@@ -31,6 +32,9 @@ pub(super) use track::SmallSegment;
 
 /// The most connections watched at once.
 pub(super) const MAX_CONNECTIONS: usize = 16_384;
+
+/// The most sockets of datagrams watched at once.
+const MAX_SOCKETS: usize = 256;
 
 /// The most connections begun by a SYN and not accepted; beyond it the oldest is forgotten.
 const MAX_UNACCEPTED: usize = 4096;
@@ -59,6 +63,9 @@ pub(super) struct Tracks {
     /// Closed and not finished on the wire, by the time at which waiting ends.
     ending: VecDeque<(Instant, Name)>,
     ended: Vec<History>,
+    /// Sockets of datagrams, open and closed.
+    sockets: HashMap<ConnId, Box<DatagramHistory>, BuildHasherDefault<IdHasher>>,
+    closed_sockets: Vec<Box<DatagramHistory>>,
     listeners: Vec<Listener>,
     /// Where connections are made to from here.
     peers: Vec<Listener>,
@@ -95,6 +102,8 @@ impl Tracks {
             unaccepted: VecDeque::new(),
             ending: VecDeque::new(),
             ended: Vec::new(),
+            sockets: HashMap::default(),
+            closed_sockets: Vec::new(),
             listeners: Vec::new(),
             peers: Vec::new(),
             capturing,
@@ -182,6 +191,15 @@ impl Tracks {
                     track.message(item, records, keep);
                 }
             }
+            Item::Datagrams(opened) if self.sockets.len() < MAX_SOCKETS => {
+                self.sockets.insert(opened.conn, Box::new(DatagramHistory::new(opened)));
+            }
+            Item::Datagrams(_) => self.unwatched += 1,
+            Item::Datagram(conn, datagram) => {
+                if let Some(socket) = self.sockets.get_mut(conn) {
+                    socket.add(&datagram.datagram());
+                }
+            }
             // Packets don't come this way.
             Item::Segment(_) => {}
             Item::Closing(conn, facts) => {
@@ -191,6 +209,9 @@ impl Tracks {
             }
             Item::Closed(conn, at) => self.close(*conn, *at, now),
             Item::Lost(conn, records) => {
+                if let Some(socket) = self.sockets.get_mut(conn) {
+                    socket.lost += records;
+                }
                 if let Some(track) = self.of(*conn) {
                     track.lost_calls += records;
                 }
@@ -225,6 +246,11 @@ impl Tracks {
     /// What has ended since this was last asked.
     pub(super) fn take_ended(&mut self) -> Vec<History> {
         std::mem::take(&mut self.ended)
+    }
+
+    /// What sockets of datagrams were closed since this was last asked.
+    pub(super) fn take_closed_sockets(&mut self) -> Vec<Box<DatagramHistory>> {
+        std::mem::take(&mut self.closed_sockets)
     }
 
     /// How many connections were not watched because too many were open.
@@ -284,6 +310,11 @@ impl Tracks {
     }
 
     fn close(&mut self, conn: ConnId, at: Stamp, now: Instant) {
+        if let Some(mut socket) = self.sockets.remove(&conn) {
+            socket.closed = Some(at);
+            self.closed_sockets.push(socket);
+            return;
+        }
         let Some(&name) = self.by_conn.get(&conn) else { return };
         let Some(track) = self.tracks.get_mut(name) else { return };
         track.closed(at);

@@ -128,6 +128,15 @@ impl Watch {
                 self.gate.count();
             }
         }
+        for socket in self.tracks.take_closed_sockets() {
+            let drawn = match self.gate.admit(now) {
+                Admission::Count => continue,
+                Admission::Picture | Admission::Line => self.drawer.datagrams(socket),
+            };
+            if !drawn {
+                self.gate.count();
+            }
+        }
         if let Some(count) = self.gate.tell(now)
             && !self.drawer.say(more_ended(count))
         {

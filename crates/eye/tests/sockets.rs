@@ -1,4 +1,4 @@
-//! Connections of Unix sockets through the engine: calls and messages, and nothing of TCP.
+//! Sockets that are not of TCP, through the engine: Unix streams, and datagrams.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use sockeye_engine::probe::Direction;
-use sockeye_engine::{Address, DriverKind, Engine, Listener, Stream};
+use sockeye_engine::{Address, Datagram, DriverKind, Engine, Listener, Stream};
 use sockeye_eye::recorder::{Eye, Options};
 use sockeye_eye::view::Style;
 
@@ -87,4 +87,67 @@ fn both_ends_of_a_unix_stream_are_drawn_with_their_calls_and_messages() {
             assert!(!text.contains(unfit), "{driver}: {unfit}\n{text}");
         }
     }
+}
+
+#[test]
+fn datagrams_are_drawn_by_peer_and_direction_with_what_was_cut_and_refused() {
+    for driver in [DriverKind::Epoll, DriverKind::Uring, DriverKind::Blocking] {
+        let here = Address::from(([127, 0, 0, 1], 0));
+        let mut server_address = None;
+        let mut client_address = None;
+        let text = drawn(driver, async {
+            let server = Datagram::bind(&here)?;
+            let client = Datagram::bind(&here)?;
+            server.set_room(20);
+            let to = server.local_addr()?;
+            for length in [5, 20, 1000] {
+                client.send_to(&vec![7; length], &to).await?;
+                assert_eq!(server.recv().await?.len, length);
+            }
+            server.send_to(b"an answer", &client.local_addr()?).await?;
+            assert_eq!(client.recv().await?.len, 9);
+            server_address = Some(to.clone());
+            client_address = Some(client.local_addr()?);
+            drop(server);
+            // Nobody listens there any more, and the kernel says so with the next call.
+            client.connect(&to)?;
+            client.send(b"lost").await?;
+            let refused = client.recv().await.unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+            Ok(())
+        });
+        let [server, client] = [server_address, client_address].map(Option::unwrap);
+        for shown in [
+            format!("{client} ─▶ here  3 datagrams, 45 B\n"),
+            String::from("        #0 ├─ 5 ─┤├─ 20 ─┤├─ 20 of 1,000 ─┤\n"),
+            format!("here ─▶ {client}  1 datagram, 9 B\n        #0 ├─ 9 ─┤\n"),
+            format!("UDP  {server}  3 datagrams, 45 B in · 1 datagram, 9 B out ·"),
+            String::from("1 truncated, 980 B lost"),
+            format!("here ─▶ {server}  3 datagrams, 1,025 B\n"),
+            String::from("here ─▶ the peer  1 datagram, 4 B\n        #3 ├─ 4 ─┤\n"),
+            String::from("├─ ECONNREFUSED ─┤"),
+            String::from("1 call failed with ECONNREFUSED: nobody listens there"),
+        ] {
+            assert!(text.contains(&shown), "{driver}: {shown}\n{text}");
+        }
+        assert_eq!(text.matches("══ datagrams ").count(), 2, "{driver} {text}");
+    }
+}
+
+#[test]
+fn rows_of_datagrams_are_no_wider_than_the_picture_and_only_the_latest_are_drawn() {
+    let here = Address::from(([127, 0, 0, 1], 0));
+    let text = drawn(DriverKind::Epoll, async {
+        let server = Datagram::bind(&here)?;
+        for length in 0..200 {
+            server.send_to(&vec![7; length], &server.local_addr()?).await?;
+            assert_eq!(server.recv().await?.len, length);
+        }
+        Ok(())
+    });
+    assert_eq!(text.matches("  136 datagrams earlier\n").count(), 2, "{text}");
+    assert_eq!(text.matches("├─ ").count(), 2 * 64, "{text}");
+    assert!(text.contains("#136 ├─ 136 ─┤"), "{text}");
+    assert!(text.contains("200 datagrams, 19,900 B in · 200 datagrams, 19,900 B out"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
 }
