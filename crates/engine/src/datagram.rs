@@ -377,7 +377,7 @@ impl Datagram {
         let start = self.reactor.env.started();
         let result = self.reactor.driver.poll_send_message(self.key, message, cx);
         if let (Some(probe), Poll::Ready(result)) = (&self.reactor.env.probe, &result) {
-            let result = result.as_ref().map(|()| ()).map_err(number_of);
+            let result = result.as_ref().copied().map_err(number_of);
             self.tell_sent(&**probe, start, message, result);
         }
         if result.is_pending() {

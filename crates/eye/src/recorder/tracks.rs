@@ -65,7 +65,7 @@ pub(super) struct Tracks {
     ended: Vec<History>,
     /// Sockets of datagrams, open and closed.
     sockets: HashMap<ConnId, Box<DatagramHistory>, BuildHasherDefault<IdHasher>>,
-    closed_sockets: Vec<Box<DatagramHistory>>,
+    closed_sockets: Vec<DatagramHistory>,
     listeners: Vec<Listener>,
     /// Where connections are made to from here.
     peers: Vec<Listener>,
@@ -249,7 +249,7 @@ impl Tracks {
     }
 
     /// What sockets of datagrams were closed since this was last asked.
-    pub(super) fn take_closed_sockets(&mut self) -> Vec<Box<DatagramHistory>> {
+    pub(super) fn take_closed_sockets(&mut self) -> Vec<DatagramHistory> {
         std::mem::take(&mut self.closed_sockets)
     }
 
@@ -312,7 +312,7 @@ impl Tracks {
     fn close(&mut self, conn: ConnId, at: Stamp, now: Instant) {
         if let Some(mut socket) = self.sockets.remove(&conn) {
             socket.closed = Some(at);
-            self.closed_sockets.push(socket);
+            self.closed_sockets.push(*socket);
             return;
         }
         let Some(&name) = self.by_conn.get(&conn) else { return };

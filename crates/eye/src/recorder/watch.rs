@@ -131,7 +131,7 @@ impl Watch {
         for socket in self.tracks.take_closed_sockets() {
             let drawn = match self.gate.admit(now) {
                 Admission::Count => continue,
-                Admission::Picture | Admission::Line => self.drawer.datagrams(socket),
+                Admission::Picture | Admission::Line => self.drawer.datagrams(Box::new(socket)),
             };
             if !drawn {
                 self.gate.count();
