@@ -13,6 +13,7 @@ mod eye;
 mod fetch;
 mod fresh;
 mod help;
+mod manual;
 mod patience;
 mod ready;
 mod refusal;
