@@ -134,6 +134,11 @@ impl<'a> Entry<'a> {
 }
 
 impl Server {
+    /// One that was started by other means.
+    pub(crate) fn new(process: Process, address: SocketAddr, target: String) -> Self {
+        Self { process, address, target, _directory: None }
+    }
+
     /// Fails unless it answers with `length` bytes of body, `body` first.
     pub(crate) fn verify(&self, body: &[u8], length: usize) -> anyhow::Result<()> {
         let response = Client::connect(self.address)?.get_head(&self.target)?;

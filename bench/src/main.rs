@@ -98,6 +98,8 @@ enum Suite {
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
         rate: Option<u32>,
     },
+    /// Bytes through `connect` and `listen`, against socat, ncat and nc.
+    Talk,
     /// What a wait costs while more and more connections are idle.
     Wait {
         /// How many are idle, one column each.
@@ -135,6 +137,7 @@ fn run(Cli { mut settings, suite }: Cli) -> anyhow::Result<()> {
         Suite::Idle { connections } => suite::idle::run(&settings, connections, &mut out)?,
         Suite::Eye => suite::eye::run(&settings, &mut out)?,
         Suite::Echo { rate } => suite::echo::run(&settings, rate, &mut out)?,
+        Suite::Talk => suite::talk::run(&settings, &mut out)?,
         Suite::Wait { idle, svg } => {
             suite::wait::run(&settings, &idle, svg.as_deref(), &mut out)?;
         }
@@ -144,6 +147,7 @@ fn run(Cli { mut settings, suite }: Cli) -> anyhow::Result<()> {
             suite::idle::run(&settings, IDLE, &mut out)?;
             suite::eye::run(&settings, &mut out)?;
             suite::echo::run(&settings, None, &mut out)?;
+            suite::talk::run(&settings, &mut out)?;
             suite::wait::run(&settings, &WAITS, None, &mut out)?;
         }
     }

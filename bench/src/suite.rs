@@ -5,6 +5,7 @@ pub(crate) mod eye;
 pub(crate) mod idle;
 pub(crate) mod large;
 pub(crate) mod small;
+pub(crate) mod talk;
 pub(crate) mod wait;
 
 use std::fs;
