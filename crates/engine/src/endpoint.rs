@@ -5,6 +5,7 @@ mod connect;
 mod error;
 mod grammar;
 mod listen;
+mod listen_error;
 mod race;
 mod resolve;
 
@@ -19,6 +20,7 @@ pub use error::EndpointError;
 pub(crate) use grammar::{Encoded, nearest};
 pub use listen::Listening;
 pub(crate) use listen::{bind_streams, ip_socket};
+pub use listen_error::ListenError;
 
 use crate::address::UnixAddress;
 use crate::socket_options::SocketOptions;

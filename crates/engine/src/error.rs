@@ -91,6 +91,15 @@ impl std::error::Error for CallError {
     }
 }
 
+/// The reason alone: in lower-case words, without the call, the address and the number.
+pub(crate) fn words(error: &io::Error) -> String {
+    let inner = CallError::of(error).map(|call| &call.source);
+    let text = inner.unwrap_or(error).to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
 fn name(address: SocketAddrAny) -> String {
     if let Ok(address) = SocketAddr::try_from(address.clone()) {
         return address.to_string();

@@ -45,6 +45,7 @@ mod connect;
 mod control;
 mod datagram;
 mod deadline;
+mod describe;
 mod driver;
 mod drivers;
 mod endpoint;
@@ -54,6 +55,7 @@ mod error_queue;
 #[doc(hidden)]
 pub mod fault;
 mod file;
+mod holder;
 mod icmp;
 mod inbox;
 mod listener;
@@ -81,8 +83,11 @@ pub use address::{Address, UnixAddress};
 pub use buffer::Chunk;
 pub use capability::{Capabilities, Growth, Told};
 pub use datagram::Datagram;
+pub use describe::{OptionRow, OptionValue, SocketDescription, describe};
 pub use driver::{DriverKind, UnknownDriver};
-pub use endpoint::{ConnectError, Connected, Endpoint, EndpointError, EndpointKind, Listening};
+pub use endpoint::{
+    ConnectError, Connected, Endpoint, EndpointError, EndpointKind, ListenError, Listening,
+};
 pub use engine::{
     Engine, Sleep, Stopper, Turn, Usage, sleep, spawn, stopping, turn, unix_now, usage,
 };
@@ -90,7 +95,7 @@ pub use error::CallError;
 pub use error_queue::Event;
 pub use file::File;
 pub use icmp::IpVersion;
-pub use listener::{BACKLOG, ListenError, Listener};
+pub use listener::{BACKLOG, Listener};
 pub use message::{Ancillary, Credentials, Local, Origin, QueuedError, Received};
 pub use offload::offload;
 pub use seqpacket::SeqpacketListener;

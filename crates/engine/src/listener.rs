@@ -11,7 +11,7 @@ use rustix::net::{AddressFamily, SocketType};
 
 use crate::address::Address;
 use crate::driver::{Accepted, Raw, Side};
-use crate::endpoint::{Endpoint, EndpointKind, ip_socket};
+use crate::endpoint::{EndpointKind, ip_socket};
 use crate::error::CallError;
 use crate::reactor::Reactor;
 use crate::serve::Counted;
@@ -22,68 +22,6 @@ use crate::unix::{self, SocketFile};
 
 /// Connections the kernel holds ready for accept; `net.core.somaxconn` bounds it further.
 pub const BACKLOG: u32 = 4096;
-
-/// Why nobody can listen there.
-#[derive(Debug, thiserror::Error)]
-#[error("{endpoint}: {operation}: {source}{hint}")]
-pub struct ListenError {
-    endpoint: Box<Endpoint>,
-    operation: &'static str,
-    source: Reason,
-    hint: String,
-}
-
-/// The kernel's reason in lower-case words, without its number.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", words(.0))]
-struct Reason(io::Error);
-
-fn words(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
-}
-
-impl ListenError {
-    pub(crate) fn new(
-        endpoint: &Endpoint,
-        operation: &'static str,
-        source: io::Error,
-    ) -> ListenError {
-        let port = endpoint.port();
-        let hint = match source.kind() {
-            io::ErrorKind::AddrInUse if endpoint.unix().is_some() => {
-                " (another program listens there; see which: ss -xlp)".to_owned()
-            }
-            io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound
-                if endpoint.unix().is_some() =>
-            {
-                " (its folder must be there and may be written)".to_owned()
-            }
-            io::ErrorKind::AddrInUse => format!(
-                " (another program listens there; see which: ss -ltnp 'sport = :{port}'; or try --port 0 for a free one)"
-            ),
-            io::ErrorKind::PermissionDenied if port < 1024 && port > 0 => {
-                let other = if port == 80 || port == 443 { 8000 + port } else { 8000 };
-                format!(" (ports below 1024 need CAP_NET_BIND_SERVICE; try --port {other})")
-            }
-            io::ErrorKind::AddrNotAvailable => {
-                " (no interface of this machine has this address; see: ip addr)".to_owned()
-            }
-            _ if operation == "resolve" => {
-                " (write an address, or check the name: getent hosts NAME)".to_owned()
-            }
-            _ => String::new(),
-        };
-        ListenError {
-            endpoint: Box::new(endpoint.clone()),
-            operation,
-            source: Reason(source),
-            hint,
-        }
-    }
-}
 
 /// listen(2).
 pub(crate) fn listen(socket: &OwnedFd, options: &SocketOptions) -> Result<(), Errno> {

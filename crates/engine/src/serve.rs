@@ -22,11 +22,11 @@ use rustix::io::retry_on_intr;
 
 use crate::address::Address;
 use crate::driver::{Accepted, DriverKind};
-use crate::endpoint::{Endpoint, bind_streams};
+use crate::endpoint::{Endpoint, ListenError, bind_streams};
 use crate::engine::{Stopper, sleep};
 use crate::error::{self, CallError};
 use crate::inbox::Place;
-use crate::listener::{ListenError, Listener};
+use crate::listener::Listener;
 use crate::probe::{ProbeSource, Role};
 use crate::reactor::Reactor;
 use crate::stream::Stream;

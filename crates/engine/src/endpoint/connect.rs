@@ -18,7 +18,7 @@ use crate::datagram::Datagram;
 use crate::deadline::Deadline;
 use crate::driver::Raw;
 use crate::engine::sleep;
-use crate::error::CallError;
+use crate::error::words;
 use crate::offload::offload;
 use crate::probe::Role;
 use crate::reactor::Reactor;
@@ -93,7 +93,7 @@ impl fmt::Display for ConnectError {
             {
                 write!(f, "{address}: ")?;
             }
-            write!(f, "{}", reason(error))?;
+            write!(f, "{}", words(error))?;
             let hint = hint(&self.endpoint, error);
             if !hint.is_empty() && !hints.contains(&hint) {
                 hints.push(hint);
@@ -104,15 +104,6 @@ impl fmt::Display for ConnectError {
             _ => write!(f, " ({})", hints.join("; ")),
         }
     }
-}
-
-/// The kernel's reason in lower-case words, without its number, the call and the address.
-fn reason(error: &io::Error) -> String {
-    let inner = CallError::of(error).and_then(|call| std::error::Error::source(call));
-    let text = inner.map_or_else(|| error.to_string(), ToString::to_string);
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
 /// The way out.

@@ -7,11 +7,11 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, SocketType, sockopt};
 
-use super::{Endpoint, EndpointKind};
+use super::{Endpoint, EndpointKind, ListenError};
 use crate::address::{Address, UnixAddress};
 use crate::datagram::Datagram;
 use crate::driver::Raw;
-use crate::listener::{ListenError, Listener, listen};
+use crate::listener::{Listener, listen};
 use crate::reactor::Reactor;
 use crate::seqpacket::SeqpacketListener;
 use crate::socket_options::{Purpose, SocketOptions, apply};
@@ -168,14 +168,16 @@ fn bind_addresses(
     addresses: &[SocketAddr],
     copies: usize,
 ) -> Result<Vec<Place>, InUse> {
-    let failed = |(operation, error)| InUse {
-        error: ListenError::new(endpoint, operation, error),
-        chosen: false,
+    let failed_at = |(operation, error), address: Option<SocketAddr>| {
+        let address = address.map(Address::Ip);
+        let error = ListenError::at(endpoint, operation, error, address.as_ref());
+        InUse { error, chosen: false }
     };
     let mut bound: Vec<Place> = Vec::new();
     let mut skipped = None;
     for wanted in addresses {
         let mut wanted = *wanted;
+        let failed = move |failure| failed_at(failure, Some(wanted));
         let chosen = match (wanted.port(), bound.first().and_then(|place| place.local.ip())) {
             (0, Some(first)) => {
                 wanted.set_port(first.port());
@@ -224,7 +226,7 @@ fn bind_addresses(
         (true, Some(error)) => Err(error),
         (true, None) => {
             let why = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-            Err(failed(("resolve", why)))
+            Err(failed_at(("resolve", why), None))
         }
         (false, _) => Ok(bound),
     }

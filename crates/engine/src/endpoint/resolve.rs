@@ -15,10 +15,15 @@ pub(super) fn resolve(kind: EndpointKind, host: &str, port: &Port) -> io::Result
         Port::Number(port) => port.to_string(),
         Port::Service(name) => name.clone(),
     };
+    // This name is the loopback of both families, whoever else knows it (RFC 6761 §6.3).
+    let hosts =
+        if host.eq_ignore_ascii_case("localhost") { &["::1", "127.0.0.1"][..] } else { &[host] };
     let mut addresses = Vec::new();
-    for address in look_up(kind, host, &service)? {
-        if !addresses.contains(&address) {
-            addresses.push(address);
+    for host in hosts {
+        for address in look_up(kind, host, &service)? {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
         }
     }
     Ok(addresses)
@@ -90,21 +95,26 @@ fn address(entry: &libc::addrinfo) -> Option<SocketAddr> {
 
 /// What a user is told: which of both is not known.
 fn failed(code: i32, host: &str, service: &str) -> io::Error {
+    let check = format!("{host} (write an address, or check: getent hosts {host})");
     let (kind, why) = match code {
         libc::EAI_SYSTEM => return io::Error::last_os_error(),
         libc::EAI_NONAME if host.contains('%') => {
             (io::ErrorKind::NotFound, format!("{host}: no interface has this name (see: ip link)"))
         }
-        libc::EAI_NONAME | libc::EAI_NODATA => {
-            (io::ErrorKind::NotFound, format!("nobody knows the name {host}"))
-        }
+        libc::EAI_NONAME | libc::EAI_NODATA => (
+            io::ErrorKind::NotFound,
+            format!(
+                "nobody knows the name {host} (write an address, or check: getent hosts {host})"
+            ),
+        ),
         libc::EAI_SERVICE => {
             let why =
                 format!("no service is called {service} (see /etc/services, or write its port)");
             (io::ErrorKind::NotFound, why)
         }
         libc::EAI_AGAIN => {
-            (io::ErrorKind::TimedOut, format!("no name server answers for {host}; try again"))
+            let why = format!("no name server answers {check}");
+            (io::ErrorKind::TimedOut, why)
         }
         code => {
             // SAFETY: any number has a text.

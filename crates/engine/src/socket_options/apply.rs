@@ -10,6 +10,7 @@ use rustix::net::{AddressFamily, netdevice, sockopt};
 use super::{Keepalive, SocketOptions};
 use crate::control::set_option;
 use crate::endpoint::EndpointKind;
+use crate::error::words;
 
 /// What a socket is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,17 +23,17 @@ pub enum Purpose {
 
 /// An option that could not be had.
 #[derive(Debug, thiserror::Error)]
-#[error("{option}: {source}{}", hint(.option, .source))]
+#[error("{option}: {refused}{}", hint(.option, .refused))]
 pub struct OptionFailed {
     /// With its value, as it was written.
     option: String,
-    source: Refused,
+    refused: Refused,
 }
 
 /// Why.
 #[derive(Debug, thiserror::Error)]
 enum Refused {
-    #[error("{}", errno_words(*.0))]
+    #[error("{}", words(&io::Error::from(*.0)))]
     System(Errno),
     /// The kernel took less than it was asked for, without a word.
     #[error("the system allows {got} bytes here")]
@@ -50,7 +51,7 @@ impl OptionFailed {
 
     /// As an error of a call.
     pub(crate) fn into_io(self) -> io::Error {
-        let kind = match self.source {
+        let kind = match self.refused {
             Refused::System(error) => io::Error::from(error).kind(),
             Refused::Less { .. } => io::ErrorKind::QuotaExceeded,
             Refused::Other(_) => io::ErrorKind::InvalidInput,
@@ -59,18 +60,10 @@ impl OptionFailed {
     }
 }
 
-/// The kernel's words, without its number.
-fn errno_words(error: Errno) -> String {
-    let text = io::Error::from(error).to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
-}
-
 /// The way out, where one is known.
-fn hint(option: &str, source: &Refused) -> &'static str {
+fn hint(option: &str, refused: &Refused) -> &'static str {
     let name = option.split('=').next().unwrap_or_default();
-    match (name, source) {
+    match (name, refused) {
         ("mark", Refused::System(Errno::PERM)) => {
             " (it needs CAP_NET_ADMIN or CAP_NET_RAW; run it as root)"
         }
@@ -130,7 +123,7 @@ pub(crate) fn apply(
 impl SocketOptions {
     /// An option that the kernel refused.
     pub(crate) fn failed(&self, name: &str, error: Errno) -> OptionFailed {
-        OptionFailed { option: self.shown(name), source: Refused::System(error) }
+        OptionFailed { option: self.shown(name), refused: Refused::System(error) }
     }
 }
 
@@ -139,8 +132,8 @@ impl Applied<'_> {
         result.map_err(|error| self.failed(name, Refused::System(error)))
     }
 
-    fn failed(&self, name: &str, source: Refused) -> OptionFailed {
-        OptionFailed { option: self.options.shown(name), source }
+    fn failed(&self, name: &str, refused: Refused) -> OptionFailed {
+        OptionFailed { option: self.options.shown(name), refused }
     }
 
     fn tcp(&self, purpose: Purpose) -> Result<(), OptionFailed> {

@@ -1,11 +1,11 @@
 //! Endpoints of every kind, on real sockets: listening, connecting, and what is said when it fails.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 
 use sockeye_engine::{Address, Connected, DriverKind, Endpoint, Listening, Stream};
 
-use crate::{Either, either, engine, on_every_driver};
+use crate::{Either, either, engine, on_every_driver, skip};
 
 fn endpoint(text: &str) -> Endpoint {
     text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -195,6 +195,33 @@ fn our_own_end_is_where_it_was_asked_to_be() {
             let (_, from) = listener.accept().expect("it is connected");
             assert_eq!(from.ip(), IpAddr::from([127, 0, 0, 9]), "{kind}");
             drop(connected);
+        });
+    });
+}
+
+/// The first address takes connections and never answers: its queue of one is full (listen(2)).
+#[test]
+fn an_address_that_does_not_answer_is_left_for_the_next_one() {
+    const TEST: &str = "an_address_that_does_not_answer_is_left_for_the_next_one";
+    let addresses = endpoint("localhost:0").resolve().expect("it has addresses");
+    let [first, .., last] = &addresses[..] else {
+        return skip(TEST, "localhost has one address");
+    };
+    on_every_driver(|kind| {
+        let silent = TcpListener::bind((first.ip(), 0)).expect("a free port");
+        rustix::net::listen(&silent, 0).expect("it listens already");
+        let port = silent.local_addr().expect("bound").port();
+        let _one = TcpStream::connect((first.ip(), port)).expect("there is room for one");
+        let listener = TcpListener::bind((last.ip(), port)).expect("free there too");
+        engine(kind).block_on(async {
+            let connected = endpoint(&format!("localhost:{port}")).connect().await;
+            let Ok(Connected::Stream(stream)) = connected else { panic!("{kind}: {connected:?}") };
+            assert_eq!(stream.peer_addr().expect("connected").ip(), last.ip(), "{kind}");
+            drop(listener);
+            let text = format!("tcp://{}?connect-timeout=50ms", SocketAddr::new(first.ip(), port));
+            let error = endpoint(&text).connect().await.expect_err("nobody answers");
+            assert_eq!(error.kind(), ErrorKind::TimedOut, "{kind}: {error}");
+            assert!(error.to_string().contains("no answer"), "{error}");
         });
     });
 }

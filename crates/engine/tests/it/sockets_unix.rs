@@ -245,7 +245,10 @@ fn a_server_listens_on_unix_sockets_and_takes_their_files_away() {
             assert_eq!(bound.addresses().len(), 1, "{kind}");
             let error = Bound::listen(&endpoints[..1], options(kind, threads)).err();
             let error = error.expect("it is taken").to_string();
-            assert!(error.contains("bind: address already in use (another program"), "{error}");
+            assert!(
+                error.contains("bind: address already in use (this program itself has it; stop it"),
+                "{error}"
+            );
             let serving = bound.start(echo).expect("threads");
             for _ in 0..5 {
                 let mut client = UnixStream::connect(place.path()).expect("it listens");
