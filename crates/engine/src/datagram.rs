@@ -81,6 +81,8 @@ pub struct Datagram {
     told: [Cell<u64>; 2],
     /// What a Unix socket has in a folder, removed with it.
     pub(crate) file: Option<SocketFile>,
+    /// Where messages go that are not sent to an address; empty where the socket is connected.
+    pub(crate) destinations: Vec<Address>,
 }
 
 impl Datagram {
@@ -138,6 +140,7 @@ impl Datagram {
             conn,
             told: [Cell::new(0), Cell::new(0)],
             file: None,
+            destinations: Vec::new(),
         })
     }
 
@@ -209,8 +212,16 @@ impl Datagram {
         self.receive(|socket, cx| socket.poll_recv(true, cx))
     }
 
-    /// Sends a message to where the socket is connected (sendmsg(2)); waits for room if there is
-    /// none.
+    /// Where [`Datagram::send`] sends to, if that is not the one the socket is connected to but many:
+    /// a group, or the broadcast address of each network. What is received came from anybody.
+    #[must_use]
+    pub fn destinations(&self) -> &[Address] {
+        &self.destinations
+    }
+
+    /// Sends a message to where the socket is connected (sendmsg(2)), or to each of its
+    /// [destinations](Datagram::destinations), which is done when one of them could be sent to; waits
+    /// for room if there is none.
     ///
     /// # Errors
     ///
@@ -236,7 +247,16 @@ impl Datagram {
     ///
     /// As [`Datagram::send`]; `EMSGSIZE` for more than 1024 pieces (`IOV_MAX`).
     pub async fn send_parts(&self, parts: &[IoSlice<'_>], to: Option<&Address>) -> io::Result<()> {
-        self.send_message(Outbound { parts, to, descriptors: &[] }).await
+        if to.is_some() || self.destinations.is_empty() {
+            return self.send_message(Outbound { parts, to, descriptors: &[] }).await;
+        }
+        let mut sent = Ok(());
+        for (index, to) in self.destinations.iter().enumerate() {
+            let to = Some(to);
+            let result = self.send_message(Outbound { parts, to, descriptors: &[] }).await;
+            sent = if index == 0 { result } else { sent.or(result) };
+        }
+        sent
     }
 
     /// Sends a message with descriptors (`SCM_RIGHTS`, unix(7)): the receiver gets copies. They need
@@ -262,9 +282,16 @@ impl Datagram {
     /// `WouldBlock` when there is no room; otherwise as [`Datagram::send`], as the kernel says it.
     pub fn try_send_to(&self, message: &[u8], to: Option<&Address>) -> io::Result<()> {
         let parts = &[IoSlice::new(message)];
-        let message = Outbound { parts, to, descriptors: &[] };
-        self.fits(to)?;
-        Ok(self.send_now(&message)?)
+        let send = |to| {
+            self.fits(to)?;
+            let message = Outbound { parts, to, descriptors: &[] };
+            Ok(self.send_now(&message)?)
+        };
+        if to.is_some() || self.destinations.is_empty() {
+            return send(to);
+        }
+        let all: Vec<_> = self.destinations.iter().map(|to| send(Some(to))).collect();
+        all.into_iter().reduce(Result::or).unwrap_or(Ok(()))
     }
 
     /// From `patience` from now on, every wait on this socket ends with `TimedOut`; None for never.

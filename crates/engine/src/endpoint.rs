@@ -6,6 +6,7 @@ mod error;
 mod grammar;
 mod listen;
 mod listen_error;
+mod many;
 mod race;
 mod resolve;
 
@@ -205,13 +206,19 @@ impl Endpoint {
     }
 
     /// Every address the host has, in the order the system prefers (getaddrinfo(3), RFC 6724); none
-    /// of what has no host. Asks others, and waits for them.
+    /// of what has no host. Asks others, and waits for them. Of [`udp://broadcast`](Self::is_broadcast)
+    /// it is the broadcast address of each network this machine is in.
     ///
     /// # Errors
     ///
-    /// The name, the service or the zone is not known, or whoever should know it does not answer.
+    /// The name, the service or the zone is not known, or whoever should know it does not answer; no
+    /// interface can broadcast.
     pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         match &self.place {
+            Place::Ip { kind, port, .. } if self.is_broadcast() => {
+                let any = resolve::resolve(*kind, "0.0.0.0", port)?;
+                self.broadcast_addresses(any.first().map_or(0, SocketAddr::port))
+            }
             Place::Ip { kind, host, port } => resolve::resolve(*kind, host, port),
             Place::Unix { .. } | Place::Standard => Ok(Vec::new()),
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
+use super::many::is_many;
 use super::race::{Failures, interleave, race};
 use super::{Endpoint, EndpointKind};
 use crate::address::{Address, UnixAddress};
@@ -31,7 +32,9 @@ use crate::unix::{self, SocketFile};
 pub enum Connected {
     /// `tcp:` and `unix:`.
     Stream(Stream),
-    /// `udp:` and `unix-dgram:`: messages go to the endpoint, and only its own are received.
+    /// `udp:` and `unix-dgram:`: messages go to the endpoint, and only its own are received. Where the
+    /// endpoint is many (a group, a broadcast address), those of everybody are received, and
+    /// [`Datagram::destinations`] says where messages go.
     Datagram(Datagram),
     /// `unix-seqpacket:`; an empty message is its end.
     Seqpacket(Datagram),
@@ -108,6 +111,10 @@ impl fmt::Display for ConnectError {
 
 /// The way out.
 fn hint(endpoint: &Endpoint, error: &io::Error) -> &'static str {
+    let to_group = endpoint
+        .host()
+        .and_then(|host| host.split('%').next()?.parse::<std::net::IpAddr>().ok())
+        .is_some_and(|address| address.is_multicast());
     match error.kind() {
         io::ErrorKind::ConnectionRefused if endpoint.kind() == EndpointKind::Tcp => {
             "nobody listens there: check the port, or start the server"
@@ -119,11 +126,17 @@ fn hint(endpoint: &Endpoint, error: &io::Error) -> &'static str {
         io::ErrorKind::TimedOut => {
             "no answer: a firewall may drop it; allow more with connect-timeout="
         }
+        io::ErrorKind::NetworkUnreachable if endpoint.options.interface.is_none() && to_group => {
+            "no way leads to this group; name an interface: interface=NAME (see: ip link)"
+        }
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
             "no way leads there; see: ip route"
         }
         io::ErrorKind::AddrNotAvailable => "no interface has our address; see: ip addr",
         io::ErrorKind::AddrInUse => "our own end is taken; bind= another port",
+        io::ErrorKind::InvalidInput if to_group && endpoint.options.interface.is_none() => {
+            "a link-local group needs its interface: [ff02::1%eth0]:80, or interface=NAME"
+        }
         io::ErrorKind::InvalidInput
             if endpoint
                 .host()
@@ -221,7 +234,9 @@ impl Endpoint {
                 return Err(failed(io::Error::new(io::ErrorKind::AddrNotAvailable, why)));
             }
         }
-        let result = if self.kind() == EndpointKind::Udp {
+        let result = if self.is_broadcast() {
+            self.connect_many(addresses).map(Connected::Datagram)
+        } else if self.kind() == EndpointKind::Udp {
             let mut failures = Vec::new();
             let mut made = None;
             // Connecting sends nothing: the first address that has a route is it.
@@ -267,7 +282,7 @@ impl Endpoint {
             io::Error::new(io::ErrorKind::NotFound, why)
         };
         let literal = self.host().is_some_and(|host| host.parse::<std::net::IpAddr>().is_ok());
-        let found = if literal && self.port() != 0 {
+        let found = if (literal || self.is_broadcast()) && self.port() != 0 {
             self.resolve()?
         } else {
             let endpoint = self.clone();
@@ -295,11 +310,23 @@ impl Endpoint {
 
     /// A socket that is ready to connect, at its own end of the connection.
     fn socket(&self, socket: SocketType, to: SocketAddr) -> io::Result<OwnedFd> {
+        let fd = self.open(socket, to)?;
+        self.bind_own_end(&fd, to)?;
+        Ok(fd)
+    }
+
+    /// With its options, at no place yet.
+    pub(super) fn open(&self, socket: SocketType, to: SocketAddr) -> io::Result<OwnedFd> {
         let family = Address::from(to).family();
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = socket_with(family, socket, flags, None)?;
-        apply(&fd, self.kind(), &self.options, Purpose::Connect, Some(to.ip()))
+        apply(&fd, self.kind(), &self.options, Purpose::Connect, Some(to))
             .map_err(|error| error.into_io())?;
+        Ok(fd)
+    }
+
+    /// Where `bind=` says.
+    pub(super) fn bind_own_end(&self, fd: &OwnedFd, to: SocketAddr) -> io::Result<()> {
         if let Some(LocalEnd::Ip(address, port)) = &self.options.bind {
             let any = || match to {
                 SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
@@ -309,15 +336,21 @@ impl Endpoint {
             if *port == 0 {
                 // The port is chosen when the peer is known, so that it need not be free for others.
                 let level = libc::IPPROTO_IP;
-                set_option(std::os::fd::AsFd::as_fd(&fd), level, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
+                set_option(std::os::fd::AsFd::as_fd(fd), level, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
             }
-            rustix::net::bind(&fd, &local)
+            rustix::net::bind(fd, &local)
                 .map_err(|error| Address::from(local).failed("bind to", error))?;
         }
-        Ok(fd)
+        Ok(())
     }
 
     fn connect_udp(&self, to: SocketAddr) -> io::Result<Datagram> {
+        if is_many(to.ip(), self.options.broadcast == Some(true))? {
+            return self.connect_many(vec![to]).map_err(|failures| {
+                let failure = failures.into_iter().next().map(|(_, error)| error);
+                failure.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+            });
+        }
         let fd = self.socket(SocketType::DGRAM, to)?;
         let address = Address::from(to);
         rustix::net::connect(&fd, &to).map_err(|error| address.failed("connect to", error))?;

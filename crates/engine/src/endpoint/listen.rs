@@ -62,6 +62,10 @@ impl Endpoint {
     /// Outside of an engine.
     pub async fn listen(&self) -> Result<Vec<Listening>, ListenError> {
         let failed = |operation, error| ListenError::new(self, operation, error);
+        if self.is_broadcast() {
+            let why = "broadcast stands for all others; listen at udp://0.0.0.0:PORT to hear them";
+            return Err(failed("listen", io::Error::new(io::ErrorKind::InvalidInput, why)));
+        }
         let addresses = match self.kind().is_ip() {
             true => self.addresses(None).await.map_err(|error| failed("resolve", error))?,
             false => Vec::new(),
@@ -269,7 +273,7 @@ pub(crate) fn ip_socket(
     };
     let socket = rustix::net::socket_with(family, socket, SocketFlags::CLOEXEC, None)
         .map_err(at("socket"))?;
-    apply(&socket, kind, options, Purpose::Listen, Some(local.ip()))
+    apply(&socket, kind, options, Purpose::Listen, Some(local))
         .map_err(|error| ("setsockopt", error.into_io()))?;
     if share {
         sockopt::set_socket_reuseport(&socket, true).map_err(at("setsockopt"))?;

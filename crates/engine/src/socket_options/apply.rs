@@ -1,7 +1,7 @@
 //! Options on their way into a socket, before it is bound or connected.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 
 use rustix::io::Errno;
@@ -103,7 +103,7 @@ pub(crate) fn apply(
     kind: EndpointKind,
     options: &SocketOptions,
     purpose: Purpose,
-    remote: Option<IpAddr>,
+    remote: Option<SocketAddr>,
 ) -> Result<(), OptionFailed> {
     let applied = Applied { fd: fd.as_fd(), options };
     if kind == EndpointKind::Tcp {
@@ -112,9 +112,9 @@ pub(crate) fn apply(
     applied.buffers()?;
     if kind.is_ip() {
         let v6 = applied.try_to("", sockopt::socket_domain(fd.as_fd()))? == AddressFamily::INET6;
-        applied.internet(v6, remote)?;
+        applied.internet(v6, remote.map(|remote| remote.ip()))?;
         if kind == EndpointKind::Udp {
-            applied.groups(v6, remote)?;
+            applied.groups(v6, purpose, remote)?;
         }
     }
     Ok(())
@@ -266,8 +266,25 @@ impl Applied<'_> {
         !self.options.join.is_empty() || remote.is_some_and(|remote| remote.is_multicast())
     }
 
-    fn groups(&self, v6: bool, remote: Option<IpAddr>) -> Result<(), OptionFailed> {
+    /// A group that is listened at is joined without being asked for.
+    fn groups(
+        &self,
+        v6: bool,
+        purpose: Purpose,
+        remote: Option<SocketAddr>,
+    ) -> Result<(), OptionFailed> {
         let (fd, options) = (self.fd, self.options);
+        let at = remote.map(|remote| remote.ip());
+        let mut join = options.join.clone();
+        if let (Purpose::Listen, Some(group)) = (purpose, at.filter(IpAddr::is_multicast)) {
+            if !join.contains(&group) {
+                join.push(group);
+            }
+            if options.reuse_address.is_none() {
+                // Several may hear a group; each gets its own copy.
+                self.try_to("reuseaddr", sockopt::set_socket_reuseaddr(fd, true))?;
+            }
+        }
         if let Some(on) = options.broadcast {
             self.try_to("broadcast", sockopt::set_socket_broadcast(fd, on))?;
         }
@@ -287,7 +304,10 @@ impl Applied<'_> {
         }
         let any = Ipv4Addr::UNSPECIFIED;
         let mut interface = 0;
-        if let Some(name) = options.interface.as_ref().filter(|_| self.multicasts(remote)) {
+        if let Some(SocketAddr::V6(at)) = remote.filter(|at| at.ip().is_multicast()) {
+            interface = at.scope_id();
+        }
+        if let Some(name) = options.interface.as_ref().filter(|_| self.multicasts(at)) {
             interface = self.try_to("interface", netdevice::name_to_index(fd, name))?;
             let set = match v6 {
                 true => sockopt::set_ipv6_multicast_if(fd, interface),
@@ -295,7 +315,15 @@ impl Applied<'_> {
             };
             self.try_to("interface", set)?;
         }
-        for group in &options.join {
+        if purpose == Purpose::Listen && !join.is_empty() {
+            // Without this it would hear every group that any program here has joined (ip(7)).
+            let (level, name) = match v6 {
+                true => (libc::IPPROTO_IPV6, libc::IPV6_MULTICAST_ALL),
+                false => (libc::IPPROTO_IP, libc::IP_MULTICAST_ALL),
+            };
+            self.try_to("join", set_option(fd, level, name, 0))?;
+        }
+        for group in &join {
             match (group, v6) {
                 (IpAddr::V4(group), false) => {
                     let set =

@@ -10,6 +10,7 @@ mod deadlines;
 mod descriptors;
 mod endpoints;
 mod endpoints_grammar;
+mod endpoints_many;
 mod endpoints_options;
 mod executor;
 mod fairness;
