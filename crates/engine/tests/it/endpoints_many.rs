@@ -129,7 +129,7 @@ fn broadcast_reaches_each_network_and_every_answer_comes_back() {
                 }
                 from.sort();
                 assert_eq!(from, ["10.1.0.1", "10.2.0.1"]);
-                let mut answers = vec![heard(&client).await, heard(&client).await];
+                let mut answers = [heard(&client).await, heard(&client).await];
                 answers.sort_by_key(|(from, _)| host(from));
                 let answers = answers.iter().map(|(from, said)| (host(from), &**said));
                 let expected = ["10.1.0.1", "10.2.0.1"].map(|from| (from.to_owned(), "me"));
