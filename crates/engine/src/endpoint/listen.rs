@@ -19,6 +19,7 @@ use crate::stream::address;
 use crate::unix::{self, Failed, SocketFile};
 
 /// A socket that others find, of any kind.
+#[allow(clippy::large_enum_variant, reason = "a process has a handful of them")]
 pub enum Listening {
     /// `tcp:` and `unix:`.
     Stream(Listener),
