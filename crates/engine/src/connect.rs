@@ -40,11 +40,9 @@ impl Stream {
         match address {
             Address::Ip(address) => Stream::connect(*address, patience).await,
             Address::Unix(_) => {
-                let start = Reactor::current().env.started();
-                let fd = connect_unix(address, SocketType::STREAM, patience).await?;
-                let stream = Stream::adopt(fd, Role::Client)?;
-                stream.tell(Operation::Connect, start, Ok(0));
-                Ok(stream)
+                let fd = unix_socket(SocketType::STREAM)
+                    .map_err(|error| address.failed("connect to", error))?;
+                connect_unix_stream(fd, address, patience).await
             }
         }
     }
@@ -121,11 +119,28 @@ pub(crate) async fn connect_unix(
     kind: SocketType,
     patience: Option<Duration>,
 ) -> io::Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let fd = socket_with(AddressFamily::UNIX, kind, flags, None)
-        .map_err(|error| address.failed("connect to", error))?;
+    let fd = unix_socket(kind).map_err(|error| address.failed("connect to", error))?;
     connect_unix_socket(&fd, address, patience).await?;
     Ok(fd)
+}
+
+/// A Unix socket that does not block.
+pub(crate) fn unix_socket(kind: SocketType) -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    socket_with(AddressFamily::UNIX, kind, flags, None)
+}
+
+/// Connects a Unix stream socket that does not block, and tells who looks on.
+pub(crate) async fn connect_unix_stream(
+    fd: OwnedFd,
+    address: &Address,
+    patience: Option<Duration>,
+) -> io::Result<Stream> {
+    let start = Reactor::current().env.started();
+    connect_unix_socket(&fd, address, patience).await?;
+    let stream = Stream::adopt(fd, Role::Client)?;
+    stream.tell(Operation::Connect, start, Ok(0));
+    Ok(stream)
 }
 
 /// Connects a Unix socket that does not block.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -111,6 +111,16 @@ impl Listener {
     /// The kernel's word; none is known for a socket that is open.
     pub fn local_addr(&self) -> io::Result<Address> {
         self.reactor.driver.local(self.key)
+    }
+
+    /// Lends the descriptor, for socket options.
+    pub fn with_fd(&self, look: impl FnOnce(BorrowedFd<'_>)) {
+        let mut look = Some(look);
+        self.reactor.driver.with_fd(self.key, &mut |fd| {
+            if let Some(look) = look.take() {
+                look(fd);
+            }
+        });
     }
 
     /// The next connection (accept(2)); None when the thread is asked to stop and nobody waits.

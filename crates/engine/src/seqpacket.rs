@@ -1,7 +1,7 @@
 //! Sequenced packets (unix(7), `SOCK_SEQPACKET`): connections whose messages keep their borders.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -69,6 +69,11 @@ impl SeqpacketListener {
     /// As [`Listener::local_addr`].
     pub fn local_addr(&self) -> io::Result<Address> {
         self.listener.local_addr()
+    }
+
+    /// Lends the descriptor, for socket options.
+    pub fn with_fd(&self, look: impl FnOnce(BorrowedFd<'_>)) {
+        self.listener.with_fd(look);
     }
 
     /// The next connection; None when the thread is asked to stop and nobody waits. As safe to drop

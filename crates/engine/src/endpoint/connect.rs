@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::io::{Errno, retry_on_intr};
@@ -13,15 +13,15 @@ use super::many::is_many;
 use super::race::{Failures, interleave, race};
 use super::{Endpoint, EndpointKind};
 use crate::address::{Address, UnixAddress};
-use crate::connect::{connect_socket, connect_unix_socket};
+use crate::connect::{connect_socket, connect_unix_socket, connect_unix_stream, unix_socket};
 use crate::control::set_option;
 use crate::datagram::Datagram;
 use crate::deadline::Deadline;
+use crate::describe::{SocketDescription, describe};
 use crate::driver::Raw;
 use crate::engine::sleep;
 use crate::error::words;
 use crate::offload::offload;
-use crate::probe::Role;
 use crate::reactor::Reactor;
 use crate::socket_options::{LocalEnd, Purpose, apply};
 use crate::stream::Stream;
@@ -40,6 +40,24 @@ pub enum Connected {
     Seqpacket(Datagram),
     /// `-`: what the process was started with, which is the caller's to use.
     Standard,
+}
+
+impl Connected {
+    /// What its socket is, with every option.
+    ///
+    /// # Errors
+    ///
+    /// As [`describe`]; `Unsupported` for standard input and output.
+    pub fn describe(&self) -> io::Result<SocketDescription> {
+        let mut described = Err(io::ErrorKind::Unsupported.into());
+        let look = |fd: BorrowedFd<'_>| described = describe(fd);
+        match self {
+            Connected::Stream(stream) => stream.with_fd(look),
+            Connected::Datagram(socket) | Connected::Seqpacket(socket) => socket.with_fd(look),
+            Connected::Standard => {}
+        }
+        described
+    }
 }
 
 /// Why an endpoint can't be connected to.
@@ -193,11 +211,7 @@ impl Endpoint {
             attempts: vec![(address.clone(), error)],
             cause: None,
         };
-        let socket = |kind| {
-            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-            socket_with(AddressFamily::UNIX, kind, flags, None)
-                .map_err(|error| failed(error.into()))
-        };
+        let socket = |kind| unix_socket(kind).map_err(|error| failed(error.into()));
         let with_options = |fd: &OwnedFd| {
             apply(fd, kind, &self.options, Purpose::Connect, None)
                 .map_err(|error| failed(error.into_io()))
@@ -214,8 +228,8 @@ impl Endpoint {
             _ => {
                 let fd = socket(SocketType::STREAM)?;
                 with_options(&fd)?;
-                connect_unix_socket(&fd, &address, patience).await.map_err(attempted)?;
-                Ok(Connected::Stream(Stream::adopt(fd, Role::Client).map_err(failed)?))
+                let made = connect_unix_stream(fd, &address, patience).await;
+                Ok(Connected::Stream(made.map_err(attempted)?))
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, SocketType, sockopt};
@@ -10,6 +10,7 @@ use rustix::net::{SocketFlags, SocketType, sockopt};
 use super::{Endpoint, EndpointKind, ListenError};
 use crate::address::{Address, UnixAddress};
 use crate::datagram::Datagram;
+use crate::describe::{SocketDescription, describe};
 use crate::driver::Raw;
 use crate::listener::{Listener, listen};
 use crate::reactor::Reactor;
@@ -42,6 +43,22 @@ impl Listening {
             Listening::Seqpacket(listener) => listener.local_addr(),
             Listening::Datagram(socket) => socket.local_addr(),
         }
+    }
+
+    /// What its socket is, with every option.
+    ///
+    /// # Errors
+    ///
+    /// As [`describe`].
+    pub fn describe(&self) -> io::Result<SocketDescription> {
+        let mut described = Err(io::ErrorKind::Unsupported.into());
+        let look = |fd: BorrowedFd<'_>| described = describe(fd);
+        match self {
+            Listening::Stream(listener) => listener.with_fd(look),
+            Listening::Seqpacket(listener) => listener.with_fd(look),
+            Listening::Datagram(socket) => socket.with_fd(look),
+        }
+        described
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::{TcpListener, UdpSocket};
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
@@ -18,10 +18,6 @@ use crate::{engine, skip};
 
 fn endpoint(text: &str) -> Endpoint {
     text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
-}
-
-fn described(fd: BorrowedFd<'_>) -> SocketDescription {
-    describe(fd).expect("a socket")
 }
 
 fn value(description: &SocketDescription, name: &str) -> String {
@@ -40,18 +36,8 @@ fn connected(scheme: &str, any: &str, query: &str) -> Result<SocketDescription, 
         udp.local_addr().expect("bound")
     };
     engine(DriverKind::EpollEdge).block_on(async {
-        let mut description = None;
-        match endpoint(&format!("{scheme}://{address}?{query}")).connect().await {
-            Ok(Connected::Stream(stream)) => {
-                stream.with_fd(|fd| description = Some(described(fd)));
-            }
-            Ok(Connected::Datagram(socket)) => {
-                socket.with_fd(|fd| description = Some(described(fd)));
-            }
-            Ok(other) => panic!("{other:?}"),
-            Err(error) => return Err(error.to_string()),
-        }
-        Ok(description.expect("it has a descriptor"))
+        let connected = endpoint(&format!("{scheme}://{address}?{query}")).connect().await;
+        connected.map(|one| one.describe().expect("a socket")).map_err(|error| error.to_string())
     })
 }
 
@@ -113,6 +99,32 @@ fn each_option_is_read_back_from_the_socket() {
     let description = connected("tcp", "127.0.0.1:0", "mss=1000").expect("it listens");
     let mss: i64 = value(&description, "TCP_MAXSEG").parse().expect("a number");
     assert!((500..=1000).contains(&mss), "{mss}: less what TCP's own options take");
+}
+
+#[test]
+fn what_a_listener_is_asked_its_connections_have() {
+    engine(DriverKind::EpollEdge).block_on(async {
+        let text = "tcp://127.0.0.1:0?nodelay=off&rcvbuf=64k&keepalive=61&ttl=9&backlog=3";
+        let listening = endpoint(text).listen().await.expect("free");
+        let [listening] = &listening[..] else { panic!("one address") };
+        let Listening::Stream(listener) = listening else { panic!("a listener") };
+        let address = listener.local_addr().expect("bound").ip().expect("of the internet");
+        let _client = std::net::TcpStream::connect(address).expect("it listens");
+        let accepted = listener.accept().await.expect("nobody stops us").expect("a connection");
+        for described in [listening.describe(), Connected::Stream(accepted).describe()] {
+            let described = described.expect("a socket");
+            for (name, expected) in [
+                ("SO_REUSEADDR", "on"),
+                ("TCP_NODELAY", "off"),
+                ("SO_RCVBUF", "131072"),
+                ("SO_KEEPALIVE", "on"),
+                ("TCP_KEEPIDLE", "61"),
+                ("IP_TTL", "9"),
+            ] {
+                assert_eq!(value(&described, name), expected, "{name} {:?}", described.state);
+            }
+        }
+    });
 }
 
 #[test]
