@@ -3,12 +3,14 @@
 //! Glue only: arguments, output, and wiring the eye to the job. One file a subcommand.
 
 mod args;
+mod connect;
 mod drivers;
 mod eye;
 mod help;
 mod output;
 mod serve;
-#[allow(dead_code, unused_imports, reason = "connect and listen are being built upon it")]
+mod signals;
+#[allow(dead_code, reason = "some of it is for listen, which is being built")]
 mod talk;
 
 use std::process::ExitCode;
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     args.color.apply();
     let result = match args.command {
+        Command::Connect(connect) => connect::run(&connect),
         Command::Serve(serve) => serve::run(&serve),
         Command::Drivers(drivers) => drivers::run(&drivers),
         Command::Help(help) => help::help(&help),

@@ -1,17 +1,11 @@
 //! `sockeye serve`: a folder over HTTP.
 
-use std::io;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
-use signal_hook::low_level::pipe;
 use sockeye_engine::{Address, Bound, DriverKind, Endpoint, Notice, ServeOptions};
 use sockeye_services::http::{Site, SiteNotice, SiteOptions};
 use sockeye_wire::escape::Escaped;
@@ -19,11 +13,9 @@ use sockeye_wire::escape::Escaped;
 use crate::args;
 use crate::eye;
 use crate::output::{self, say};
+use crate::signals;
 
 const DEFAULT_PORT: u16 = 8000;
-
-/// Exit status of a program that a second Ctrl-C ended: 128 + SIGINT.
-const INTERRUPTED: i32 = 130;
 
 pub(crate) fn run(args: &args::Serve) -> anyhow::Result<ExitCode> {
     let options = SiteOptions {
@@ -47,7 +39,7 @@ pub(crate) fn run(args: &args::Serve) -> anyhow::Result<ExitCode> {
     }
     let addresses = bound.locals().to_vec();
     // From now on signals are ours, so that one which comes early is not lost.
-    let signals = signals().context("signals can't be caught")?;
+    let signals = signals::watch().context("signals can't be caught")?;
     let ready = || {
         for address in &addresses {
             let dir = Shown(&args.dir);
@@ -69,7 +61,7 @@ pub(crate) fn run(args: &args::Serve) -> anyhow::Result<ExitCode> {
         }
     };
     let cut_off = bound
-        .run(move |stream| Arc::clone(&site).serve(stream), signals, ready, stopping)
+        .run(move |stream| Arc::clone(&site).serve(stream), signals.told, ready, stopping)
         .with_context(|| format!("--driver {}", args.engine.driver))?;
     if let Some(eye) = eye {
         eye.close();
@@ -78,20 +70,6 @@ pub(crate) fn run(args: &args::Serve) -> anyhow::Result<ExitCode> {
         say(format_args!("sockeye: {} cut off after --grace", Connections(cut_off, "was", "were")));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Becomes readable at the first SIGINT or SIGTERM, which asks for a graceful end; the second one
-/// ends the process at once.
-fn signals() -> io::Result<UnixStream> {
-    let asked = Arc::new(AtomicBool::new(false));
-    let (told, is_told) = UnixStream::pair()?;
-    for signal in [SIGINT, SIGTERM] {
-        // In this order: the flag is down when the first signal looks at it.
-        flag::register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&asked))?;
-        flag::register(signal, Arc::clone(&asked))?;
-        pipe::register(signal, told.try_clone()?)?;
-    }
-    Ok(is_told)
 }
 
 fn engine_options(args: &args::Engine) -> ServeOptions {

@@ -1,5 +1,6 @@
 //! What the command line may say: what all subcommands share. Each has a file of its own.
 
+mod connect;
 mod drivers;
 mod help;
 mod serve;
@@ -8,14 +9,14 @@ mod talk;
 use std::time::Duration;
 
 use anstream::ColorChoice;
-use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use sockeye_engine::DriverKind;
 
+pub(crate) use connect::Connect;
 pub(crate) use drivers::Drivers;
 pub(crate) use help::{Completions, Help, Man};
 pub(crate) use serve::Serve;
-#[allow(unused_imports, reason = "connect and listen are being built upon it")]
 pub(crate) use talk::Talk;
 
 /// Every socket job in one program, and you can see the wire.
@@ -33,6 +34,7 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    Connect(Box<Connect>),
     Serve(Serve),
     Drivers(Drivers),
     Help(Help),
@@ -48,8 +50,7 @@ pub(crate) struct Engine {
         long,
         value_name = "NAME",
         default_value = DriverKind::default().name(),
-        value_parser = PossibleValuesParser::new(DriverKind::ALL.map(DriverKind::name))
-            .map(|name| name.parse::<DriverKind>().expect("it is one of the names")),
+        value_parser = driver(),
     )]
     pub(crate) driver: DriverKind,
 
@@ -103,6 +104,12 @@ impl When {
         }
         .write_global();
     }
+}
+
+/// The name of a driver.
+pub(crate) fn driver() -> impl TypedValueParser<Value = DriverKind> {
+    PossibleValuesParser::new(DriverKind::ALL.map(DriverKind::name))
+        .map(|name| name.parse::<DriverKind>().expect("it is one of the names"))
 }
 
 /// A time with its unit: `500ms`, `15s`, `2m`.

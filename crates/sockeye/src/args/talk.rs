@@ -9,7 +9,8 @@ use sockeye_wire::text::Encoding;
 pub(crate) struct Talk {
     /// Where a message ends, in both directions: raw, line, delimiter=TEXT,
     /// length=u8|u16|u32|u64|u16le|u32le|u64le|varint, fixed=BYTES, netstring or gap=TIME.
-    /// With all but raw, one line of input is one message, and one message one line of output
+    /// With all but raw and gap, one line of input is one message, and one message is one line of
+    /// output
     #[arg(long, value_name = "FRAMING", default_value = "raw")]
     pub(crate) frame: Framing,
 

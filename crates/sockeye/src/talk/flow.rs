@@ -7,6 +7,7 @@ use sockeye_wire::escape::Escaped;
 use sockeye_wire::frame::{Decoder, Frame, FrameError, Framing};
 use sockeye_wire::text::{Encoding, TextDecoder};
 
+use super::input::Message;
 use crate::args;
 
 /// Which way the bytes of a flow go.
@@ -83,6 +84,14 @@ impl Flow {
     /// Bytes that belong to no message yet.
     pub(crate) fn pending(&self) -> usize {
         self.decoder.pending()
+    }
+
+    /// Where a message of the user's own lies that is sent now.
+    pub(super) fn sent(&mut self, message: &Message) -> Frame {
+        let range = self.offset..self.offset + message.wire.len() as u64;
+        self.offset = range.end;
+        let (payload, payload_range) = (message.payload.clone(), range.clone());
+        Frame { payload, range, payload_range, unterminated: false }
     }
 
     /// The messages of one datagram, whose own borders are borders in any framing.

@@ -20,9 +20,7 @@ const MAX_LINE: usize = 16 << 20;
 pub(crate) struct Input {
     source: Source,
     cut: Cut,
-    framing: Framing,
-    encoding: Option<Encoding>,
-    hex: bool,
+    composer: Composer,
     ready: VecDeque<Message>,
     ended: bool,
     /// Lines so far, for errors.
@@ -54,23 +52,19 @@ impl Input {
     }
 
     fn new(args: &args::Talk, source: Source) -> Input {
+        let composer = Composer::new(args);
         let lines = args.hex || !matches!(args.frame, Framing::Raw | Framing::Gap(_));
-        let encoding = args.encoding.filter(|encoding| *encoding != Encoding::UTF_8);
-        let cut = match encoding {
+        let cut = match composer.encoding {
             _ if lines => Cut::Lines(Decoder::with_max_frame(Framing::Line, MAX_LINE)),
             Some(_) => Cut::Text(TextDecoder::new(Encoding::UTF_8)),
             None => Cut::Pieces,
         };
-        Input {
-            source,
-            cut,
-            framing: args.frame.clone(),
-            encoding,
-            hex: args.hex,
-            ready: VecDeque::new(),
-            ended: false,
-            line: 0,
-        }
+        Input { source, cut, composer, ready: VecDeque::new(), ended: false, line: 0 }
+    }
+
+    /// Whether a person types it.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.source.is_terminal()
     }
 
     /// Whether bytes are sent as nothing but themselves, so that they need not be looked at.
@@ -104,7 +98,7 @@ impl Input {
                 if let Some(line) = line.context("standard input")? {
                     self.line += 1;
                     let number = self.line;
-                    let made = self.message(&line.payload);
+                    let made = self.composer.message(&line.payload);
                     return made
                         .map(Some)
                         .with_context(|| format!("standard input, line {number}"));
@@ -134,19 +128,36 @@ impl Input {
                         anyhow::bail!("standard input is not UTF-8, which --encoding takes it for");
                     }
                     if !text.is_empty() {
-                        let payload = self.encoded(&text)?;
+                        let payload = self.composer.encoded(&text)?;
                         self.ready.push_back(Message { wire: payload.clone(), payload });
                     }
                 }
             }
         }
     }
+}
+
+/// Makes messages of what a user writes.
+#[derive(Clone, Debug)]
+pub(crate) struct Composer {
+    framing: Framing,
+    /// None where text is sent as it is.
+    encoding: Option<Encoding>,
+    hex: bool,
+}
+
+impl Composer {
+    /// As the command line says.
+    pub(crate) fn new(args: &args::Talk) -> Composer {
+        let encoding = args.encoding.filter(|encoding| *encoding != Encoding::UTF_8);
+        Composer { framing: args.frame.clone(), encoding, hex: args.hex }
+    }
 
     /// Makes one message of text or digits.
     ///
     /// # Errors
     ///
-    /// As [`Input::next`].
+    /// It is not hexadecimal, not to be encoded, or the framing can't carry it.
     pub(crate) fn message(&self, given: &[u8]) -> anyhow::Result<Message> {
         let payload = if self.hex {
             let text =
@@ -161,6 +172,18 @@ impl Input {
         } else {
             Bytes::copy_from_slice(given)
         };
+        self.framed(payload)
+    }
+
+    /// Makes one message of bytes as they are.
+    ///
+    /// # Errors
+    ///
+    /// The framing can't carry them.
+    pub(crate) fn framed(&self, payload: Bytes) -> anyhow::Result<Message> {
+        if matches!(self.framing, Framing::Raw | Framing::Gap(_)) {
+            return Ok(Message { wire: payload.clone(), payload });
+        }
         let mut wire = Vec::with_capacity(payload.len() + 16);
         self.framing.encode(&payload, &mut wire).with_context(|| {
             format!("--frame {}", escape::Escaped(self.framing.to_string().as_bytes()))

@@ -14,7 +14,7 @@ use std::io;
 use std::rc::Rc;
 
 pub(crate) use flow::{Direction, Flow};
-pub(crate) use input::Input;
+pub(crate) use input::{Composer, Input, Message};
 pub(crate) use printer::Printer;
 
 use crate::args;

@@ -11,6 +11,7 @@ use sockeye_engine::Sink;
 use sockeye_wire::frame::Frame;
 
 use super::flow::{Direction, Flow};
+use super::input::Message;
 use super::shown::{Form, Style};
 use crate::args;
 
@@ -107,6 +108,19 @@ impl Printer {
             style.show(flow, frame, SystemTime::now(), &mut self.pending.borrow_mut());
         }
         self.drain().await
+    }
+
+    /// Shows a message of the user's own, if such are shown.
+    ///
+    /// # Errors
+    ///
+    /// Standard output can't be written.
+    pub(crate) async fn sent(&self, flow: &mut Flow, message: &Message) -> anyhow::Result<()> {
+        if !self.shows_sent() {
+            return Ok(());
+        }
+        let frame = flow.sent(message);
+        self.message(flow, &frame).await
     }
 
     /// At the end of a stream: shows what is left of it.

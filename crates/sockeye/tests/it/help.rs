@@ -8,6 +8,11 @@ fn the_help_of_the_program() {
 }
 
 #[test]
+fn the_help_of_connect() {
+    assert_help(&["connect", "--help"], include_str!("golden/help_connect.txt"));
+}
+
+#[test]
 fn the_help_of_serve() {
     assert_help(&["serve", "--help"], include_str!("golden/help_serve.txt"));
     assert_help(&["help", "serve"], include_str!("golden/help_serve.txt"));

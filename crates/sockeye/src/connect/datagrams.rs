@@ -1,0 +1,121 @@
+//! Talking over a socket whose messages keep their borders: UDP, Unix datagrams, and sequenced
+//! packets.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::net::Shutdown;
+use sockeye_engine::{CallError, Datagram};
+
+use super::conversation::{Conversation, Ended};
+use super::sending::{Next, Sending};
+use super::watch::Watch;
+use crate::output::say;
+use crate::talk::{Direction, Message};
+
+/// How long to wait for answers where no end of them is ever said, unless told otherwise.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The longest datagram there can be: what is longer need not be asked for.
+const LONGEST: usize = 65_535;
+
+pub(super) async fn talk(
+    conversation: &Conversation<'_>,
+    socket: &Datagram,
+    connected: bool,
+    mut sending: Sending,
+) -> anyhow::Result<()> {
+    let args = conversation.args;
+    let mut watch = Watch::new(args, true);
+    socket.set_room(args.talk.max_frame.min(if connected { usize::MAX } else { LONGEST }));
+    let typed = sending.is_typed();
+    // Who waits for something certain waits for that.
+    let unbounded = connected || !watch.is_idle();
+    let linger = args.close_after.or((!unbounded).then_some(LINGER));
+    let up = send(conversation, socket, connected, &mut sending);
+    let down = receive(conversation, socket, connected, &mut watch);
+    let ended = conversation.both(typed, linger, up, down).await?;
+    match ended {
+        Some(Ended::Seen) => Ok(()),
+        Some(Ended::Over) | None => conversation.conclude(&watch),
+    }
+}
+
+async fn send(
+    conversation: &Conversation<'_>,
+    socket: &Datagram,
+    connected: bool,
+    sending: &mut Sending,
+) -> anyhow::Result<()> {
+    let mut flow = conversation.flow(Direction::Out);
+    loop {
+        match sending.next().await? {
+            Next::Message(message) => {
+                let sent = socket.send(&message.wire).await;
+                sent.map_err(|error| too_long(conversation, &message, error))?;
+                conversation.count_sent(message.wire.len() as u64);
+                conversation.printer.sent(&mut flow, &message).await?;
+            }
+            // Files come as messages where messages have borders.
+            Next::File(..) => {}
+            Next::End => break,
+        }
+    }
+    let mut ended = Ok(());
+    if connected {
+        socket.with_fd(|fd| ended = rustix::net::shutdown(fd, Shutdown::Write));
+    }
+    ended.map_err(|error| conversation.failed(error.into()))
+}
+
+async fn receive(
+    conversation: &Conversation<'_>,
+    socket: &Datagram,
+    connected: bool,
+    watch: &mut Watch,
+) -> anyhow::Result<Ended> {
+    let args = conversation.args;
+    let mut flow = conversation.flow(Direction::In);
+    loop {
+        let received = socket.recv().await.map_err(|error| conversation.failed(error))?;
+        if connected && received.len == 0 {
+            break;
+        }
+        conversation.count_received(received.bytes.len());
+        if received.truncated {
+            say(format_args!(
+                "sockeye: {}: a message of {} B was cut to {} B (--max-frame)",
+                args.endpoint,
+                received.len,
+                received.bytes.len(),
+            ));
+        }
+        let frames = match flow.datagram(&received.bytes) {
+            Ok(frames) => frames,
+            Err(error) => {
+                anyhow::bail!("{}: --frame {}: {error}", args.endpoint, args.talk.frame)
+            }
+        };
+        drop(received);
+        for frame in frames {
+            if conversation.show(&mut flow, watch, &frame).await? {
+                return Ok(Ended::Seen);
+            }
+        }
+    }
+    conversation.printer.finish(&mut flow).await?;
+    Ok(Ended::Over)
+}
+
+fn too_long(conversation: &Conversation<'_>, message: &Message, error: io::Error) -> anyhow::Error {
+    let number = CallError::of(&error).and_then(CallError::raw_os_error);
+    if number != Some(rustix::io::Errno::MSGSIZE.raw_os_error()) {
+        return conversation.failed(error);
+    }
+    anyhow::anyhow!(
+        "{}: a message of {} B is too long for one datagram (send less at once; --frame line cuts the \
+         input at its lines)",
+        conversation.args.endpoint,
+        message.wire.len(),
+    )
+}

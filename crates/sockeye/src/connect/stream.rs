@@ -1,0 +1,149 @@
+//! Talking over a stream: TCP, or a Unix socket.
+
+use bytes::Bytes;
+use sockeye_engine::{Chunk, Reader, Stream, Writer, sleep};
+use sockeye_wire::frame::Framing;
+
+use super::conversation::{Conversation, Ended};
+use super::sending::{Next, Sending};
+use super::telnet::Session;
+use super::wait::{Either, first};
+use super::watch::Watch;
+use crate::talk::{Direction, Flow};
+
+pub(super) async fn talk(
+    conversation: &Conversation<'_>,
+    stream: Stream,
+    mut sending: Sending,
+) -> anyhow::Result<()> {
+    let args = conversation.args;
+    let mut watch = Watch::new(args, false);
+    let session = args.telnet.then(Session::new);
+    let typed = sending.is_typed();
+    let (mut reader, mut writer) = stream.split();
+    let up = send(conversation, session.as_ref(), &mut writer, &mut sending);
+    let down = receive(conversation, session.as_ref(), &mut reader, &mut watch);
+    let ended = conversation.both(typed, args.close_after, up, down).await?;
+    match ended {
+        Some(Ended::Seen) => Ok(()),
+        Some(Ended::Over) | None => conversation.conclude(&watch),
+    }
+}
+
+/// Sends all there is, and says so to the peer.
+async fn send(
+    conversation: &Conversation<'_>,
+    session: Option<&Session>,
+    writer: &mut Writer,
+    sending: &mut Sending,
+) -> anyhow::Result<()> {
+    let mut flow = conversation.flow(Direction::Out);
+    loop {
+        let next = match session {
+            None => sending.next().await?,
+            Some(session) => match first(session.answer(), sending.next()).await {
+                Either::Other(next) => next?,
+                Either::One(answer) => {
+                    writer.write_shared(answer.into());
+                    writer.flush().await.map_err(|error| conversation.failed(error))?;
+                    continue;
+                }
+            },
+        };
+        match next {
+            Next::Message(message) => {
+                let wire = match session {
+                    Some(session) => Bytes::from(session.encoded(&message.wire)),
+                    None => message.wire.clone(),
+                };
+                let count = wire.len();
+                writer.write_shared(wire);
+                writer.flush().await.map_err(|error| conversation.failed(error))?;
+                conversation.count_sent(count as u64);
+                conversation.printer.sent(&mut flow, &message).await?;
+            }
+            Next::File(file, len) => {
+                let sent = writer.send_file(&file, 0..len, conversation.args.idle_timeout).await;
+                sent.map_err(|error| conversation.failed(error))?;
+                conversation.count_sent(len);
+            }
+            Next::End => break,
+        }
+    }
+    writer.shutdown_write().map_err(|error| conversation.failed(error))
+}
+
+/// Shows all that comes.
+async fn receive(
+    conversation: &Conversation<'_>,
+    session: Option<&Session>,
+    reader: &mut Reader,
+    watch: &mut Watch,
+) -> anyhow::Result<Ended> {
+    let printer = &conversation.printer;
+    let mut flow = conversation.flow(Direction::In);
+    loop {
+        let received = next(conversation, reader, &mut flow, watch).await?;
+        let chunk = match received {
+            Some(chunk) if chunk.is_empty() => break,
+            Some(chunk) => chunk,
+            None => return Ok(Ended::Seen),
+        };
+        conversation.count_received(chunk.len());
+        let bytes = match session {
+            Some(session) => Bytes::from(session.data(&chunk)),
+            None if watch.is_idle() && printer.is_plain() => {
+                printer.bytes(&mut flow, &chunk).await?;
+                continue;
+            }
+            None => Bytes::copy_from_slice(&chunk),
+        };
+        drop(chunk);
+        flow.push(bytes);
+        while let Some(frame) = flow.next().map_err(|error| wrong(conversation, error))? {
+            if conversation.show(&mut flow, watch, &frame).await? {
+                return Ok(Ended::Seen);
+            }
+        }
+    }
+    while let Some(frame) = flow.finish().map_err(|error| wrong(conversation, error))? {
+        if conversation.show(&mut flow, watch, &frame).await? {
+            return Ok(Ended::Seen);
+        }
+    }
+    printer.finish(&mut flow).await?;
+    Ok(Ended::Over)
+}
+
+/// The next bytes; the message that a silence ends is shown meanwhile, and None says that it was the
+/// one that was waited for.
+async fn next(
+    conversation: &Conversation<'_>,
+    reader: &mut Reader,
+    flow: &mut Flow,
+    watch: &mut Watch,
+) -> anyhow::Result<Option<Chunk>> {
+    let failed = |error| conversation.failed(error);
+    let Framing::Gap(silence) = conversation.args.talk.frame else {
+        return reader.recv().await.map(Some).map_err(failed);
+    };
+    if flow.pending() > 0 {
+        match first(reader.recv(), sleep(silence)).await {
+            Either::One(chunk) => return chunk.map(Some).map_err(failed),
+            Either::Other(()) => {}
+        }
+        let ended = flow.silence().map_err(|error| wrong(conversation, error))?;
+        if let Some(frame) = ended
+            && conversation.show(flow, watch, &frame).await?
+        {
+            return Ok(None);
+        }
+    }
+    reader.recv().await.map(Some).map_err(failed)
+}
+
+/// What came does not hold to the framing.
+fn wrong(conversation: &Conversation<'_>, error: sockeye_wire::frame::FrameError) -> anyhow::Error {
+    let args = conversation.args;
+    anyhow::anyhow!("{}: --frame {}: {error}", args.endpoint, args.talk.frame)
+}
