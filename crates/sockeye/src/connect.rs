@@ -13,8 +13,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use sockeye_engine::{Address, Connected, Credentials, Endpoint, Engine, Source, sleep};
+use sockeye_eye::capture::Targets;
 
 use crate::args;
+use crate::eye;
 use crate::output::say;
 use crate::signals::{self, Signals};
 use crate::talk;
@@ -28,8 +30,20 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 pub(crate) fn run(args: &args::Connect) -> anyhow::Result<ExitCode> {
     let signals = signals::watch().context("signals can't be caught")?;
     let driver = || format!("--driver {}", args.driver);
-    let engine = Engine::new(args.driver).with_context(driver)?;
-    engine.block_on(until_interrupted(args, signals))
+    // A name that nobody knows is told of when it is connected to.
+    let peers = if args.eye.eye { args.endpoint.resolve().unwrap_or_default() } else { Vec::new() };
+    let eye = eye::open(&args.eye, Targets::peers(&peers))?;
+    let engine = match &eye {
+        Some(eye) => Engine::with_probe(args.driver, &*eye.source()),
+        None => Engine::new(args.driver),
+    };
+    let engine = engine.with_context(driver)?;
+    let ended = engine.block_on(until_interrupted(args, signals));
+    drop(engine);
+    if let Some(eye) = eye {
+        eye.close();
+    }
+    ended
 }
 
 async fn until_interrupted(args: &args::Connect, signals: Signals) -> anyhow::Result<ExitCode> {

@@ -1,9 +1,9 @@
 //! Wiring the eye to a job.
 
 use std::io;
-use std::net::SocketAddr;
 
 use anyhow::Context as _;
+use sockeye_eye::capture::Targets;
 use sockeye_eye::recorder::{Eye, Options};
 use sockeye_eye::view::Style;
 
@@ -11,7 +11,10 @@ use crate::args;
 use crate::output::{self, say};
 
 /// Opens the eye if it was asked for, and says what it can't see.
-pub(crate) fn open(args: &args::Eye, listeners: &[SocketAddr]) -> anyhow::Result<Option<Eye>> {
+pub(crate) fn open<'a>(
+    args: &args::Eye,
+    targets: impl Into<Targets<'a>>,
+) -> anyhow::Result<Option<Eye>> {
     if !args.eye {
         return Ok(None);
     }
@@ -30,7 +33,7 @@ pub(crate) fn open(args: &args::Eye, listeners: &[SocketAddr]) -> anyhow::Result
         ));
     }
     let options = Options { style, out: Box::new(io::stderr()), capture: true };
-    let eye = Eye::open(listeners, options).context("--eye")?;
+    let eye = Eye::open(targets, options).context("--eye")?;
     if let Some(missing) = eye.missing() {
         say(format_args!("{missing}"));
     }
