@@ -107,7 +107,7 @@ pub use socket_options::{
 };
 pub use splice::Pipe;
 pub use split::{Reader, Writer};
-pub use standard::{Sink, Source};
+pub use standard::{RelayError, Sink, Source};
 pub use stream::Stream;
 
 // The example of the README is compiled with the others.

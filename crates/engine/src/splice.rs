@@ -15,7 +15,7 @@ use crate::stream::Stream;
 
 /// Bytes asked for at once, and what the pipe is to hold; an unprivileged process has limits
 /// (pipe(7), `pipe-user-pages-soft`), and then it holds less.
-const AT_ONCE: usize = 256 * 1024;
+pub(crate) const AT_ONCE: usize = 256 * 1024;
 
 /// A pipe between two streams (splice(2)).
 ///
@@ -106,6 +106,16 @@ impl Pipe {
         }
     }
 
+    /// How many bytes are in it, which the caller takes out.
+    pub(crate) fn take_held(&mut self) -> usize {
+        std::mem::take(&mut self.held)
+    }
+
+    /// Where they are taken out.
+    pub(crate) fn reader(&self) -> BorrowedFd<'_> {
+        self.reader.as_fd()
+    }
+
     /// Sends on what is on its way.
     async fn empty(&mut self, to: &mut Writer, patience: Option<Duration>) -> io::Result<()> {
         to.set_deadline(patience);
@@ -120,7 +130,11 @@ impl Pipe {
         Ok(())
     }
 
-    fn poll_fill(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_fill(
+        &mut self,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         let (mut count, sleeps) = (0, !stream.reactor.kind.multiplexes());
         let polled = stream.poll_attempt(Side::Read, cx, &mut |fd| {
             count = without_sleep(fd, sleeps, || {
@@ -151,7 +165,10 @@ impl Pipe {
 
 /// What was received before the pipe came; None when there is no more of it, and the socket itself
 /// can be asked. A simulated one never can.
-fn poll_waiting(stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<Option<Chunk>>> {
+pub(crate) fn poll_waiting(
+    stream: &mut Stream,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Option<Chunk>>> {
     if stream.peeked.is_some() || stream.reactor.kind == DriverKind::Sim {
         return stream.poll_recv_busy(cx).map_ok(Some);
     }
@@ -166,7 +183,7 @@ fn poll_waiting(stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<Op
 }
 
 /// The flag of splice(2) is about the pipe; the socket has its own.
-fn without_sleep<T>(
+pub(crate) fn without_sleep<T>(
     fd: BorrowedFd<'_>,
     sleeps: bool,
     call: impl FnOnce() -> Result<T, Errno>,

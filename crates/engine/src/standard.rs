@@ -7,9 +7,11 @@
 //! poll(2) can't tell about (files), and what may not be opened again, is read and written on
 //! threads beside the loop.
 
+mod relay;
 mod sink;
 mod source;
 
+use std::cell::OnceCell;
 use std::fs;
 use std::future::Future;
 use std::io::{self, IsTerminal as _};
@@ -22,9 +24,11 @@ use std::task::{Context, Poll};
 
 use rustix::fs::{Mode, OFlags};
 
+pub use relay::RelayError;
 pub use sink::Sink;
 pub use source::Source;
 
+use crate::buffer::Outgoing;
 use crate::driver::{Raw, Side};
 use crate::reactor::Reactor;
 use crate::slab::Key;
@@ -55,6 +59,8 @@ struct End {
     reactor: Rc<Reactor>,
     way: Way,
     terminal: bool,
+    /// The pipe once more, for calls that are made on a socket of the same driver.
+    besides: OnceCell<Arc<OwnedFd>>,
     /// As errors name it.
     name: &'static str,
 }
@@ -79,7 +85,7 @@ impl End {
         } else {
             Way::Beside(Arc::new(file))
         };
-        Ok(End { reactor, way, terminal, name })
+        Ok(End { reactor, way, terminal, besides: OnceCell::new(), name })
     }
 
     /// A copy of the descriptor, for the time of one operation on another end.

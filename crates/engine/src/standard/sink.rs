@@ -13,10 +13,10 @@ use bytes::Bytes;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 
-use super::{End, Way, What, copied};
-use crate::buffer::Outgoing;
+use super::{End, Outgoing, Way, What, copied};
 use crate::driver::Side;
 use crate::offload::offload;
+use crate::splice::Pipe;
 
 /// Most pieces of one vectored call.
 const PIECES: usize = 16;
@@ -50,7 +50,9 @@ type Writing = Pin<Box<dyn Future<Output = (Outgoing, io::Result<()>)>>>;
 pub struct Sink {
     pub(super) end: End,
     outgoing: Outgoing,
-    writing: Option<Writing>,
+    pub(super) writing: Option<Writing>,
+    /// Between a socket and what is no pipe.
+    pub(super) between: Option<Pipe>,
 }
 
 impl Sink {
@@ -65,7 +67,7 @@ impl Sink {
     /// Outside of an engine.
     pub fn stdout() -> io::Result<Sink> {
         let end = End::new(copied(io::stdout())?, Side::Write, "standard output")?;
-        Ok(Sink { end, outgoing: Outgoing::default(), writing: None })
+        Ok(Sink::new(end))
     }
 
     /// Any other descriptor that can be written.
@@ -79,7 +81,11 @@ impl Sink {
     /// Outside of an engine.
     pub fn adopt(fd: impl Into<OwnedFd>) -> io::Result<Sink> {
         let end = End::new(fd.into(), Side::Write, "a descriptor")?;
-        Ok(Sink { end, outgoing: Outgoing::default(), writing: None })
+        Ok(Sink::new(end))
+    }
+
+    fn new(end: End) -> Sink {
+        Sink { end, outgoing: Outgoing::default(), writing: None, between: None }
     }
 
     /// Whether it is a terminal.
@@ -115,7 +121,7 @@ impl Sink {
     /// Dropping the future loses nothing: what was not taken leaves with the next flush.
     pub async fn flush(&mut self) -> io::Result<()> {
         while self.writing.is_some() || !self.outgoing.is_empty() {
-            let Sink { end, outgoing, writing } = self;
+            let Sink { end, outgoing, writing, .. } = self;
             let written = match &end.way {
                 Way::Polled { what, .. } => {
                     let what = *what;

@@ -81,6 +81,11 @@ impl Source {
         self.end.terminal
     }
 
+    /// Nothing is being read that a relay would overtake.
+    pub(super) fn is_idle(&self) -> bool {
+        self.reading.is_none()
+    }
+
     /// The next bytes; the empty chunk at the end, and from then on.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Talking over a stream: TCP, or a Unix socket.
 
 use bytes::Bytes;
-use sockeye_engine::{Chunk, Reader, Stream, Writer, sleep};
+use sockeye_engine::{Chunk, Reader, RelayError, Stream, Writer, sleep};
 use sockeye_wire::frame::Framing;
 
 use super::conversation::{Conversation, Ended};
@@ -21,8 +21,11 @@ pub(super) async fn talk(
     let session = args.telnet.then(Session::new);
     let typed = sending.is_typed();
     let (mut reader, mut writer) = stream.split();
-    let up = send(conversation, session.as_ref(), &mut writer, &mut sending);
-    let down = receive(conversation, session.as_ref(), &mut reader, &mut watch);
+    // Bytes that nobody looks at need not pass through here. Whoever waits for a time wants to know of
+    // each of them.
+    let unseen = session.is_none() && !args.eye.eye && args.idle_timeout.is_none();
+    let up = send(conversation, session.as_ref(), unseen, &mut writer, &mut sending);
+    let down = receive(conversation, session.as_ref(), unseen, &mut reader, &mut watch);
     let ended = conversation.both(typed, args.close_after, up, down).await?;
     match ended {
         Some(Ended::Seen) => Ok(()),
@@ -34,9 +37,23 @@ pub(super) async fn talk(
 async fn send(
     conversation: &Conversation<'_>,
     session: Option<&Session>,
+    unseen: bool,
     writer: &mut Writer,
     sending: &mut Sending,
 ) -> anyhow::Result<()> {
+    if let Sending::Input(input) = sending
+        && (unseen && input.is_plain() && !conversation.printer.shows_sent())
+    {
+        loop {
+            match input.source().relay(writer).await {
+                Ok(0) => break,
+                Ok(count) => conversation.count_sent(count as u64),
+                Err(RelayError::Here(error)) => return Err(error.into()),
+                Err(RelayError::There(error)) => return Err(conversation.failed(error)),
+            }
+        }
+        return writer.shutdown_write().map_err(|error| conversation.failed(error));
+    }
     let mut flow = conversation.flow(Direction::Out);
     loop {
         let next = match session {
@@ -77,10 +94,25 @@ async fn send(
 async fn receive(
     conversation: &Conversation<'_>,
     session: Option<&Session>,
+    unseen: bool,
     reader: &mut Reader,
     watch: &mut Watch,
 ) -> anyhow::Result<Ended> {
     let printer = &conversation.printer;
+    if unseen
+        && watch.is_idle()
+        && printer.is_plain()
+        && let Some(mut sink) = printer.lend()
+    {
+        loop {
+            match sink.relay(reader).await {
+                Ok(0) => return Ok(Ended::Over),
+                Ok(count) => conversation.count_received(count),
+                Err(RelayError::Here(error)) => return Err(printer.failed(error)),
+                Err(RelayError::There(error)) => return Err(conversation.failed(error)),
+            }
+        }
+    }
     let mut flow = conversation.flow(Direction::In);
     loop {
         let received = next(conversation, reader, &mut flow, watch).await?;

@@ -7,7 +7,7 @@ use std::task::{Poll, Waker};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use sockeye_engine::Sink;
+use sockeye_engine::{Reader, RelayError, Sink};
 use sockeye_wire::frame::Frame;
 
 use super::flow::{Direction, Flow};
@@ -158,8 +158,22 @@ impl Printer {
 
     /// Lends standard output itself, for bytes that go from socket to pipe without being looked at;
     /// None while somebody writes.
-    pub(crate) fn sink(&self) -> Option<Sink> {
-        if self.pending.borrow().is_empty() { self.sink.take() } else { None }
+    pub(crate) fn lend(&self) -> Option<Lent<'_>> {
+        if !self.pending.borrow().is_empty() {
+            return None;
+        }
+        self.sink.take().map(|sink| Lent { printer: self, sink: Some(sink) })
+    }
+
+    /// What a failed write comes to.
+    pub(crate) fn failed(&self, error: io::Error) -> anyhow::Error {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => {
+                self.failed.set(true);
+                NobodyReads.into()
+            }
+            _ => error.into(),
+        }
     }
 
     async fn drain(&self) -> anyhow::Result<()> {
@@ -173,16 +187,10 @@ impl Printer {
                 return Err(NobodyReads.into());
             }
             if let Some(sink) = self.sink.take() {
-                let mut writing = Writing { printer: self, sink: Some(sink) };
+                let mut writing = Lent { printer: self, sink: Some(sink) };
                 let written = writing.all().await;
                 drop(writing);
-                return written.map_err(|error| match error.kind() {
-                    io::ErrorKind::BrokenPipe => {
-                        self.failed.set(true);
-                        NobodyReads.into()
-                    }
-                    _ => error.into(),
-                });
+                return written.map_err(|error| self.failed(error));
             }
             if enough > 0 && self.pending.borrow().len() <= enough {
                 return Ok(());
@@ -201,12 +209,20 @@ impl Printer {
 }
 
 /// The turn of whoever writes; it ends even when the task is dropped, and others go on then.
-struct Writing<'a> {
+pub(crate) struct Lent<'a> {
     printer: &'a Printer,
     sink: Option<Sink>,
 }
 
-impl Writing<'_> {
+impl Lent<'_> {
+    /// Writes what a stream receives as it is, some bytes at a time ([`Sink::relay`]).
+    pub(crate) async fn relay(&mut self, from: &mut Reader) -> Result<usize, RelayError> {
+        match &mut self.sink {
+            Some(sink) => sink.relay(from).await,
+            None => Ok(0),
+        }
+    }
+
     async fn all(&mut self) -> io::Result<()> {
         let Some(sink) = &mut self.sink else { return Ok(()) };
         loop {
@@ -220,7 +236,7 @@ impl Writing<'_> {
     }
 }
 
-impl Drop for Writing<'_> {
+impl Drop for Lent<'_> {
     fn drop(&mut self) {
         self.printer.sink.set(self.sink.take());
         self.printer.waiting.take().into_iter().for_each(Waker::wake);
