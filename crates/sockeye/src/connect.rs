@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use sockeye_engine::{Address, Connected, Credentials, Endpoint, Engine, Source, sleep};
-use sockeye_eye::capture::Targets;
 
 use crate::args;
 use crate::eye;
@@ -30,9 +29,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 pub(crate) fn run(args: &args::Connect) -> anyhow::Result<ExitCode> {
     let signals = signals::watch().context("signals can't be caught")?;
     let driver = || format!("--driver {}", args.driver);
-    // A name that nobody knows is told of when it is connected to.
-    let peers = if args.eye.eye { args.endpoint.resolve().unwrap_or_default() } else { Vec::new() };
-    let eye = eye::open(&args.eye, Targets::peers(&peers))?;
+    let eye = eye::open_for_client(&args.eye, &args.endpoint)?;
     let engine = match &eye {
         Some(eye) => Engine::with_probe(args.driver, &*eye.source()),
         None => Engine::new(args.driver),

@@ -1,16 +1,31 @@
 //! Wiring the eye to a job.
 
+use std::fmt;
 use std::io;
 
 use anyhow::Context as _;
+use sockeye_engine::{Endpoint, EndpointKind};
 use sockeye_eye::capture::Targets;
 use sockeye_eye::recorder::{Eye, Options};
 use sockeye_eye::view::Style;
+use sockeye_wire::text::{Encoding, TextDecoder};
 
 use crate::args;
 use crate::output::{self, say};
 
-/// Opens the eye if it was asked for, and says what it can't see.
+/// Opens the eye for a client of this endpoint, as [`open`] does.
+pub(crate) fn open_for_client(args: &args::Eye, peer: &Endpoint) -> anyhow::Result<Option<Eye>> {
+    // Only TCP has segments that can be captured. A name that nobody knows is told of when it is
+    // connected to.
+    let peers = match peer.kind() {
+        EndpointKind::Tcp if args.eye => peer.resolve().unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    open(args, Targets::peers(&peers))
+}
+
+/// Opens the eye if it was asked for, and says what it can't see. Only TCP has segments that can be
+/// captured: no other socket's address belongs to the targets.
 pub(crate) fn open<'a>(
     args: &args::Eye,
     targets: impl Into<Targets<'a>>,
@@ -38,4 +53,61 @@ pub(crate) fn open<'a>(
         say(format_args!("{missing}"));
     }
     Ok(Some(eye))
+}
+
+/// What a message is called in a picture: the text it begins with, or its length where it is none.
+///
+/// Not fit for a terminal yet; the eye escapes what it draws.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Label<'a> {
+    pub(crate) payload: &'a [u8],
+    pub(crate) encoding: Encoding,
+}
+
+impl Label<'_> {
+    /// Bytes that are looked at: more than the eye keeps of a label.
+    const MOST: usize = 256;
+}
+
+impl fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let len = self.payload.len();
+        let first = &self.payload[..len.min(Label::MOST)];
+        let mut decoder = TextDecoder::new(self.encoding);
+        let mut text = String::new();
+        decoder.decode(first, &mut text);
+        if first.len() == len {
+            decoder.finish(&mut text);
+        }
+        let text = text.trim_end();
+        if decoder.malformed() > 0 || text.is_empty() || text.contains('\0') {
+            return write!(f, "len={len}");
+        }
+        f.write_str(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_text_or_a_length() {
+        let utf_8 = Encoding::UTF_8;
+        let gb18030 = "GB18030".parse().expect("there is such an encoding");
+        let long = "é".repeat(1000);
+        let cut = format!("a{long}");
+        for (payload, encoding, label) in [
+            (&b"GET a\r\n"[..], utf_8, "GET a"),
+            (b"", utf_8, "len=0"),
+            (b"\xff\xfe\x80", utf_8, "len=3"),
+            (b"\0\0\0\x05", utf_8, "len=4"),
+            ("文件".as_bytes(), utf_8, "文件"),
+            (b"\xce\xc4\xbc\xfe", gb18030, "文件"),
+            (long.as_bytes(), utf_8, &long[..Label::MOST]),
+            (cut.as_bytes(), utf_8, &cut[..Label::MOST - 1]),
+        ] {
+            assert_eq!(Label { payload, encoding }.to_string(), label);
+        }
+    }
 }

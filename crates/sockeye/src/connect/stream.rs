@@ -20,12 +20,19 @@ pub(super) async fn talk(
     let mut watch = Watch::new(args, false);
     let session = args.telnet.then(Session::new);
     let typed = sending.is_typed();
+    // What Telnet makes of a message lies elsewhere on the stream.
+    let marker = stream.marker().filter(|_| session.is_none());
+    let [flow_in, flow_out] = [Direction::In, Direction::Out].map(|direction| {
+        let mut flow = conversation.flow(direction);
+        flow.mark_with(marker.clone());
+        flow
+    });
     let (mut reader, mut writer) = stream.split();
     // Bytes that nobody looks at need not pass through here. Whoever waits for a time wants to know of
     // each of them.
     let unseen = session.is_none() && !args.eye.eye && args.idle_timeout.is_none();
-    let up = send(conversation, session.as_ref(), unseen, &mut writer, &mut sending);
-    let down = receive(conversation, session.as_ref(), unseen, &mut reader, &mut watch);
+    let up = send(conversation, session.as_ref(), unseen, &mut writer, flow_out, &mut sending);
+    let down = receive(conversation, session.as_ref(), unseen, &mut reader, flow_in, &mut watch);
     let ended = conversation.both(typed, args.close_after, up, down).await?;
     match ended {
         Some(Ended::Seen) => Ok(()),
@@ -39,6 +46,7 @@ async fn send(
     session: Option<&Session>,
     unseen: bool,
     writer: &mut Writer,
+    mut flow: Flow,
     sending: &mut Sending,
 ) -> anyhow::Result<()> {
     if let Sending::Input(input) = sending
@@ -54,7 +62,6 @@ async fn send(
         }
         return writer.shutdown_write().map_err(|error| conversation.failed(error));
     }
-    let mut flow = conversation.flow(Direction::Out);
     loop {
         let next = match session {
             None => sending.next().await?,
@@ -74,6 +81,7 @@ async fn send(
                     None => message.wire.clone(),
                 };
                 let count = wire.len();
+                flow.mark_sent(writer.written(), &message);
                 writer.write_shared(wire);
                 writer.flush().await.map_err(|error| conversation.failed(error))?;
                 conversation.count_sent(count as u64);
@@ -96,6 +104,7 @@ async fn receive(
     session: Option<&Session>,
     unseen: bool,
     reader: &mut Reader,
+    mut flow: Flow,
     watch: &mut Watch,
 ) -> anyhow::Result<Ended> {
     let printer = &conversation.printer;
@@ -113,7 +122,6 @@ async fn receive(
             }
         }
     }
-    let mut flow = conversation.flow(Direction::In);
     loop {
         let received = next(conversation, reader, &mut flow, watch).await?;
         let chunk = match received {

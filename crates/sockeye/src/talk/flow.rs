@@ -3,12 +3,14 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use sockeye_engine::{Marker, probe};
 use sockeye_wire::escape::Escaped;
 use sockeye_wire::frame::{Decoder, Frame, FrameError, Framing};
 use sockeye_wire::text::{Encoding, TextDecoder};
 
 use super::input::Message;
 use crate::args;
+use crate::eye::Label;
 
 /// Which way the bytes of a flow go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub(crate) struct Flow {
     max_frame: usize,
     /// Where the next message of a socket that keeps borders begins, counted over all of them.
     offset: u64,
+    /// Tells the eye of messages.
+    marker: Option<Marker>,
 }
 
 impl Flow {
@@ -41,7 +45,13 @@ impl Flow {
             decoder: Decoder::with_max_frame(args.frame.clone(), args.max_frame),
             max_frame: args.max_frame,
             offset: 0,
+            marker: None,
         }
+    }
+
+    /// From now on the eye is told of its messages too, where the framing has any.
+    pub(crate) fn mark_with(&mut self, marker: Option<Marker>) {
+        self.marker = marker.filter(|_| *self.decoder.framing() != Framing::Raw);
     }
 
     /// Who the peer is, as it is shown.
@@ -60,7 +70,8 @@ impl Flow {
     ///
     /// The stream does not hold to the framing, or a message is too long.
     pub(crate) fn next(&mut self) -> Result<Option<Frame>, FrameError> {
-        self.decoder.next()
+        let frame = self.decoder.next();
+        self.mark_received(frame)
     }
 
     /// At the end of the stream: the messages that are left, until there is none.
@@ -69,7 +80,8 @@ impl Flow {
     ///
     /// As [`Flow::next`]; and the stream ended within a message.
     pub(crate) fn finish(&mut self) -> Result<Option<Frame>, FrameError> {
-        self.decoder.finish()
+        let frame = self.decoder.finish();
+        self.mark_received(frame)
     }
 
     /// The stream was silent for as long as `gap=` asks.
@@ -78,12 +90,32 @@ impl Flow {
     ///
     /// As [`Flow::next`].
     pub(crate) fn silence(&mut self) -> Result<Option<Frame>, FrameError> {
-        self.decoder.silence()
+        let frame = self.decoder.silence();
+        self.mark_received(frame)
     }
 
     /// Bytes that belong to no message yet.
     pub(crate) fn pending(&self) -> usize {
         self.decoder.pending()
+    }
+
+    fn mark_received(
+        &self,
+        frame: Result<Option<Frame>, FrameError>,
+    ) -> Result<Option<Frame>, FrameError> {
+        if let (Some(marker), Ok(Some(frame))) = (&self.marker, &frame) {
+            let label = Label { payload: &frame.payload, encoding: self.text.encoding() };
+            marker.mark(probe::Direction::Received, frame.range.clone(), format_args!("{label}"));
+        }
+        frame
+    }
+
+    /// Tells the eye of a message of the user's own that begins at `offset` of the stream.
+    pub(crate) fn mark_sent(&self, offset: u64, message: &Message) {
+        let Some(marker) = &self.marker else { return };
+        let range = offset..offset + message.wire.len() as u64;
+        let label = Label { payload: &message.payload, encoding: self.text.encoding() };
+        marker.mark(probe::Direction::Sent, range, format_args!("{label}"));
     }
 
     /// Where a message of the user's own lies that is sent now.
