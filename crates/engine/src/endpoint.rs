@@ -19,7 +19,7 @@ use std::str::FromStr;
 pub use connect::{ConnectError, Connected};
 pub use error::EndpointError;
 pub(crate) use grammar::{Encoded, nearest};
-pub use listen::Listening;
+pub use listen::{BoundSocket, Listening};
 pub(crate) use listen::{bind_streams, ip_socket};
 pub use listen_error::ListenError;
 

@@ -159,10 +159,35 @@ pub fn usage() -> Option<Usage> {
     Reactor::try_current().map(|reactor| reactor.usage())
 }
 
+/// Since the calling thread's engine began, in whole milliseconds as of its last look at the clock;
+/// nothing outside of an engine. In a simulation, by its clock.
+#[must_use]
+pub fn elapsed() -> Duration {
+    let reactor = Reactor::try_current();
+    reactor.map_or(Duration::ZERO, |reactor| Duration::from_millis(reactor.now_for_deadlines()))
+}
+
 /// Whether this thread was asked to stop.
 #[must_use]
 pub fn stopping() -> bool {
     Reactor::try_current().is_some_and(|reactor| reactor.stopping())
+}
+
+/// Waits until this thread is asked to stop. May be dropped at any time.
+///
+/// # Panics
+///
+/// Outside of an engine.
+pub async fn stopped() {
+    let reactor = Reactor::current();
+    std::future::poll_fn(|cx| {
+        if reactor.stopping() {
+            return Poll::Ready(());
+        }
+        reactor.watch(cx);
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Waits until `duration` has passed, or a little longer (milliseconds). May be dropped at any time.

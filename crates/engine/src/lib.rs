@@ -88,10 +88,12 @@ pub use datagram::Datagram;
 pub use describe::{OptionRow, OptionValue, SocketDescription, describe};
 pub use driver::{DriverKind, UnknownDriver};
 pub use endpoint::{
-    ConnectError, Connected, Endpoint, EndpointError, EndpointKind, ListenError, Listening,
+    BoundSocket, ConnectError, Connected, Endpoint, EndpointError, EndpointKind, ListenError,
+    Listening,
 };
 pub use engine::{
-    Engine, Sleep, Stopper, Turn, Usage, sleep, spawn, stopping, turn, unix_now, usage,
+    Engine, Sleep, Stopper, Turn, Usage, elapsed, sleep, spawn, stopped, stopping, turn, unix_now,
+    usage,
 };
 pub use error::CallError;
 pub use error_queue::Event;

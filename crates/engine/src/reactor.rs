@@ -342,7 +342,10 @@ impl Reactor {
 
     /// Wakes once, at the next change that matters to a stop.
     pub(crate) fn watch(&self, cx: &Context<'_>) {
-        self.watchers.borrow_mut().push(cx.waker().clone());
+        let mut watchers = self.watchers.borrow_mut();
+        if !watchers.iter().any(|watcher| watcher.will_wake(cx.waker())) {
+            watchers.push(cx.waker().clone());
+        }
     }
 
     fn wake_watchers(&self) {

@@ -168,6 +168,15 @@ impl Stream {
         }
     }
 
+    /// Its own address of whatever kind (`getsockname(2)`).
+    ///
+    /// # Errors
+    ///
+    /// The kernel's word; none is known for a connection that is open.
+    pub fn local(&self) -> io::Result<Address> {
+        self.reactor.driver.local(self.key)
+    }
+
     /// Which process made the connection, or accepts it, by the kernel's word (`SO_PEERCRED`,
     /// unix(7)).
     ///

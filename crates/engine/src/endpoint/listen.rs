@@ -62,7 +62,73 @@ impl Listening {
     }
 }
 
+/// A socket that others find already, and that no engine has yet: bound first, so that whoever looks
+/// on knows the port before anything happens. Dropping it closes it.
+pub struct BoundSocket {
+    kind: EndpointKind,
+    local: Address,
+    fd: OwnedFd,
+    file: Option<SocketFile>,
+}
+
+impl BoundSocket {
+    /// What kind of socket it is.
+    #[must_use]
+    pub fn kind(&self) -> EndpointKind {
+        self.kind
+    }
+
+    /// Its address, with the port or name that the kernel chose.
+    #[must_use]
+    pub fn local_addr(&self) -> &Address {
+        &self.local
+    }
+
+    /// Hands it to the calling thread's engine.
+    ///
+    /// # Errors
+    ///
+    /// What the driver says when it can't watch the descriptor.
+    ///
+    /// # Panics
+    ///
+    /// Outside of an engine.
+    pub fn watch(self) -> io::Result<Listening> {
+        adopt(self.kind, self.fd, self.file)
+    }
+}
+
 impl Endpoint {
+    /// As [`Endpoint::listen`], but outside of an engine; resolving the name, it waits.
+    ///
+    /// ```
+    /// use sockeye_engine::{DriverKind, Endpoint, Engine, Listening};
+    ///
+    /// let endpoint: Endpoint = "tcp://127.0.0.1:0".parse()?;
+    /// let bound = endpoint.bind()?.pop().expect("it has one address");
+    /// assert_ne!(bound.local_addr().ip().map(|address| address.port()), Some(0));
+    /// let engine = Engine::new(DriverKind::EpollEdge)?;
+    /// let listening = engine.block_on(async { bound.watch() })?;
+    /// assert!(matches!(listening, Listening::Stream(_)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::listen`].
+    pub fn bind(&self) -> Result<Vec<BoundSocket>, ListenError> {
+        let failed = |error| ListenError::new(self, "resolve", error);
+        let addresses = self.resolve().map_err(failed)?;
+        let mut all = Vec::new();
+        for Place { local, sockets, mut file } in bind(self, addresses, 1)? {
+            for fd in sockets {
+                let local = local.clone();
+                all.push(BoundSocket { kind: self.kind(), local, fd, file: file.take() });
+            }
+        }
+        Ok(all)
+    }
+
     /// Listens on every address of the endpoint, with its options: a name may have several, and
     /// `localhost` has one of each family. They share a port where the system chooses it. Addresses
     /// that this machine does not have are left out, as long as it has one.
