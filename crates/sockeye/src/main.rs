@@ -7,10 +7,11 @@ mod connect;
 mod drivers;
 mod eye;
 mod help;
+mod listen;
 mod output;
 mod serve;
 mod signals;
-#[allow(dead_code, reason = "some of it is for listen, which is being built")]
+#[allow(dead_code, reason = "some of it is still to be used")]
 mod talk;
 
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     args.color.apply();
     let result = match args.command {
         Command::Connect(connect) => connect::run(&connect),
+        Command::Listen(listen) => listen::run(*listen),
         Command::Serve(serve) => serve::run(&serve),
         Command::Drivers(drivers) => drivers::run(&drivers),
         Command::Help(help) => help::help(&help),

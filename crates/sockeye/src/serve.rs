@@ -91,7 +91,7 @@ fn engine_options(args: &args::Engine) -> ServeOptions {
 }
 
 /// Raises the limit on descriptors as far as it goes, and leaves a fifth for files.
-fn most_connections(driver: DriverKind) -> usize {
+pub(crate) fn most_connections(driver: DriverKind) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let highest = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let reached = match setrlimit(Resource::Nofile, highest) {

@@ -3,6 +3,7 @@
 mod connect;
 mod drivers;
 mod help;
+mod listen;
 mod serve;
 mod talk;
 
@@ -16,6 +17,7 @@ use sockeye_engine::DriverKind;
 pub(crate) use connect::Connect;
 pub(crate) use drivers::Drivers;
 pub(crate) use help::{Completions, Help, Man};
+pub(crate) use listen::{Listen, Service};
 pub(crate) use serve::Serve;
 pub(crate) use talk::Talk;
 
@@ -35,6 +37,7 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     Connect(Box<Connect>),
+    Listen(Box<Listen>),
     Serve(Serve),
     Drivers(Drivers),
     Help(Help),

@@ -13,6 +13,11 @@ fn the_help_of_connect() {
 }
 
 #[test]
+fn the_help_of_listen() {
+    assert_help(&["listen", "--help"], include_str!("golden/help_listen.txt"));
+}
+
+#[test]
 fn the_help_of_serve() {
     assert_help(&["serve", "--help"], include_str!("golden/help_serve.txt"));
     assert_help(&["help", "serve"], include_str!("golden/help_serve.txt"));

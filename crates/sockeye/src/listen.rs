@@ -1,0 +1,118 @@
+//! `sockeye listen`: sockets that others find, and whoever connects.
+//!
+//! Everything runs on one thread of one engine: standard input and output belong to it, and so does
+//! the room in which clients meet. Where a driver blocks, that thread waits in poll(2).
+
+mod access;
+mod conversation;
+mod datagrams;
+mod door;
+mod hall;
+mod service;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use anyhow::Context as _;
+use clap::CommandFactory as _;
+use clap::error::ErrorKind;
+use sockeye_engine::{Address, BoundSocket, EndpointKind, Engine, Source, Stopper};
+
+use crate::output::say;
+use crate::signals::{self, Signals};
+use crate::{args, eye, talk};
+use door::{Door, Outcome};
+use service::Trade;
+
+/// Exit status of a program that Ctrl-C ended: 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
+
+pub(crate) fn run(args: args::Listen) -> anyhow::Result<ExitCode> {
+    fits(&args);
+    // From now on signals are ours, so that one which comes early is not lost.
+    let signals = signals::watch().context("signals can't be caught")?;
+    let mut bound = Vec::new();
+    for endpoint in &args.endpoints {
+        bound.extend(endpoint.bind()?);
+    }
+    let addresses: Vec<SocketAddr> =
+        bound.iter().filter_map(|bound| bound.local_addr().ip()).collect();
+    let eye = eye::open(&args.eye, &addresses[..])?;
+    let engine = match &eye {
+        Some(eye) => Engine::with_probe(args.driver, &*eye.source()),
+        None => Engine::new(args.driver),
+    };
+    let engine = engine.with_context(|| format!("--driver {}", args.driver))?;
+    let ended = engine.block_on(serve(args, bound, &signals, engine.stopper()));
+    drop(engine);
+    if let Some(eye) = eye {
+        eye.close();
+    }
+    match ended {
+        Ok(Outcome::Interrupted) => Ok(ExitCode::from(signals.status())),
+        Ok(Outcome::Stopped | Outcome::Done) => Ok(ExitCode::SUCCESS),
+        Err(error) if talk::nobody_reads(&error) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(error),
+    }
+}
+
+/// Ends the program, as wrong usage does, where a service can't be had at an endpoint.
+fn fits(args: &args::Listen) {
+    let service = &args.service;
+    for endpoint in &args.endpoints {
+        let stream = matches!(endpoint.kind(), EndpointKind::Tcp | EndpointKind::Unix);
+        let option = match service {
+            args::Service { chat: true, .. } => "--chat",
+            args::Service { exec: Some(_), .. } => "--exec",
+            _ => continue,
+        };
+        if !stream {
+            let why = format!(
+                "{option} needs a stream, and {endpoint} is none (write tcp://HOST:PORT or unix:///PATH)"
+            );
+            args::Args::command().error(ErrorKind::ArgumentConflict, why).exit();
+        }
+    }
+}
+
+async fn serve(
+    args: args::Listen,
+    bound: Vec<BoundSocket>,
+    signals: &Signals,
+    stopper: Stopper,
+) -> anyhow::Result<Outcome> {
+    let told = signals.told.try_clone().context("signals can't be caught")?;
+    let mut signal = Source::adopt(told)?;
+    let grace = args.grace;
+    let door = Rc::new(Door::new(args));
+    let trade = Rc::new(Trade::open(&door)?);
+    let mut listening = Vec::new();
+    for bound in bound {
+        let local = shown(bound.local_addr(), &bound);
+        listening.push((bound.watch().with_context(|| local.clone())?, local));
+    }
+    for (listening, local) in listening {
+        say(format_args!("listening on {local}"));
+        Door::open(&door, &trade, listening, local);
+    }
+    let outcome = door::first(door.ended(), signal.read()).await;
+    let outcome = match outcome {
+        door::Either::One(ended) => ended?,
+        door::Either::Other(_) if signals.status() == INTERRUPTED => Outcome::Interrupted,
+        door::Either::Other(_) => Outcome::Stopped,
+    };
+    stopper.stop();
+    trade.stop();
+    let _ = door::first(door.empty(), sockeye_engine::sleep(grace)).await;
+    trade.flush().await?;
+    Ok(outcome)
+}
+
+/// An address as an endpoint is written.
+fn shown(local: &Address, bound: &BoundSocket) -> String {
+    match local {
+        Address::Ip(address) => format!("{}://{address}", bound.kind()),
+        Address::Unix(_) => local.to_string().replacen("unix", bound.kind().scheme(), 1),
+    }
+}
