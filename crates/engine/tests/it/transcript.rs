@@ -109,6 +109,7 @@ const ON_A_KERNEL: &[(&str, &str)] = &[
     ("cancel", "counts descriptors and bytes in the kernel; cancel_steps.rs is on all drivers"),
     ("connecting", "connects to sockets of the machine; sim.rs connects in a simulation"),
     ("endpoints", "endpoints are sockets of the machine"),
+    ("endpoints_many", "networks are the kernel's"),
     ("fault_clock", "the wall clock of the process jumps, and simulations have one of their own"),
     ("fault_files", "files are the machine's, and threads are waited for"),
     ("fault_messages", "fails the system calls that move messages"),
