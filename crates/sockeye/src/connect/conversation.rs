@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use sockeye_engine::{CallError, sleep};
+use sockeye_engine::{Address, CallError, sleep};
 use sockeye_wire::frame::Frame;
 
 use super::wait::{Either, first};
@@ -45,6 +45,11 @@ impl<'a> Conversation<'a> {
 
     pub(super) fn flow(&self, direction: Direction) -> Flow {
         Flow::new(&self.args.talk, &self.peer, direction)
+    }
+
+    /// What one of many peers says.
+    pub(super) fn flow_from(&self, peer: &Address) -> Flow {
+        Flow::new(&self.args.talk, &peer.to_string(), Direction::In)
     }
 
     pub(super) fn count_received(&self, bytes: usize) {

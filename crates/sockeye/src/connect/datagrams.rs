@@ -1,23 +1,27 @@
 //! Talking over a socket whose messages keep their borders: UDP, Unix datagrams, and sequenced
 //! packets.
 
+use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
 use rustix::net::Shutdown;
-use sockeye_engine::{CallError, Datagram};
+use sockeye_engine::{Address, CallError, Datagram};
 
 use super::conversation::{Conversation, Ended};
 use super::sending::{Next, Sending};
 use super::watch::Watch;
 use crate::output::say;
-use crate::talk::{Direction, Message};
+use crate::talk::{Direction, Flow, Message};
 
 /// How long to wait for answers where no end of them is ever said, unless told otherwise.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// The longest datagram there can be: what is longer need not be asked for.
 const LONGEST: usize = 65_535;
+
+/// Of so many of those who answer it is known where they left off.
+const PEERS: usize = 1024;
 
 pub(super) async fn talk(
     conversation: &Conversation<'_>,
@@ -75,7 +79,13 @@ async fn receive(
     watch: &mut Watch,
 ) -> anyhow::Result<Ended> {
     let args = conversation.args;
-    let mut flow = conversation.flow(Direction::In);
+    let mut only = conversation.flow(Direction::In);
+    let mut peers: HashMap<Address, Flow> = HashMap::new();
+    // Many may answer what is sent to many.
+    let many = !socket.destinations().is_empty();
+    if many {
+        conversation.printer.name_peers();
+    }
     loop {
         let received = socket.recv().await.map_err(|error| conversation.failed(error))?;
         if connected && received.len == 0 {
@@ -90,6 +100,15 @@ async fn receive(
                 received.bytes.len(),
             ));
         }
+        let flow = match &received.from {
+            Some(peer) if many => {
+                if peers.len() >= PEERS && !peers.contains_key(peer) {
+                    peers.clear();
+                }
+                peers.entry(peer.clone()).or_insert_with(|| conversation.flow_from(peer))
+            }
+            _ => &mut only,
+        };
         let frames = match flow.datagram(&received.bytes) {
             Ok(frames) => frames,
             Err(error) => {
@@ -98,12 +117,12 @@ async fn receive(
         };
         drop(received);
         for frame in frames {
-            if conversation.show(&mut flow, watch, &frame).await? {
+            if conversation.show(flow, watch, &frame).await? {
                 return Ok(Ended::Seen);
             }
         }
     }
-    conversation.printer.finish(&mut flow).await?;
+    conversation.printer.finish(&mut only).await?;
     Ok(Ended::Over)
 }
 

@@ -5,6 +5,8 @@
 #[macro_use]
 mod kit;
 
+mod cast;
+mod cast_storm;
 mod colour;
 mod crowd;
 mod drivers;

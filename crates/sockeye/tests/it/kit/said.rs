@@ -88,6 +88,11 @@ impl Said {
         }
     }
 
+    /// As much as has come.
+    pub(crate) fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.shared.text().bytes).into_owned()
+    }
+
     /// All of it, once the writer has closed its end.
     pub(crate) fn all(self) -> String {
         self.thread.join().unwrap();
