@@ -51,6 +51,11 @@ fn connect(host: &Host, arguments: &[&str]) -> String {
     stdout
 }
 
+/// The same to send one line and wait for no answer.
+fn tell(host: &Host, line: &str, endpoint: &str) {
+    connect(host, &["--send", &format!("{line}\\n"), "--close-after", "1ms", endpoint]);
+}
+
 #[test]
 fn broadcast_from_one_host_reaches_three_others_and_all_their_answers_are_shown() {
     let name = "broadcast_from_one_host_reaches_three_others_and_all_their_answers_are_shown";
@@ -82,23 +87,19 @@ fn broadcast_finds_every_network_of_a_host_and_keeps_to_the_interface_that_is_na
     );
     let near = Listener::start(net.host(1), &["udp://0.0.0.0:9999"]);
     let far = Listener::start(net.host(2), &["udp://0.0.0.0:9999"]);
-    connect(net.host(0), &["--send", "to all\\n", "udp://broadcast:9999"]);
+    tell(net.host(0), "to all", "udp://broadcast:9999");
     near.stdout.wait_for("to all");
     far.stdout.wait_for("to all");
     for (interface, heard, not) in [("eth0", &near, &far), ("eth1", &far, &near)] {
-        let only = format!("only {interface}\\n");
-        connect(
-            net.host(0),
-            &["--send", &only, &format!("udp://broadcast:9999?interface={interface}")],
-        );
-        heard.stdout.wait_for(&format!("only {interface}"));
+        let only = format!("only {interface}");
+        tell(net.host(0), &only, &format!("udp://broadcast:9999?interface={interface}"));
+        heard.stdout.wait_for(&only);
         // What had come before this would be shown before it.
-        let then = format!("all after {interface}\\n");
-        connect(net.host(0), &["--send", &then, "udp://broadcast:9999"]);
-        let all = not.stdout.wait(&then, |text| {
-            text.contains(&format!("all after {interface}\n")).then(|| text.to_owned())
-        });
-        assert!(!all.contains(&format!("only {interface}")), "{all}");
+        let then = format!("all after {interface}");
+        tell(net.host(0), &then, "udp://broadcast:9999");
+        not.stdout.wait_for(&then);
+        let all = not.stdout.so_far();
+        assert!(!all.contains(&only), "{all}");
     }
 }
 
@@ -171,7 +172,7 @@ fn a_group_is_sent_to_all_who_joined_until_they_leave() {
         assert_eq!(shown.lines().count(), 2, "{shown}");
 
         let to_other = "udp://239.9.9.9:9999?interface=eth0";
-        connect(net.host(0), &["--send", "the other group\\n", to_other]);
+        tell(net.host(0), "the other group", to_other);
         other.stdout.wait_for("the other group");
         other.stop();
     }
@@ -185,11 +186,12 @@ fn without_loop_a_message_leaves_and_does_not_come_back() {
         let endpoint = format!("udp://{group}:9999?interface=eth0");
         let here = Listener::start(net.host(0), &[&endpoint]);
         let there = Listener::start(net.host(1), &[&endpoint]);
-        connect(net.host(0), &["--send", "out\\n", &format!("{endpoint}&loop=off")]);
+        tell(net.host(0), "out", &format!("{endpoint}&loop=off"));
         there.stdout.wait_for("out");
-        connect(net.host(0), &["--send", "to all\\n", &endpoint]);
+        tell(net.host(0), "to all", &endpoint);
         here.stdout.wait_for("to all");
-        here.stdout.wait("what it heard", |text| (!text.contains("out")).then_some(()));
+        let heard = here.stdout.so_far();
+        assert!(!heard.contains("out"), "{heard}");
         for listener in [here, there] {
             listener.stop();
         }
@@ -213,10 +215,15 @@ fn a_group_is_not_sent_beyond_the_next_router_unless_asked_for() {
     let seen = Said::by(child.0.stdout.take().unwrap());
     let said = Said::by(child.0.stderr.take().unwrap());
     said.wait_for("Capturing on");
+    // It says so a little before it does.
+    eventually("the capture", || {
+        tell(net.host(0), "is it?", "udp://239.1.2.3:9999?interface=eth0");
+        seen.so_far().contains("is it?").then_some(())
+    });
     for group in ["239.1.2.3", "[ff15::beef]"] {
         let endpoint = format!("udp://{group}:9999?interface=eth0");
-        connect(net.host(0), &["--send", &format!("near {group}"), &endpoint]);
-        connect(net.host(0), &["--send", &format!("far {group}"), &format!("{endpoint}&ttl=4")]);
+        tell(net.host(0), &format!("near {group}"), &endpoint);
+        tell(net.host(0), &format!("far {group}"), &format!("{endpoint}&ttl=4"));
         for (what, hops) in [("near", "1"), ("far", "4")] {
             let line = seen.wait_for(&format!("{what} {group}"));
             assert!(line.split('\t').any(|field| field == hops), "{line}");
