@@ -124,7 +124,12 @@ fn storm(name: &str, service: &str, honest: impl Fn(&Storm<'_>)) {
 }
 
 /// A thousand sockets that say the same again and again, each its own, until it is over.
-fn shout(host: &Host, target: SocketAddr, over: Arc<AtomicBool>) -> std::thread::JoinHandle<u64> {
+fn shout(
+    host: &Host,
+    target: SocketAddr,
+    over: Arc<AtomicBool>,
+    shouted: Arc<AtomicU64>,
+) -> std::thread::JoinHandle<()> {
     host.spawn(move || {
         let sockets: Vec<_> = (0..SENDERS)
             .map(|_| {
