@@ -58,6 +58,9 @@ async fn talk(args: &args::Connect) -> anyhow::Result<()> {
     // What is wrong with it should be known before anybody is called.
     let given = Given::new(args)?;
     let connected = connect(args).await?;
+    if args.talk.show_socket {
+        talk::socket::show(&connected.describe()?, args.talk.json);
+    }
     let (input, printer) = talk::open(&args.talk)?;
     let sending = given.map_or_else(|| Sending::Input(Box::new(input)), Sending::Given);
     let conversation = |peer: Option<Address>| {

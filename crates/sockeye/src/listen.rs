@@ -85,6 +85,7 @@ async fn serve(
     let told = signals.told.try_clone().context("signals can't be caught")?;
     let mut signal = Source::adopt(told)?;
     let grace = args.grace;
+    let (shows, json) = (args.talk.show_socket, args.talk.json);
     let door = Rc::new(Door::new(args));
     let trade = Rc::new(Trade::open(&door)?);
     let mut listening = Vec::new();
@@ -94,6 +95,9 @@ async fn serve(
     }
     for (listening, local) in listening {
         say(format_args!("listening on {local}"));
+        if shows {
+            talk::socket::show(&listening.describe()?, json);
+        }
         Door::open(&door, &trade, listening, local);
     }
     let outcome = door::first(door.ended(), signal.read()).await;

@@ -39,6 +39,11 @@ pub(crate) struct Talk {
     /// length, and text, or base64 where it is none
     #[arg(long, conflicts_with = "hex")]
     pub(crate) json: bool,
+
+    /// Show on standard error what the socket is, and every option it has: value, default, unit and
+    /// what it is for; with --json as one line of JSON
+    #[arg(long)]
+    pub(crate) show_socket: bool,
 }
 
 /// A count of bytes: `4096`, `64k`, `16m`.

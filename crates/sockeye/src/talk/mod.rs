@@ -9,6 +9,7 @@ mod flow;
 mod input;
 mod printer;
 mod shown;
+pub(crate) mod socket;
 
 use std::io;
 use std::rc::Rc;
