@@ -15,6 +15,8 @@ mod eye;
 mod fetch;
 mod fresh;
 mod help;
+mod listen_chat;
+mod listen_plain;
 mod manual;
 mod patience;
 mod ready;

@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod folder;
 pub(crate) mod ladder;
+pub(crate) mod listener;
 pub(crate) mod net;
 pub(crate) mod said;
 pub(crate) mod server;
