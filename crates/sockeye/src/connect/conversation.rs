@@ -83,6 +83,21 @@ impl<'a> Conversation<'a> {
         up: impl Future<Output = anyhow::Result<()>>,
         down: impl Future<Output = anyhow::Result<Ended>>,
     ) -> anyhow::Result<Option<Ended>> {
+        let ended = self.until_over(typed, linger, up, down).await;
+        // One direction may have been cut off while it wrote what both had shown.
+        let flushed = self.printer.flush().await;
+        let ended = ended?;
+        flushed?;
+        Ok(ended)
+    }
+
+    async fn until_over(
+        &self,
+        typed: bool,
+        linger: Option<Duration>,
+        up: impl Future<Output = anyhow::Result<()>>,
+        down: impl Future<Output = anyhow::Result<Ended>>,
+    ) -> anyhow::Result<Option<Ended>> {
         let talk = async {
             let (mut up, mut down) = (std::pin::pin!(up), std::pin::pin!(down));
             match first(up.as_mut(), down.as_mut()).await {
