@@ -43,7 +43,7 @@ impl Rate {
 pub struct StormLimits {
     /// Datagrams that go out. Default 2000 a second.
     pub datagrams: Rate,
-    /// Bytes of them. Default 4 MiB a second.
+    /// Bytes of them. Default 4 MiB a second and 16 MiB at once: the longest datagram, to 255 others.
     pub bytes: Rate,
     /// Datagrams of one sender that are answered or passed on. Default 500 a second.
     pub sender_datagrams: Rate,
@@ -62,7 +62,7 @@ impl Default for StormLimits {
     fn default() -> StormLimits {
         StormLimits {
             datagrams: Rate::of(2000),
-            bytes: Rate::of(4 << 20),
+            bytes: Rate { per_second: 4 << 20, burst: 16 << 20 },
             sender_datagrams: Rate::of(500),
             sender_bytes: Rate::of(1 << 20),
             window: Duration::from_secs(1),

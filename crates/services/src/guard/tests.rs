@@ -62,6 +62,13 @@ fn what_is_longer_than_the_burst_never_goes_and_what_is_as_long_does() {
 }
 
 #[test]
+fn by_default_the_longest_datagram_can_be_passed_on_to_255_others() {
+    let mut guard = StormGuard::new(StormLimits::default());
+    let longest = vec![0; 65_507];
+    assert!(guard.allows(millis(0), Some(&peer(1)), &longest, (255, longest.len())));
+}
+
+#[test]
 fn it_tells_once_a_second_after_the_first_and_then_all_of_it() {
     let mut guard = StormGuard::new(small());
     for at in 0..10 {
