@@ -131,6 +131,23 @@ fn without_an_interface_that_can_broadcast_one_line_says_so() {
     );
 }
 
+#[test]
+fn what_was_sent_and_what_came_are_both_shown_though_the_end_comes_at_once() {
+    let name = "what_was_sent_and_what_came_are_both_shown_though_the_end_comes_at_once";
+    let Some(net) = Net::of(name, 2) else { return };
+    let _listener = Listener::start(net.host(1), &["--echo", "udp://0.0.0.0:9999"]);
+    for endpoint in ["udp://10.9.0.2:9999", "udp://broadcast:9999"] {
+        for _ in 0..10 {
+            let ask = ["--json", "--send", "hello", "--count", "1", endpoint];
+            let shown = connect(net.host(0), &ask);
+            for direction in ["out", "in"] {
+                let direction = format!("\"direction\":\"{direction}\"");
+                assert_eq!(shown.matches(&direction).count(), 1, "{shown}");
+            }
+        }
+    }
+}
+
 /// The groups a host is in, as /proc/net shows them.
 fn groups(host: &Host) -> String {
     host.proc_net("igmp") + &host.proc_net("igmp6")

@@ -33,6 +33,19 @@ fn a_storm_of_a_thousand_senders_on_echo_is_bounded_and_an_honest_one_is_answere
 }
 
 #[test]
+fn an_honest_one_is_answered_beside_a_thousand_who_never_say_the_same_twice() {
+    let name = "an_honest_one_is_answered_beside_a_thousand_who_never_say_the_same_twice";
+    storm_of(name, "--echo", Shout::SomethingNew, |storm| {
+        let honest = storm.net.host(2).udp();
+        honest.connect(storm.target).unwrap();
+        storm.until_answered(|word| {
+            honest.send(word).unwrap();
+            receives(&honest, word)
+        });
+    });
+}
+
+#[test]
 fn a_storm_of_a_thousand_senders_on_a_broker_is_bounded_and_an_honest_one_is_heard() {
     let name = "a_storm_of_a_thousand_senders_on_a_broker_is_bounded_and_an_honest_one_is_heard";
     storm(name, "--broker", |storm| {
@@ -81,7 +94,18 @@ impl Storm<'_> {
     }
 }
 
+/// What each of the thousand says.
+#[derive(Clone, Copy)]
+enum Shout {
+    TheSame,
+    SomethingNew,
+}
+
 fn storm(name: &str, service: &str, honest: impl Fn(&Storm<'_>)) {
+    storm_of(name, service, Shout::TheSame, honest);
+}
+
+fn storm_of(name: &str, service: &str, what: Shout, honest: impl Fn(&Storm<'_>)) {
     let Some(net) = Net::of(name, 3) else { return };
     let server = net.host(0);
     let listener = Listener::start(server, &[service, "udp://0.0.0.0:9999"]);
@@ -93,7 +117,7 @@ fn storm(name: &str, service: &str, honest: impl Fn(&Storm<'_>)) {
 
     let over = Arc::new(AtomicBool::new(false));
     let (ended, shouted) = (Arc::clone(&over), Arc::new(AtomicU64::new(0)));
-    let shouting = shout(net.host(1), target, ended, Arc::clone(&shouted));
+    let shouting = shout(net.host(1), target, what, (ended, Arc::clone(&shouted)));
     honest(&Storm { net: &net, target, listener: &listener });
     let shouted = eventually("a storm", || {
         Some(shouted.load(Ordering::Relaxed)).filter(|shouted| *shouted >= 20 * SENDERS as u64)
@@ -123,12 +147,12 @@ fn storm(name: &str, service: &str, honest: impl Fn(&Storm<'_>)) {
     assert!(said.contains(" datagrams dropped ("), "{said}");
 }
 
-/// A thousand sockets that say the same again and again, each its own, until it is over.
+/// A thousand sockets that shout again and again until it is over.
 fn shout(
     host: &Host,
     target: SocketAddr,
-    over: Arc<AtomicBool>,
-    shouted: Arc<AtomicU64>,
+    what: Shout,
+    (over, shouted): (Arc<AtomicBool>, Arc<AtomicU64>),
 ) -> std::thread::JoinHandle<()> {
     host.spawn(move || {
         let sockets: Vec<_> = (0..SENDERS)
@@ -142,7 +166,13 @@ fn shout(
         let pause = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
         while !over.load(Ordering::Relaxed) {
             for (number, socket) in sockets.iter().enumerate() {
-                let sent = socket.send(format!("{number} shouts").as_bytes()).is_ok();
+                let words = match what {
+                    Shout::TheSame => format!("{number} shouts"),
+                    Shout::SomethingNew => {
+                        format!("{number} shouts {}", shouted.load(Ordering::Relaxed))
+                    }
+                };
+                let sent = socket.send(words.as_bytes()).is_ok();
                 shouted.fetch_add(sent.into(), Ordering::Relaxed);
             }
             poll(&mut [], Some(&pause)).unwrap();
