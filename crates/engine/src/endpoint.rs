@@ -35,6 +35,10 @@ use crate::socket_options::SocketOptions;
 /// (unix(7)); what a path can't hold as it is (`?`, `%`, control characters) is percent-encoded
 /// (RFC 3986 §2.1). `-` is standard input and output. For options, see [`SocketOptions`].
 ///
+/// Datagrams may go to many at once: `udp://239.1.2.3:9999?interface=eth0` is a multicast group, and
+/// `udp://broadcast:9999` all in the networks of this machine, or with `?interface=eth0` in those of
+/// one interface. What is sent there is answered from everywhere.
+///
 /// ```
 /// use sockeye_engine::{Endpoint, EndpointKind, UnixAddress};
 ///

@@ -41,7 +41,8 @@ pub struct SocketOptions {
     /// `linger`: how long close waits for what is not yet acknowledged; none of it is a reset
     /// (`SO_LINGER`, socket(7)). Whole seconds.
     pub linger: Option<Duration>,
-    /// `broadcast`: datagrams may go to broadcast addresses (`SO_BROADCAST`, socket(7)).
+    /// `broadcast`: datagrams may go to broadcast addresses (`SO_BROADCAST`, socket(7)). To
+    /// `udp://broadcast:PORT`, which is the broadcast address of each network, they may without it.
     pub broadcast: Option<bool>,
     /// `ttl`: routers a packet may pass, 1 to 255 (`IP_TTL`, ip(7); `IPV6_UNICAST_HOPS`, ipv6(7));
     /// to groups too (`IP_MULTICAST_TTL`).
@@ -68,7 +69,8 @@ pub struct SocketOptions {
     /// `connect-timeout`: how long connecting may take, over all addresses.
     pub connect_timeout: Option<Duration>,
     /// `join`: multicast groups to receive from (`IP_ADD_MEMBERSHIP`, ip(7)); may be given several
-    /// times.
+    /// times. Who listens at a group has joined it without this, and shares its port with others that
+    /// do unless `reuseaddr` is off.
     pub join: Vec<IpAddr>,
     /// `loop`: our own datagrams to a group come back to this machine (`IP_MULTICAST_LOOP`, ip(7)).
     pub multicast_loop: Option<bool>,

@@ -147,6 +147,9 @@ fn hint(endpoint: &Endpoint, error: &io::Error) -> &'static str {
         io::ErrorKind::NetworkUnreachable if endpoint.options.interface.is_none() && to_group => {
             "no way leads to this group; name an interface: interface=NAME (see: ip link)"
         }
+        io::ErrorKind::NetworkUnreachable if endpoint.host() == Some("255.255.255.255") => {
+            "name an interface: interface=NAME; or send to every network: udp://broadcast:PORT"
+        }
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
             "no way leads there; see: ip route"
         }

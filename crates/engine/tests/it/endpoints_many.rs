@@ -189,6 +189,8 @@ fn what_can_not_broadcast_is_named_with_the_way_out() {
             let not_allowed =
                 "connect: permission denied (a broadcast address needs the option broadcast)";
             says("udp://10.1.0.255:9", ErrorKind::PermissionDenied, not_allowed).await;
+            let (_, line) = refused("udp://255.255.255.255:9?broadcast").await;
+            assert!(line.ends_with("(name an interface: interface=NAME; or send to every network: udp://broadcast:PORT)"), "{line}");
             let (kind, line) = refused("udp://broadcast:9?broadcast=off").await;
             assert_eq!(kind, ErrorKind::PermissionDenied);
             assert!(line.ends_with("(a broadcast address needs the option broadcast)"), "{line}");

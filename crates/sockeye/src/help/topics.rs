@@ -91,6 +91,9 @@ link-local: [fe80::1%eth0]:80. PORT is a number, 0 to let the system choose, or 
 service: host:http. @NAME is an abstract name: no file stands for it. What a path can't hold as it
 is (? and %) is percent-encoded.
 
+With udp, HOST may be many: a multicast group, as in udp://239.1.2.3:9999?interface=eth0, which is
+joined by listening at it; or `broadcast`, to send to every network this machine is in.
+
 {}
 
 Sizes are bytes and take k, M and G (powers of 1024); times are written 100ms, 15s, 2m. Quote an
