@@ -113,17 +113,6 @@ pub(crate) async fn connect_socket(
     }
 }
 
-/// A socket of this type that is connected to the Unix socket of that name.
-pub(crate) async fn connect_unix(
-    address: &Address,
-    kind: SocketType,
-    patience: Option<Duration>,
-) -> io::Result<OwnedFd> {
-    let fd = unix_socket(kind).map_err(|error| address.failed("connect to", error))?;
-    connect_unix_socket(&fd, address, patience).await?;
-    Ok(fd)
-}
-
 /// A Unix socket that does not block.
 pub(crate) fn unix_socket(kind: SocketType) -> Result<OwnedFd, Errno> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;

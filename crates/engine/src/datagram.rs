@@ -1,11 +1,13 @@
 //! Sockets whose messages keep their borders: UDP, Unix datagrams and sequenced packets, ICMP.
 
+mod told;
+mod wait;
+
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -20,11 +22,12 @@ use crate::engine::sleep;
 use crate::error::CallError;
 use crate::error_queue::ErrorQueue;
 use crate::message::{Outbound, Receive, Received};
-use crate::probe::{self, ConnId, Direction, Probe, Stamp};
+use crate::probe::{Role, Stamp};
 use crate::reactor::Reactor;
 use crate::slab::Key;
-use crate::stream::next_conn;
 use crate::unix::SocketFile;
+use told::{Told, number_of};
+use wait::Wait;
 
 /// Bytes there is room for in a message unless more is asked for: the longest UDP datagram.
 const ROOM: usize = 65_535;
@@ -76,9 +79,7 @@ pub struct Datagram {
     pub(crate) descriptors: Cell<usize>,
     /// Where something was asked for that arrives there.
     pub(crate) errors: ErrorQueue,
-    /// Its name for whoever looks on, and how many messages it was told of, each way.
-    conn: ConnId,
-    told: [Cell<u64>; 2],
+    told: Told,
     /// What a Unix socket has in a folder, removed with it.
     pub(crate) file: Option<SocketFile>,
     /// Where messages go that are not sent to an address; empty where the socket is connected.
@@ -120,13 +121,28 @@ impl Datagram {
         raw: Raw,
         family: AddressFamily,
     ) -> io::Result<Datagram> {
-        let (conn, at) = (next_conn(), reactor.env.started());
-        let key = reactor.driver.attach(raw, reactor.env.probe.is_some().then_some(conn))?;
+        let at = reactor.env.started();
+        Datagram::begun(reactor, raw, family, Role::Client, at)
+    }
+
+    /// Of a connection that somebody began then, if it is one.
+    pub(crate) fn begun(
+        reactor: Rc<Reactor>,
+        raw: Raw,
+        family: AddressFamily,
+        role: Role,
+        at: Stamp,
+    ) -> io::Result<Datagram> {
+        let told = Told::new(&reactor, &raw, role, at);
+        let key = reactor.driver.attach(raw, told.name(&reactor));
         if let Some(probe) = &reactor.env.probe {
-            let local = reactor.driver.local(key);
-            let local = local.unwrap_or(Address::Unix(UnixAddress::Unnamed));
-            probe.datagrams(&probe::Datagrams { conn, local, at });
+            let local = key.as_ref().map_err(drop).map(|key| {
+                let local = reactor.driver.local(*key);
+                local.unwrap_or(Address::Unix(UnixAddress::Unnamed))
+            });
+            told.attached(&**probe, local, at);
         }
+        let key = key?;
         Ok(Datagram {
             reactor,
             key,
@@ -137,8 +153,7 @@ impl Datagram {
             ancillary: Cell::new(false),
             descriptors: Cell::new(0),
             errors: ErrorQueue::default(),
-            conn,
-            told: [Cell::new(0), Cell::new(0)],
+            told,
             file: None,
             destinations: Vec::new(),
         })
@@ -164,7 +179,9 @@ impl Datagram {
         let connected = self.fits(Some(peer));
         let connected =
             connected.and_then(|()| self.reactor.driver.connect_datagram(self.key, peer));
-        connected.map_err(|error| peer.failed("connect to", error))
+        connected.map_err(|error| peer.failed("connect to", error))?;
+        self.told.connected(peer);
+        Ok(())
     }
 
     /// The next message (recvmsg(2)). On a socket of sequenced packets an empty one means that the
@@ -413,54 +430,6 @@ impl Datagram {
         result
     }
 
-    #[cold]
-    fn tell_received(
-        &self,
-        probe: &dyn Probe,
-        start: Stamp,
-        room: usize,
-        result: &io::Result<Received>,
-    ) {
-        let (length, taken, peer) = match result {
-            Ok(received) => (received.len, received.bytes.len(), received.from.as_ref()),
-            Err(_) => (0, 0, None),
-        };
-        let result = result.as_ref().map(|_| ()).map_err(number_of);
-        self.tell(probe, Direction::Received, start, [room, length, taken], peer, result);
-    }
-
-    #[cold]
-    fn tell_sent(
-        &self,
-        probe: &dyn Probe,
-        start: Stamp,
-        message: &Outbound<'_>,
-        result: Result<(), i32>,
-    ) {
-        let length = message.parts.iter().map(|part| part.len()).sum();
-        let taken = if result.is_ok() { length } else { 0 };
-        self.tell(probe, Direction::Sent, start, [length, length, taken], message.to, result);
-    }
-
-    fn tell(
-        &self,
-        probe: &dyn Probe,
-        direction: Direction,
-        start: Stamp,
-        [asked, length, taken]: [usize; 3],
-        peer: Option<&Address>,
-        result: Result<(), i32>,
-    ) {
-        let told = &self.told[usize::from(direction == Direction::Sent)];
-        let index = told.get();
-        told.set(index + u64::from(result.is_ok()));
-        let [asked, length, taken] = [asked, length, taken].map(|bytes| bytes as u64);
-        let end = self.reactor.env.stamp();
-        let datagram =
-            probe::Datagram { direction, index, start, end, asked, length, taken, peer, result };
-        probe.datagram(self.conn, &datagram);
-    }
-
     pub(crate) async fn receive<T, F>(&self, poll: F) -> io::Result<T>
     where
         F: FnMut(&Datagram, &mut Context<'_>) -> Poll<io::Result<T>> + Unpin,
@@ -476,10 +445,6 @@ impl Datagram {
     }
 }
 
-fn number_of(error: &io::Error) -> i32 {
-    error.raw_os_error().unwrap_or_default()
-}
-
 impl Drop for Datagram {
     fn drop(&mut self) {
         for deadline in self.deadlines.get_mut() {
@@ -492,61 +457,5 @@ impl Drop for Datagram {
 impl fmt::Debug for Datagram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Datagram").field("local", &self.local_addr().ok()).finish_non_exhaustive()
-    }
-}
-
-/// One operation; dropping it half-way leaves no waker behind.
-struct Wait<'a, F> {
-    socket: &'a Datagram,
-    side: Side,
-    poll: F,
-    waits: bool,
-}
-
-impl<T, F> Future for Wait<'_, F>
-where
-    F: FnMut(&Datagram, &mut Context<'_>) -> Poll<io::Result<T>> + Unpin,
-{
-    type Output = io::Result<T>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        let this = self.get_mut();
-        let (socket, side) = (this.socket, this.side);
-        // Two wakers for one side would be one too many for every driver.
-        if !this.waits && socket.waits[side as usize].get() {
-            return Poll::Ready(Err(io::ErrorKind::ResourceBusy.into()));
-        }
-        socket.reactor.asked.set(this.waits);
-        let result = if socket.reactor.poll_budget(cx).is_pending() {
-            Poll::Pending
-        } else {
-            (this.poll)(socket, cx)
-        };
-        let asked = std::mem::replace(&mut this.waits, result.is_pending());
-        socket.waits[side as usize].set(this.waits);
-        if !this.waits {
-            return result;
-        }
-        let over = socket.deadlines.borrow_mut()[side as usize].poll(&socket.reactor, cx);
-        if over.is_ready() && asked {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        if over.is_ready() {
-            // Some drivers know only after a look at the kernel whether something has come.
-            cx.waker().wake_by_ref();
-        }
-        Poll::Pending
-    }
-}
-
-impl<F> Drop for Wait<'_, F> {
-    fn drop(&mut self) {
-        if self.waits {
-            self.socket.waits[self.side as usize].set(false);
-            if self.side == Side::Read {
-                self.socket.errors.forget();
-            }
-            self.socket.reactor.driver.forget(self.socket.key, self.side);
-        }
     }
 }

@@ -101,7 +101,10 @@ impl Datagram {
         self.with_fd(|fd| {
             for _ in 0..AT_ONCE {
                 match calls::recv_error(fd) {
-                    Ok(Some(error)) => entries.push_back(error),
+                    Ok(Some(error)) => {
+                        self.tell_queued(&error);
+                        entries.push_back(error);
+                    }
                     Ok(None) => {}
                     Err(_) => break,
                 }

@@ -5,12 +5,14 @@
 //!
 //! Order of calls, for one connection: [`Probe::opened`] first; then any number of
 //! [`Probe::call`] and [`Probe::message`]; [`Probe::closing`] while the descriptor is still
-//! open; [`Probe::closed`] last, and nothing after it. For a socket of datagrams it is
-//! [`Probe::datagrams`] first, and then [`Probe::datagram`] any number of times. [`Probe::listening`] comes before the
-//! first connection of its listener, [`Probe::flush`] whenever the thread is about to wait.
+//! open; [`Probe::closed`] last, and nothing after it that matters. For a socket of datagrams it is
+//! [`Probe::datagrams`] first, and then [`Probe::datagram`], [`Probe::message`] and
+//! [`Probe::reported`] any number of times. Sequenced packets are connections, whose calls move one
+//! message each. [`Probe::listening`] comes before the first connection of its listener,
+//! [`Probe::flush`] whenever the thread is about to wait.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -34,6 +36,7 @@ pub trait Probe {
     /// A call to the kernel ended.
     fn call(&self, conn: ConnId, call: &Call);
     /// The program meant `range` of its stream, in bytes from the stream's start, as one message.
+    /// Where messages are datagrams it is one index of them.
     fn message(
         &self,
         conn: ConnId,
@@ -41,10 +44,13 @@ pub trait Probe {
         range: Range<u64>,
         label: fmt::Arguments<'_>,
     );
-    /// A socket for messages with borders exists: UDP, Unix datagrams, sequenced packets, ICMP.
+    /// A socket for messages with borders but without a connection exists: UDP, Unix datagrams, ICMP.
     fn datagrams(&self, _socket: &Datagrams) {}
     /// A message was received or sent by such a socket, or an attempt failed for good.
     fn datagram(&self, _conn: ConnId, _datagram: &Datagram<'_>) {}
+    /// The socket's error queue had something about a datagram that was sent. A call may have failed
+    /// of the same cause.
+    fn reported(&self, _conn: ConnId, _reported: &Reported<'_>) {}
     /// The connection is about to be closed: the last moment to ask the kernel about it.
     fn closing(&self, conn: ConnId, fd: Option<BorrowedFd<'_>>);
     /// The descriptor is closed; nothing more comes for this connection.
@@ -114,6 +120,19 @@ pub struct Datagram<'a> {
     /// The error number, if it failed. An error of an earlier message may come with a later call:
     /// `ECONNREFUSED` after an ICMP message that nobody listens at the port (udp(7)).
     pub result: Result<(), i32>,
+}
+
+/// What an error queue says about a datagram that was sent (ip(7), `IP_RECVERR`).
+#[derive(Clone, Copy, Debug)]
+pub struct Reported<'a> {
+    /// When it was found there.
+    pub at: Stamp,
+    /// The error's number (errno(3)).
+    pub errno: i32,
+    /// Where the datagram was sent.
+    pub to: Option<&'a Address>,
+    /// The machine that said so, if it was another one.
+    pub offender: Option<IpAddr>,
 }
 
 /// Which way bytes flow, seen from this process.

@@ -8,10 +8,11 @@ use std::time::Duration;
 use rustix::net::{AddressFamily, SocketType};
 
 use crate::address::{Address, UnixAddress};
-use crate::connect::connect_unix;
+use crate::connect::{connect_unix_socket, unix_socket};
 use crate::datagram::Datagram;
-use crate::driver::Raw;
+use crate::driver::{Accepted, Raw};
 use crate::listener::Listener;
+use crate::probe::Role;
 use crate::reactor::Reactor;
 use crate::socket_options::SocketOptions;
 use crate::unix::{self, SocketFile};
@@ -85,9 +86,9 @@ impl SeqpacketListener {
     pub async fn accept(&self) -> Option<io::Result<Datagram>> {
         let accepted = self.listener.accept_raw().await?;
         let reactor = Rc::clone(&self.listener.reactor);
-        Some(
-            accepted.and_then(|accepted| Datagram::new(reactor, accepted.raw, AddressFamily::UNIX)),
-        )
+        Some(accepted.and_then(|Accepted { raw, at }| {
+            Datagram::begun(reactor, raw, AddressFamily::UNIX, Role::Server, at)
+        }))
     }
 }
 
@@ -110,7 +111,20 @@ impl Datagram {
         address: &Address,
         patience: Option<Duration>,
     ) -> io::Result<Datagram> {
-        let fd = connect_unix(address, SocketType::SEQPACKET, patience).await?;
-        Datagram::new(Reactor::current(), Raw::Unix(fd), AddressFamily::UNIX)
+        let fd = unix_socket(SocketType::SEQPACKET)
+            .map_err(|error| address.failed("connect to", error))?;
+        connect_seqpacket(fd, address, patience).await
     }
+}
+
+/// Connects a socket of sequenced packets that does not block, and tells who looks on.
+pub(crate) async fn connect_seqpacket(
+    fd: OwnedFd,
+    address: &Address,
+    patience: Option<Duration>,
+) -> io::Result<Datagram> {
+    let reactor = Reactor::current();
+    let start = reactor.env.started();
+    connect_unix_socket(&fd, address, patience).await?;
+    Datagram::begun(reactor, Raw::Unix(fd), AddressFamily::UNIX, Role::Client, start)
 }

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use sockeye_engine::Address;
-use sockeye_engine::probe::{ConnId, Datagram, Datagrams, Direction, Stamp};
+use sockeye_engine::probe::{ConnId, Datagram, Datagrams, Direction, Reported, Stamp};
 
 use crate::timeline::index;
 
@@ -38,6 +38,11 @@ pub struct DatagramHistory {
     pub errors: Vec<(i32, u64)>,
     /// Calls that failed with other numbers.
     pub other_errors: u64,
+    /// What the error queue said, by error number, for the first few numbers. A call may have failed
+    /// of the same cause.
+    pub reports: Vec<(i32, u64)>,
+    /// What it said with other numbers.
+    pub other_reports: u64,
     /// Records the eye was too slow for.
     pub lost: u64,
 }
@@ -51,7 +56,7 @@ pub struct Flow {
     pub peer: Option<Address>,
     /// All of it.
     pub tally: Tally,
-    /// The latest of it, with calls that failed.
+    /// The latest of it, with calls that failed and what the error queue said.
     pub latest: VecDeque<Seen>,
 }
 
@@ -69,18 +74,32 @@ pub struct Tally {
 }
 
 /// One datagram, or a call that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// When the call's result was known.
     pub at: Stamp,
     /// How many that succeeded went this way before it, over all peers of the socket.
     pub index: u64,
-    /// Its length in bytes as it was sent.
-    pub length: u64,
-    /// Bytes that were moved.
-    pub taken: u64,
-    /// The error number, if it failed.
-    pub result: Result<(), i32>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// What the program calls it; bytes of a peer, not yet fit for a terminal. Empty for no name.
+    pub label: String,
+}
+
+/// What became of a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was received or sent.
+    Moved {
+        /// Its length in bytes as it was sent.
+        length: u64,
+        /// Bytes that were moved.
+        taken: u64,
+    },
+    /// The call failed, with this error number.
+    Failed(i32),
+    /// The error queue said so later, of this one or one before it.
+    Reported(i32),
 }
 
 impl DatagramHistory {
@@ -96,6 +115,8 @@ impl DatagramHistory {
             other_flows: [Tally::default(); 2],
             errors: Vec::new(),
             other_errors: 0,
+            reports: Vec::new(),
+            other_reports: 0,
             lost: 0,
         }
     }
@@ -103,35 +124,58 @@ impl DatagramHistory {
     /// Takes in one more.
     pub fn add(&mut self, datagram: &Datagram<'_>) {
         if let Err(errno) = datagram.result {
-            match self.errors.iter().position(|(known, _)| *known == errno) {
-                Some(place) => self.errors[place].1 += 1,
-                None if self.errors.len() < ERRORS => self.errors.push((errno, 1)),
-                None => self.other_errors += 1,
-            }
+            count(&mut self.errors, &mut self.other_errors, errno);
         }
-        let same = |flow: &Flow| {
-            flow.direction == datagram.direction && flow.peer.as_ref() == datagram.peer
-        };
-        let place = self.flows.iter().position(same).unwrap_or(self.flows.len());
-        if place == FLOWS {
-            self.other_flows[index(datagram.direction)].add(datagram);
+        let way = datagram.direction;
+        let Some(flow) = self.flow(way, datagram.peer) else {
+            self.other_flows[index(way)].add(datagram);
             return;
+        };
+        flow.tally.add(datagram);
+        let &Datagram { end, index, length, taken, .. } = datagram;
+        let outcome = match datagram.result {
+            Ok(()) => Outcome::Moved { length, taken },
+            Err(errno) => Outcome::Failed(errno),
+        };
+        flow.push(Seen { at: end, index, outcome, label: String::new() });
+    }
+
+    /// Takes in what the error queue says of one that was sent.
+    pub fn report(&mut self, reported: &Reported<'_>) {
+        count(&mut self.reports, &mut self.other_reports, reported.errno);
+        let sent = self.total(Direction::Sent).count;
+        if let Some(flow) = self.flow(Direction::Sent, reported.to) {
+            let (at, outcome) = (reported.at, Outcome::Reported(reported.errno));
+            flow.push(Seen { at, index: sent, outcome, label: String::new() });
         }
-        if place == self.flows.len() {
+    }
+
+    /// Names the datagram that went this way after so many others, if it is kept still.
+    pub fn name(&mut self, direction: Direction, index: u64, label: &str) {
+        let flows = self.flows.iter_mut().filter(|flow| flow.direction == direction);
+        let mut latest = flows.filter_map(|flow| {
+            let moved = |seen: &&mut Seen| matches!(seen.outcome, Outcome::Moved { .. });
+            flow.latest.iter_mut().rev().find(moved)
+        });
+        // Datagrams are named before the next one goes the same way.
+        if let Some(seen) = latest.find(|seen| seen.index == index) {
+            label.clone_into(&mut seen.label);
+        }
+    }
+
+    /// The flow of this peer; None if there are too many.
+    fn flow(&mut self, direction: Direction, peer: Option<&Address>) -> Option<&mut Flow> {
+        let same = |flow: &Flow| flow.direction == direction && flow.peer.as_ref() == peer;
+        let place = self.flows.iter().position(same).unwrap_or(self.flows.len());
+        if place == self.flows.len() && place < FLOWS {
             self.flows.push(Flow {
-                direction: datagram.direction,
-                peer: datagram.peer.cloned(),
+                direction,
+                peer: peer.cloned(),
                 tally: Tally::default(),
                 latest: VecDeque::new(),
             });
         }
-        let flow = &mut self.flows[place];
-        flow.tally.add(datagram);
-        if flow.latest.len() == KEPT {
-            flow.latest.pop_front();
-        }
-        let &Datagram { end, index, length, taken, result, .. } = datagram;
-        flow.latest.push_back(Seen { at: end, index, length, taken, result });
+        self.flows.get_mut(place)
     }
 
     /// All that was received, or all that was sent.
@@ -139,6 +183,24 @@ impl DatagramHistory {
     pub fn total(&self, direction: Direction) -> Tally {
         let flows = self.flows.iter().filter(|flow| flow.direction == direction);
         flows.map(|flow| flow.tally).fold(self.other_flows[index(direction)], Tally::plus)
+    }
+}
+
+impl Flow {
+    fn push(&mut self, seen: Seen) {
+        if self.latest.len() == KEPT {
+            self.latest.pop_front();
+        }
+        self.latest.push_back(seen);
+    }
+}
+
+/// Counts an error by its number, if there are not too many of them.
+fn count(known: &mut Vec<(i32, u64)>, others: &mut u64, errno: i32) {
+    match known.iter().position(|(number, _)| *number == errno) {
+        Some(place) => known[place].1 += 1,
+        None if known.len() < ERRORS => known.push((errno, 1)),
+        None => *others += 1,
     }
 }
 
@@ -191,5 +253,35 @@ mod tests {
         assert_eq!(history.total(Direction::Received), all);
         assert_eq!(history.total(Direction::Sent), Tally::default());
         assert_eq!((history.errors.len(), history.other_errors), (ERRORS, 92));
+    }
+
+    #[test]
+    fn a_name_goes_to_its_datagram_and_to_no_other() {
+        let local = Address::from(([127, 0, 0, 1], 9));
+        let mut history = DatagramHistory::new(&Datagrams { conn: ConnId(1), local, at: Stamp(0) });
+        let peers = [1, 2].map(|port| Address::from(([127, 0, 0, 1], port)));
+        history.add(&datagram(&peers[0], 0, Ok(())));
+        history.name(Direction::Received, 0, "first");
+        history.add(&datagram(&peers[1], 1, Ok(())));
+        history.name(Direction::Received, 1, "second");
+        history.name(Direction::Sent, 1, "of the other direction");
+        history.name(Direction::Received, 7, "of none");
+        let labels = history.flows.iter().flat_map(|flow| &flow.latest).map(|seen| &*seen.label);
+        assert_eq!(labels.collect::<Vec<_>>(), ["first", "second"]);
+    }
+
+    #[test]
+    fn what_the_error_queue_says_is_counted_apart_from_calls() {
+        let local = Address::from(([127, 0, 0, 1], 9));
+        let mut history = DatagramHistory::new(&Datagrams { conn: ConnId(1), local, at: Stamp(0) });
+        let to = Address::from(([127, 0, 0, 1], 10));
+        for errno in 0..20 {
+            let (at, to, offender) = (Stamp(1), Some(&to), None);
+            history.report(&Reported { at, errno, to, offender });
+        }
+        assert_eq!((history.reports.len(), history.other_reports), (ERRORS, 12));
+        assert!(history.errors.is_empty());
+        assert_eq!(history.total(Direction::Sent), Tally::default());
+        assert_eq!(history.flows[0].latest[3].outcome, Outcome::Reported(3));
     }
 }

@@ -6,7 +6,9 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use sockeye_engine::probe::Direction;
-use sockeye_engine::{Address, Datagram, DriverKind, Engine, Listener, Stream};
+use sockeye_engine::{
+    Address, Datagram, DriverKind, Engine, Event, Listener, SeqpacketListener, Stream, UnixAddress,
+};
 use sockeye_eye::recorder::{Eye, Options};
 use sockeye_eye::view::Style;
 
@@ -103,8 +105,12 @@ fn datagrams_are_drawn_by_peer_and_direction_with_what_was_cut_and_refused() {
             for length in [5, 20, 1000] {
                 client.send_to(&vec![7; length], &to).await?;
                 assert_eq!(server.recv().await?.len, length);
+                if length == 5 {
+                    server.mark(Direction::Received, format_args!("hello"));
+                }
             }
             server.send_to(b"an answer", &client.local_addr()?).await?;
+            server.mark(Direction::Sent, format_args!("an answer"));
             assert_eq!(client.recv().await?.len, 9);
             server_address = Some(to.clone());
             client_address = Some(client.local_addr()?);
@@ -119,12 +125,15 @@ fn datagrams_are_drawn_by_peer_and_direction_with_what_was_cut_and_refused() {
         let [server, client] = [server_address, client_address].map(Option::unwrap);
         for shown in [
             format!("{client} ─▶ here  3 datagrams, 45 B\n"),
-            String::from("        #0 ├─ 5 ─┤├─ 20 ─┤├─ 20 of 1,000 ─┤\n"),
-            format!("here ─▶ {client}  1 datagram, 9 B\n        #0 ├─ 9 ─┤\n"),
+            String::from("├─ 5: hello ─┤"),
+            String::from("├─ 20 ─┤"),
+            String::from("├─ 20 of 1,000 ─┤"),
+            format!("here ─▶ {client}  1 datagram, 9 B\n"),
+            String::from(" 0 ├─ 9: an answer ─┤\n"),
             format!("UDP  {server}  3 datagrams, 45 B in · 1 datagram, 9 B out ·"),
             String::from("1 truncated, 980 B lost"),
-            format!("here ─▶ {server}  3 datagrams, 1,025 B\n"),
-            String::from("here ─▶ the peer  1 datagram, 4 B\n        #3 ├─ 4 ─┤\n"),
+            format!("here ─▶ {server}  4 datagrams, 1,029 B\n"),
+            String::from("├─ 4 ─┤"),
             String::from("├─ ECONNREFUSED ─┤"),
             String::from("1 call failed with ECONNREFUSED: nobody listens there"),
         ] {
@@ -145,9 +154,87 @@ fn rows_of_datagrams_are_no_wider_than_the_picture_and_only_the_latest_are_drawn
         }
         Ok(())
     });
-    assert_eq!(text.matches("  136 datagrams earlier\n").count(), 2, "{text}");
-    assert_eq!(text.matches("├─ ").count(), 2 * 64, "{text}");
-    assert!(text.contains("#136 ├─ 136 ─┤"), "{text}");
+    assert_eq!(text.matches(" 136 datagrams earlier\n").count(), 2, "{text}");
+    // And once in the note.
+    assert_eq!(text.matches("├─ ").count(), 2 * 64 + 1, "{text}");
+    assert!(text.contains(" 136 ├─ 136 ─┤"), "{text}");
     assert!(text.contains("200 datagrams, 19,900 B in · 200 datagrams, 19,900 B out"), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+}
+
+#[test]
+fn both_ends_of_sequenced_packets_are_drawn_as_connections_with_their_borders() {
+    for driver in [DriverKind::EpollEdge, DriverKind::Uring, DriverKind::Blocking] {
+        let folder = tempfile::tempdir().unwrap();
+        let name = UnixAddress::Path(folder.path().join("socket"));
+        let address = Address::Unix(name.clone());
+        let text = drawn(driver, async {
+            let listener = SeqpacketListener::bind(&name)?;
+            let client = Datagram::connect_seqpacket(&address, None).await?;
+            let server = listener.accept().await.unwrap()?;
+            server.set_room(8);
+            for message in [&b"one"[..], b"and two"] {
+                client.send(message).await?;
+                client.mark(Direction::Sent, format_args!("{}", message.escape_ascii()));
+            }
+            assert_eq!(&server.recv().await?.bytes[..], b"one");
+            server.mark(Direction::Received, format_args!("one"));
+            assert_eq!(&server.recv().await?.bytes[..], b"and two");
+            client.send(b"longer than its room").await?;
+            assert!(server.recv().await?.truncated);
+            client.shutdown_write()?;
+            assert!(server.recv().await?.bytes.is_empty());
+            drop(server);
+            assert!(client.recv().await?.bytes.is_empty());
+            Ok(())
+        });
+        assert_eq!(text.matches("connection ").count(), 2, "{driver} {text}");
+        assert!(!text.contains("datagram"), "{driver} {text}");
+        for (shown, times) in [
+            (format!("unnamed ─▶ {address} "), 2),
+            ("connect()".into(), 1),
+            ("accept()".into(), 1),
+            ("│ send() = 3 [0..3) one".into(), 1),
+            ("│ send() = 7 [3..10) and two".into(), 1),
+            ("│ recv() = 3 [0..3) one".into(), 1),
+            // What was cut off has its place all the same.
+            ("│ recv() = 8 [10..18)".into(), 1),
+            ("│ recv() = 0 EOF".into(), 2),
+            ("│ shutdown(WR)".into(), 1),
+            (format!("{address}  we closed first, gracefully"), 1),
+            (format!("{address}  the client closed first, gracefully"), 1),
+        ] {
+            assert_eq!(text.matches(&shown).count(), times, "{driver}: {shown}\n{text}");
+        }
+    }
+}
+
+#[test]
+fn what_the_error_queue_says_is_told_and_a_socket_still_open_is_drawn() {
+    let here = Address::from(([127, 0, 0, 1], 0));
+    let gone = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let drawn = Drawn::default();
+    let out = Box::new(drawn.clone());
+    let eye = Eye::open(&[], Options { style: Style::default(), out, capture: true }).unwrap();
+    let engine = Engine::with_probe(DriverKind::EpollEdge, &*eye.source()).unwrap();
+    let socket = engine.block_on(async {
+        let socket = Datagram::bind(&here).unwrap();
+        socket.ask_errors().unwrap();
+        socket.send_to(b"to nobody", &gone.into()).await.unwrap();
+        let Event::Error(_) = socket.recv_event().await.unwrap() else { panic!("nobody answers") };
+        socket
+    });
+    // Nothing that follows is told.
+    std::mem::forget(socket);
+    drop(engine);
+    eye.close();
+    let text = drawn.text();
+    for shown in [
+        format!("here ─▶ {gone}  1 datagram, 9 B"),
+        String::from("├─ later ECONNREFUSED ─┤"),
+        String::from("1 error reported later, ECONNREFUSED: nobody listens there"),
+        String::from("still open"),
+    ] {
+        assert!(text.contains(&shown), "{shown}\n{text}");
+    }
 }

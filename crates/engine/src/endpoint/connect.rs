@@ -13,7 +13,7 @@ use super::many::is_many;
 use super::race::{Failures, interleave, race};
 use super::{Endpoint, EndpointKind};
 use crate::address::{Address, UnixAddress};
-use crate::connect::{connect_socket, connect_unix_socket, connect_unix_stream, unix_socket};
+use crate::connect::{connect_socket, connect_unix_stream, unix_socket};
 use crate::control::set_option;
 use crate::datagram::Datagram;
 use crate::deadline::Deadline;
@@ -23,6 +23,7 @@ use crate::engine::sleep;
 use crate::error::words;
 use crate::offload::offload;
 use crate::reactor::Reactor;
+use crate::seqpacket::connect_seqpacket;
 use crate::socket_options::{LocalEnd, Purpose, apply};
 use crate::stream::Stream;
 use crate::unix::{self, SocketFile};
@@ -224,9 +225,8 @@ impl Endpoint {
             EndpointKind::UnixSeqpacket => {
                 let fd = socket(SocketType::SEQPACKET)?;
                 with_options(&fd)?;
-                connect_unix_socket(&fd, &address, patience).await.map_err(attempted)?;
-                let made = Datagram::new(Reactor::current(), Raw::Unix(fd), AddressFamily::UNIX);
-                Ok(Connected::Seqpacket(made.map_err(failed)?))
+                let made = connect_seqpacket(fd, &address, patience).await;
+                Ok(Connected::Seqpacket(made.map_err(attempted)?))
             }
             _ => {
                 let fd = socket(SocketType::STREAM)?;

@@ -150,6 +150,7 @@ fn thin_out(records: &mut Records) -> u64 {
             Item::Call(conn, _)
             | Item::LargeCall(conn, _)
             | Item::Datagram(conn, _)
+            | Item::Reported(conn, _)
             | Item::Message { conn, .. } => (conn, 1),
             Item::Lost(conn, lost) => (conn, lost),
             item if kept.len() < HELD_BACK => {

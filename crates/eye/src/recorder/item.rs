@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use sockeye_engine::Address;
 use sockeye_engine::probe::{
-    Call, ConnId, Datagram, Datagrams, Direction, Opened, Operation, Stamp,
+    Call, ConnId, Datagram, Datagrams, Direction, Opened, Operation, Reported, Stamp,
 };
 
 use super::label;
@@ -42,6 +42,8 @@ pub(super) enum Item {
     /// A socket of datagrams.
     Datagrams(Box<Datagrams>),
     Datagram(ConnId, Box<OwnDatagram>),
+    /// Something from its error queue.
+    Reported(ConnId, Box<OwnReported>),
     /// One captured by the eye itself.
     Segment(SmallSegment),
     Closing(ConnId, Box<KernelFacts>),
@@ -71,6 +73,26 @@ impl OwnDatagram {
 
     pub(super) fn datagram(&self) -> Datagram<'_> {
         Datagram { peer: self.peer.as_ref(), ..self.datagram }
+    }
+}
+
+/// What an error queue said, with its own copy of the peer's address.
+#[derive(Debug)]
+pub(super) struct OwnReported {
+    /// Without a peer.
+    reported: Reported<'static>,
+    to: Option<Address>,
+}
+
+impl OwnReported {
+    pub(super) fn new(reported: &Reported<'_>) -> OwnReported {
+        let &Reported { at, errno, to, offender } = reported;
+        let own = to.cloned();
+        OwnReported { reported: Reported { at, errno, to: None, offender }, to: own }
+    }
+
+    pub(super) fn reported(&self) -> Reported<'_> {
+        Reported { to: self.to.as_ref(), ..self.reported }
     }
 }
 

@@ -7,12 +7,12 @@ use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
 use sockeye_engine::probe::{
-    Call, ConnId, Datagram, Datagrams, Direction, Opened, Probe, ProbeSource, Role, Stamp,
+    Call, ConnId, Datagram, Datagrams, Direction, Opened, Probe, ProbeSource, Reported, Role, Stamp,
 };
 
 use super::batch::Batch;
 use super::handover::Sender;
-use super::item::{Item, OwnDatagram};
+use super::item::{Item, OwnDatagram, OwnReported};
 use crate::kernel::{kernel_facts, save_syn, saved_isn};
 
 /// Makes the probes.
@@ -83,6 +83,10 @@ impl Probe for Recorder {
 
     fn datagram(&self, conn: ConnId, datagram: &Datagram<'_>) {
         self.push(Item::Datagram(conn, Box::new(OwnDatagram::new(datagram))));
+    }
+
+    fn reported(&self, conn: ConnId, reported: &Reported<'_>) {
+        self.push(Item::Reported(conn, Box::new(OwnReported::new(reported))));
     }
 
     fn closing(&self, conn: ConnId, fd: Option<BorrowedFd<'_>>) {

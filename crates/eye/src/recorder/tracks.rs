@@ -9,12 +9,14 @@
 //!
 //! Pure: time is handed in, nothing is asked of the kernel.
 
+mod address;
+mod sockets;
 mod track;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::iter;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use sockeye_engine::Address;
@@ -23,18 +25,17 @@ use sockeye_wire::packet::Segment;
 
 use super::item::{Item, Records};
 use super::slab::{Name, Slab};
-use crate::datagram::DatagramHistory;
 use crate::record::History;
 use crate::timeline::Timeline;
-use track::{KeepLast, Track};
+use address::{Listener, Tuple};
+use sockets::Sockets;
+use track::{KeepLast, Track, keep, keep_last};
 
+pub(super) use sockets::MAX_SOCKETS;
 pub(super) use track::SmallSegment;
 
 /// The most connections watched at once.
 pub(super) const MAX_CONNECTIONS: usize = 16_384;
-
-/// The most sockets of datagrams watched at once.
-const MAX_SOCKETS: usize = 256;
 
 /// The most connections begun by a SYN and not accepted; beyond it the oldest is forgotten.
 const MAX_UNACCEPTED: usize = 4096;
@@ -63,9 +64,8 @@ pub(super) struct Tracks {
     /// Closed and not finished on the wire, by the time at which waiting ends.
     ending: VecDeque<(Instant, Name)>,
     ended: Vec<History>,
-    /// Sockets of datagrams, open and closed.
-    sockets: HashMap<ConnId, Box<DatagramHistory>, BuildHasherDefault<IdHasher>>,
-    closed_sockets: Vec<DatagramHistory>,
+    /// Those of datagrams.
+    pub(super) sockets: Sockets,
     listeners: Vec<Listener>,
     /// Where connections are made to from here.
     peers: Vec<Listener>,
@@ -75,21 +75,6 @@ pub(super) struct Tracks {
     /// Packets the kernel dropped so far.
     dropped: u64,
     unwatched: u64,
-}
-
-/// Our address and the peer's in one form: IPv4 as mapped IPv6, without scope.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Tuple {
-    local: u128,
-    peer: u128,
-    ports: u32,
-}
-
-/// Where connections are accepted, or made to; no address means all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Listener {
-    address: Option<IpAddr>,
-    port: u16,
 }
 
 impl Tracks {
@@ -102,8 +87,7 @@ impl Tracks {
             unaccepted: VecDeque::new(),
             ending: VecDeque::new(),
             ended: Vec::new(),
-            sockets: HashMap::default(),
-            closed_sockets: Vec::new(),
+            sockets: Sockets::default(),
             listeners: Vec::new(),
             peers: Vec::new(),
             capturing,
@@ -189,17 +173,13 @@ impl Tracks {
                 let keep = self.keep_last;
                 if let Some(track) = self.of(*conn) {
                     track.message(item, records, keep);
+                } else {
+                    self.sockets.message(item, records);
                 }
             }
-            Item::Datagrams(opened) if self.sockets.len() < MAX_SOCKETS => {
-                self.sockets.insert(opened.conn, Box::new(DatagramHistory::new(opened)));
-            }
-            Item::Datagrams(_) => self.unwatched += 1,
-            Item::Datagram(conn, datagram) => {
-                if let Some(socket) = self.sockets.get_mut(conn) {
-                    socket.add(&datagram.datagram());
-                }
-            }
+            Item::Datagrams(opened) => self.sockets.open(opened),
+            Item::Datagram(conn, datagram) => self.sockets.datagram(*conn, &datagram.datagram()),
+            Item::Reported(conn, reported) => self.sockets.reported(*conn, &reported.reported()),
             // Packets don't come this way.
             Item::Segment(_) => {}
             Item::Closing(conn, facts) => {
@@ -209,9 +189,7 @@ impl Tracks {
             }
             Item::Closed(conn, at) => self.close(*conn, *at, now),
             Item::Lost(conn, records) => {
-                if let Some(socket) = self.sockets.get_mut(conn) {
-                    socket.lost += records;
-                }
+                self.sockets.lost(*conn, *records);
                 if let Some(track) = self.of(*conn) {
                     track.lost_calls += records;
                 }
@@ -246,11 +224,6 @@ impl Tracks {
     /// What has ended since this was last asked.
     pub(super) fn take_ended(&mut self) -> Vec<History> {
         std::mem::take(&mut self.ended)
-    }
-
-    /// What sockets of datagrams were closed since this was last asked.
-    pub(super) fn take_closed_sockets(&mut self) -> Vec<DatagramHistory> {
-        std::mem::take(&mut self.closed_sockets)
     }
 
     /// How many connections were not watched because too many were open.
@@ -310,9 +283,7 @@ impl Tracks {
     }
 
     fn close(&mut self, conn: ConnId, at: Stamp, now: Instant) {
-        if let Some(mut socket) = self.sockets.remove(&conn) {
-            socket.closed = Some(at);
-            self.closed_sockets.push(*socket);
+        if self.sockets.close(conn, at) {
             return;
         }
         let Some(&name) = self.by_conn.get(&conn) else { return };
@@ -500,30 +471,6 @@ impl Tracks {
     }
 }
 
-/// How many of the first records are kept of a connection, if so many are open: a few connections
-/// in all detail, or many in little, within the same memory.
-fn keep(open: usize) -> usize {
-    const IN_ALL: usize = 1 << 16;
-    (IN_ALL / (open + 1)).clamp(32, 1024)
-}
-
-/// How many of the last: they are written over and over, and those of all connections shall stay
-/// in the processor's cache.
-fn keep_last(open: usize) -> KeepLast {
-    if open < 16 { KeepLast::AsManyAsFirst } else { KeepLast::Few }
-}
-
-impl Tuple {
-    fn new(local: SocketAddr, peer: SocketAddr) -> Tuple {
-        let bits = |address: SocketAddr| match address.ip() {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-            IpAddr::V6(v6) => v6.to_bits(),
-        };
-        let ports = u32::from(local.port()) << 16 | u32::from(peer.port());
-        Tuple { local: bits(local), peer: bits(peer), ports }
-    }
-}
-
 /// Spreads numbers we give out ourselves; what a peer can choose is hashed with a secret.
 #[derive(Default)]
 struct IdHasher(u64);
@@ -543,18 +490,6 @@ impl Hasher for IdHasher {
 
     fn finish(&self) -> u64 {
         self.0
-    }
-}
-
-impl Listener {
-    fn of(address: SocketAddr) -> Listener {
-        let ip = address.ip().to_canonical();
-        Listener { address: (!ip.is_unspecified()).then_some(ip), port: address.port() }
-    }
-
-    fn is_at(self, address: SocketAddr) -> bool {
-        self.port == address.port()
-            && self.address.is_none_or(|own| own == address.ip().to_canonical())
     }
 }
 

@@ -11,7 +11,7 @@ use super::draw::Drawer;
 use super::gate::{Admission, Gate};
 use super::handover::{BATCHES, Inbox};
 use super::item::Item;
-use super::tracks::{MAX_CONNECTIONS, Tracks};
+use super::tracks::{MAX_CONNECTIONS, MAX_SOCKETS, Tracks};
 use crate::capture::{Capture, Targets};
 use crate::kernel::SockDiag;
 use crate::record::History;
@@ -128,7 +128,7 @@ impl Watch {
                 self.gate.count();
             }
         }
-        for socket in self.tracks.take_closed_sockets() {
+        for socket in self.tracks.sockets.take_closed() {
             let drawn = match self.gate.admit(now) {
                 Admission::Count => continue,
                 Admission::Picture | Admission::Line => self.drawer.datagrams(Box::new(socket)),
@@ -177,6 +177,14 @@ impl Watch {
     }
 
     fn finish(mut self) {
+        let now = Instant::now();
+        for socket in self.tracks.sockets.take_open() {
+            match self.gate.admit(now) {
+                Admission::Count => {}
+                _ if self.drawer.datagrams(socket) => {}
+                _ => self.gate.count(),
+            }
+        }
         let mut last = Vec::new();
         last.extend(self.gate.tell_all().map(more_ended));
         last.extend(still_open(&self.tracks));
@@ -184,6 +192,12 @@ impl Watch {
         if unwatched > 0 {
             last.push(format!(
                 "eye: {unwatched} connections were not watched: more than {MAX_CONNECTIONS} were open"
+            ));
+        }
+        let unwatched = self.tracks.sockets.unwatched();
+        if unwatched > 0 {
+            last.push(format!(
+                "eye: {unwatched} sockets of datagrams were not watched: more than {MAX_SOCKETS} were open"
             ));
         }
         let lost = self.inbox.lost();

@@ -1,23 +1,35 @@
 //! A socket of datagrams: for each peer and direction its datagrams in a row, and a verdict.
 
+use std::time::Duration;
+
 use sockeye_engine::Address;
-use sockeye_engine::probe::Direction;
+use sockeye_engine::probe::{Direction, Stamp};
+use sockeye_wire::escape;
 use unicode_width::UnicodeWidthStr;
 
 use super::paper::{Paper, wrap};
-use super::scale::{bytes, counted, grouped, span};
+use super::scale::{bytes, counted, grouped, millis_fixed, span};
 use super::style::{Ink, Style};
 use super::text::error_name;
 use super::{named, ruled};
-use crate::datagram::{DatagramHistory, Flow, Seen, Tally};
+use crate::datagram::{DatagramHistory, Flow, Outcome, Seen, Tally};
 
 /// Everything there is to see of a socket.
 pub(super) fn draw(history: &DatagramHistory, style: &Style) -> String {
     let name = format!("datagrams {} ", history.conn.0);
     let mut out = ruled(&name, &format!("{} ", named(&history.local)), style);
+    let clock = Clock::of(history);
     for flow in &history.flows {
         out.push('\n');
-        out.push_str(&row(flow, style));
+        out.push_str(&row(flow, &clock, style));
+    }
+    if !history.flows.is_empty() {
+        let line = &style.glyphs().single;
+        let sample = format!("{}{} bytes: name {}{}", line.first, line.fill, line.fill, line.last);
+        let note = format!("{sample}, time and # of the first in a line");
+        for line in wrap(&note, style.columns() - TIME - 1, style.columns() - TIME - 1) {
+            out.push_str(&format!("{:TIME$} {}\n", "", style.paint(Ink::Dim, &line)));
+        }
     }
     for (tally, what) in history.other_flows.iter().zip(["from", "to"]) {
         if tally.count > 0 {
@@ -56,23 +68,30 @@ pub(super) fn line(history: &DatagramHistory) -> String {
         };
         parts.push(format!("{} failed with {}{why}", counted(count, "call"), error_name(errno)));
     }
+    for &(errno, count) in &history.reports {
+        let refused = if errno == libc::ECONNREFUSED { ": nobody listens there" } else { "" };
+        let what = counted(count, "error");
+        parts.push(format!("{what} reported later, {}{refused}", error_name(errno)));
+    }
+    if history.other_reports > 0 {
+        parts.push(format!("{} reported later", counted(history.other_reports, "other error")));
+    }
     if history.other_errors > 0 {
         parts.push(format!("{} failed otherwise", counted(history.other_errors, "call")));
     }
-    parts.extend(
-        history
-            .closed
-            .map(|closed| format!("open for {}", span(closed.0.saturating_sub(history.opened.0)))),
-    );
+    parts.push(match history.closed {
+        Some(closed) => format!("open for {}", span(closed.0.saturating_sub(history.opened.0))),
+        None => String::from("still open"),
+    });
     if history.lost > 0 {
         parts.push(format!("the eye missed {}", counted(history.lost, "record")));
     }
     format!("{kind}  {}  {}", named(&history.local), parts.join(" · "))
 }
 
-/// A title, and the datagrams one after another on as many lines as they take, each line led by
-/// the index of its first.
-fn row(flow: &Flow, style: &Style) -> String {
+/// A title, and the datagrams one after another on as many lines as they take. Each line is led by
+/// the time and the index of its first, and whatever came more than [`TOGETHER`] later has another.
+fn row(flow: &Flow, clock: &Clock, style: &Style) -> String {
     let glyphs = style.glyphs();
     let peer = flow.peer.as_ref().map_or_else(|| String::from("the peer"), Address::to_string);
     let (from, to) = match flow.direction {
@@ -84,56 +103,107 @@ fn row(flow: &Flow, style: &Style) -> String {
     for line in wrap(&title, style.columns() - 2, style.columns() - 2) {
         out.push_str(&format!("  {}\n", style.paint(Ink::Strong, &line)));
     }
-    let kept = flow.latest.iter().filter(|seen| seen.result.is_ok()).count() as u64;
-    let earlier = flow.tally.count - kept;
-    if earlier > 0 {
-        let text = format!("{} earlier", counted(earlier, "datagram"));
-        out.push_str(&format!("{:INDEX$}{}\n", "", style.paint(Ink::Dim, &text)));
-    }
+    let digits = flow.latest.back().map_or(1, |seen| seen.index.to_string().len());
+    let index_ends = TIME + 1 + digits.max(4);
+    let cells = index_ends + 1;
     let mut paper = Paper::new(style);
-    let mut column = None;
+    paper.put_before(TIME, Ink::Dim, clock.unit());
+    paper.put_before(index_ends, Ink::Dim, "#");
+    let moved = |seen: &&Seen| matches!(seen.outcome, Outcome::Moved { .. });
+    let earlier = flow.tally.count - flow.latest.iter().filter(moved).count() as u64;
+    if earlier > 0 {
+        paper.go_to(cells);
+        paper.put(Ink::Dim, &format!("{} earlier", counted(earlier, "datagram")));
+    }
+    let mut line: Option<(Stamp, usize)> = None;
     for seen in &flow.latest {
-        let cell = cell(seen, style);
-        let width = cell.width();
-        let place = match column {
-            Some(column) if column + width <= style.columns() => column,
-            before => {
-                if before.is_some() {
-                    paper.end_line();
-                }
-                paper.put_before(INDEX - 1, Ink::Dim, &format!("#{}", seen.index));
-                paper.go_to(INDEX);
-                INDEX
+        let cell = cell(seen, style.columns() - cells, style);
+        let column = match line {
+            Some((first, column))
+                if column + cell.width() <= style.columns() && seen.at.since(first) <= TOGETHER =>
+            {
+                column
+            }
+            _ => {
+                paper.end_line();
+                paper.put_before(TIME, Ink::Dim, &clock.time(seen.at));
+                paper.put_before(index_ends, Ink::Dim, &seen.index.to_string());
+                paper.go_to(cells);
+                line = Some((seen.at, cells));
+                cells
             }
         };
-        let ink = match seen.result {
-            Err(_) => Ink::Error,
-            Ok(()) if seen.taken < seen.length => Ink::Warning,
-            Ok(()) => Ink::Plain,
+        let ink = match seen.outcome {
+            Outcome::Failed(_) | Outcome::Reported(_) => Ink::Error,
+            Outcome::Moved { length, taken } if taken < length => Ink::Warning,
+            Outcome::Moved { .. } => Ink::Plain,
         };
         paper.put(ink, &cell);
-        column = Some(place + width);
+        line = line.map(|(first, _)| (first, column + cell.width()));
     }
-    if column.is_some() {
-        paper.end_line();
-    }
+    paper.end_line();
     out + &paper.into_string()
 }
 
-/// Columns for an index and a blank.
-const INDEX: usize = 11;
+/// Times end before this column.
+const TIME: usize = 9;
 
-/// One datagram between its borders.
-fn cell(seen: &Seen, style: &Style) -> String {
+/// Datagrams that follow one another within this share a line.
+const TOGETHER: Duration = Duration::from_millis(1);
+
+/// No label is wider than this.
+const LABEL: usize = 32;
+
+/// One datagram between its borders, in at most `width` columns: its length, and what it is called.
+fn cell(seen: &Seen, width: usize, style: &Style) -> String {
     let line = &style.glyphs().single;
-    let what = match seen.result {
-        Err(errno) => error_name(errno),
-        Ok(()) if seen.taken < seen.length => {
-            format!("{} of {}", grouped(seen.taken), grouped(seen.length))
+    let mut what = match seen.outcome {
+        Outcome::Failed(errno) => error_name(errno),
+        Outcome::Reported(errno) => format!("later {}", error_name(errno)),
+        Outcome::Moved { length, taken } if taken < length => {
+            format!("{} of {}", grouped(taken), grouped(length))
         }
-        Ok(()) => grouped(seen.length),
+        Outcome::Moved { length, .. } => grouped(length),
     };
+    let (width, ellipsis) = (width.saturating_sub("├─  ─┤".width()), style.glyphs().ellipsis);
+    let room = width.saturating_sub(what.width() + ": ".len()).min(LABEL);
+    if !seen.label.is_empty() && room > ellipsis.width() {
+        what = format!("{what}: {}", escape::fit(&seen.label, room, ellipsis));
+    }
+    let what = escape::fit(&what, width, ellipsis);
     format!("{}{} {what} {}{}", line.first, line.fill, line.fill, line.last)
+}
+
+/// Time since the socket was made.
+struct Clock {
+    start: Stamp,
+    seconds: bool,
+    decimals: u32,
+}
+
+impl Clock {
+    fn of(history: &DatagramHistory) -> Clock {
+        let start = history.opened;
+        let latest = history.flows.iter().filter_map(|flow| flow.latest.back());
+        let total = latest.map(|seen| seen.at.since(start)).max().unwrap_or_default();
+        let seconds = total >= Duration::from_secs(100);
+        let decimals = match total.as_secs() {
+            0 if total < Duration::from_millis(10) => 3,
+            0..10 => 2,
+            100..1000 => 3,
+            _ => 1,
+        };
+        Clock { start, seconds, decimals }
+    }
+
+    fn unit(&self) -> &'static str {
+        if self.seconds { "s" } else { "ms" }
+    }
+
+    fn time(&self, at: Stamp) -> String {
+        let nanos = at.0.saturating_sub(self.start.0);
+        millis_fixed(if self.seconds { nanos / 1000 } else { nanos }, self.decimals)
+    }
 }
 
 fn sum(tally: &Tally) -> String {

@@ -1,5 +1,7 @@
 //! The ladder: time runs down, the client's lifeline left, the server's right, segments between.
 
+mod columns;
+
 use sockeye_engine::probe::{Direction, Role, Stamp};
 use sockeye_wire::escape;
 use sockeye_wire::tcp::State;
@@ -13,6 +15,7 @@ use super::style::{Ink, NARROW, Style};
 use super::text;
 use crate::record::{Aftermath, Certainty, History, StateChange};
 use crate::timeline::{index, other};
+use columns::{Columns, name, shorter_name};
 
 /// Draws what happened, in order of time.
 ///
@@ -39,15 +42,6 @@ pub(super) fn draw(history: &History, style: &Style) -> String {
 /// Fewer lines than this can't show a handshake, a close and what lies between.
 const ROWS_MIN: usize = 20;
 
-/// The widest state, with the sign of one that was inferred.
-const STATE_WIDTH: usize = "~SYN-RECEIVED".len();
-
-/// With fewer columns the two longest names of states are those of figure 5 in RFC 9293.
-const SHORT_BELOW: usize = 70;
-
-/// With fewer columns all names of states are cut short.
-const SHORTER_BELOW: usize = 56;
-
 struct Ladder<'a> {
     history: &'a History,
     style: &'a Style,
@@ -65,17 +59,6 @@ struct Ladder<'a> {
     at_offset: bool,
     /// An interval of bytes was written.
     intervals: bool,
-}
-
-/// Where the columns lie.
-struct Columns {
-    /// The time ends before this.
-    time: usize,
-    /// The left lifeline, and the right one.
-    left: usize,
-    right: usize,
-    /// Behind the last column.
-    end: usize,
 }
 
 impl<'a> Ladder<'a> {
@@ -445,80 +428,16 @@ impl<'a> Ladder<'a> {
 impl Ladder<'_> {
     /// A state's name, as long as there is room for.
     fn name(&mut self, state: State) -> &'static str {
-        let long = match state {
-            State::SynReceived if self.columns.end < SHORT_BELOW => "SYN-RCVD",
-            State::Established if self.columns.end < SHORT_BELOW => "ESTAB",
-            state => state.name(),
-        };
-        if self.columns.end >= SHORTER_BELOW {
-            return long;
-        }
-        let short = shorter_name(state).unwrap_or(long);
-        if short != long && !self.cut.contains(&state) {
+        let (name, cut) = name(state, self.columns.end);
+        if cut && !self.cut.contains(&state) {
             self.cut.push(state);
         }
-        short
+        name
     }
 
     fn state(&mut self, change: &StateChange) -> String {
         let sign = if change.certainty == Certainty::Inferred { "~" } else { "" };
         format!("{sign}{}", self.name(change.to))
-    }
-}
-
-impl Columns {
-    fn new(history: &History, style: &Style, time: usize) -> Columns {
-        let end = style.columns();
-        let ours = match end {
-            0..80 => 10 + (end - Style::NARROWEST) / 4,
-            80..90 => 24,
-            90..110 => 30,
-            110..140 => 34,
-            _ => 44,
-        };
-        let (time, gap) = if end < NARROW { (time.max(4), 1) } else { (time.max(7) + 1, 2) };
-        let state = match end {
-            _ if !history.is_tcp() => 1,
-            ..SHORTER_BELOW => "~SYN-RCVD".len(),
-            SHORTER_BELOW..SHORT_BELOW => "~FIN-WAIT-1".len(),
-            _ => STATE_WIDTH,
-        };
-        if !history.captured {
-            let left = time + gap + state + 1;
-            return Columns { time, left, right: left, end };
-        }
-        let (left, right) = match history.role {
-            Role::Client => (ours, state),
-            Role::Server => (state, ours),
-        };
-        Columns { time, left: time + gap + left + 1, right: end - right - 2, end }
-    }
-
-    /// Columns behind the time.
-    fn gap(&self) -> usize {
-        if self.end < NARROW { 1 } else { 2 }
-    }
-
-    /// Columns for the words on an arrow: besides them there are two blanks, the head and dashes,
-    /// three if there is room.
-    fn room(&self) -> usize {
-        self.between().saturating_sub(if self.end < NARROW { 4 } else { 6 })
-    }
-
-    /// Columns between the lifelines.
-    fn between(&self) -> usize {
-        self.right.saturating_sub(self.left + 1)
-    }
-}
-
-/// A name for a state whose own has more than eight characters.
-fn shorter_name(state: State) -> Option<&'static str> {
-    match state {
-        State::FinWait1 => Some("FIN-1"),
-        State::FinWait2 => Some("FIN-2"),
-        State::CloseWait => Some("CLOSE-W"),
-        State::TimeWait => Some("TIME-W"),
-        _ => None,
     }
 }
 

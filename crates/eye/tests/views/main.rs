@@ -1,6 +1,7 @@
 //! Pictures of whole connections, compared character by character with those in `tests/golden`.
 
 mod any;
+mod datagrams;
 mod scene;
 
 use std::fs;
@@ -404,11 +405,15 @@ fn check(name: &str, history: &History, style: &Style) {
         let spent = &history.spent;
         assert_eq!(spent.total() - spent.backlog, closed.0 - opened.0, "{name}: {spent:?}");
     }
+    compare(name, &view::picture(history, style));
+}
+
+/// Compares what was drawn with the golden file of this name, or writes that if asked to.
+fn compare(name: &str, drawn: &str) {
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "golden", name].iter().collect();
     let path = path.with_extension("txt");
-    let drawn = view::picture(history, style);
     if std::env::var_os("SOCKEYE_BLESS").is_some() {
-        fs::write(&path, &drawn).expect("the golden file can be written");
+        fs::write(&path, drawn).expect("the golden file can be written");
         return;
     }
     let golden = fs::read_to_string(&path).unwrap_or_default();

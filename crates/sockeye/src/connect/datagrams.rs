@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
-use rustix::net::Shutdown;
 use sockeye_engine::{Address, CallError, Datagram};
 
 use super::conversation::{Conversation, Ended};
@@ -57,6 +56,7 @@ async fn send(
             Next::Message(message) => {
                 let sent = socket.send(&message.wire).await;
                 sent.map_err(|error| too_long(conversation, &message, error))?;
+                flow.mark_datagram(socket, &message.payload);
                 conversation.count_sent(message.wire.len() as u64);
                 conversation.printer.sent(&mut flow, &message).await?;
             }
@@ -65,11 +65,10 @@ async fn send(
             Next::End => break,
         }
     }
-    let mut ended = Ok(());
-    if connected {
-        socket.with_fd(|fd| ended = rustix::net::shutdown(fd, Shutdown::Write));
+    match connected {
+        true => socket.shutdown_write().map_err(|error| conversation.failed(error)),
+        false => Ok(()),
     }
-    ended.map_err(|error| conversation.failed(error.into()))
 }
 
 async fn receive(
@@ -115,6 +114,10 @@ async fn receive(
                 anyhow::bail!("{}: --frame {}: {error}", args.endpoint, args.talk.frame)
             }
         };
+        match &frames[..] {
+            [frame] => flow.mark_datagram(socket, &frame.payload),
+            _ => flow.mark_datagram(socket, &received.bytes),
+        }
         drop(received);
         for frame in frames {
             if conversation.show(flow, watch, &frame).await? {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use sockeye_engine::{Marker, probe};
+use sockeye_engine::{Datagram, Marker, probe};
 use sockeye_wire::escape::Escaped;
 use sockeye_wire::frame::{Decoder, Frame, FrameError, Framing};
 use sockeye_wire::text::{Encoding, TextDecoder};
@@ -108,6 +108,16 @@ impl Flow {
             marker.mark(probe::Direction::Received, frame.range.clone(), format_args!("{label}"));
         }
         frame
+    }
+
+    /// Tells the eye what the message holds that the socket has just received or sent.
+    pub(crate) fn mark_datagram(&self, socket: &Datagram, payload: &[u8]) {
+        let direction = match self.direction {
+            Direction::In => probe::Direction::Received,
+            Direction::Out => probe::Direction::Sent,
+        };
+        let label = Label { payload, encoding: self.text.encoding() };
+        socket.mark(direction, format_args!("{label}"));
     }
 
     /// Tells the eye of a message of the user's own that begins at `offset` of the stream.

@@ -248,6 +248,19 @@ impl Track {
     }
 }
 
+/// How many of the first records are kept of a connection, if so many are open: a few connections
+/// in all detail, or many in little, within the same memory.
+pub(super) fn keep(open: usize) -> usize {
+    const IN_ALL: usize = 1 << 16;
+    (IN_ALL / (open + 1)).clamp(32, 1024)
+}
+
+/// How many of the last: they are written over and over, and those of all connections shall stay
+/// in the processor's cache.
+pub(super) fn keep_last(open: usize) -> KeepLast {
+    if open < 16 { KeepLast::AsManyAsFirst } else { KeepLast::Few }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
