@@ -79,7 +79,8 @@ pub struct Datagram {
     pub(crate) descriptors: Cell<usize>,
     /// Where something was asked for that arrives there.
     pub(crate) errors: ErrorQueue,
-    told: Told,
+    /// Where somebody looks on.
+    told: Option<Box<Told>>,
     /// What a Unix socket has in a folder, removed with it.
     pub(crate) file: Option<SocketFile>,
     /// Where messages go that are not sent to an address; empty where the socket is connected.
@@ -134,8 +135,8 @@ impl Datagram {
         at: Stamp,
     ) -> io::Result<Datagram> {
         let told = Told::new(&reactor, &raw, role, at);
-        let key = reactor.driver.attach(raw, told.name(&reactor));
-        if let Some(probe) = &reactor.env.probe {
+        let key = reactor.driver.attach(raw, told.as_ref().map(|told| told.name()));
+        if let (Some(probe), Some(told)) = (&reactor.env.probe, &told) {
             let local = key.as_ref().map_err(drop).map(|key| {
                 let local = reactor.driver.local(*key);
                 local.unwrap_or(Address::Unix(UnixAddress::Unnamed))
@@ -180,7 +181,7 @@ impl Datagram {
         let connected =
             connected.and_then(|()| self.reactor.driver.connect_datagram(self.key, peer));
         connected.map_err(|error| peer.failed("connect to", error))?;
-        self.told.connected(peer);
+        self.told.iter().for_each(|told| told.connected(peer));
         Ok(())
     }
 

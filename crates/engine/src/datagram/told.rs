@@ -39,13 +39,12 @@ struct Way {
 }
 
 impl Told {
-    /// Of a socket nobody has heard of yet. Sequenced packets of which nobody says who began them
+    /// Of a socket nobody has heard of yet; None where nobody looks on. Sequenced packets of which nobody says who began them
     /// are taken for a client's.
-    pub(super) fn new(reactor: &Reactor, raw: &Raw, role: Role, at: Stamp) -> Told {
-        let conn = next_conn();
-        let mut told =
-            Told { conn, connection: false, peer: RefCell::default(), ways: Default::default() };
-        let Some(probe) = &reactor.env.probe else { return told };
+    pub(super) fn new(reactor: &Reactor, raw: &Raw, role: Role, at: Stamp) -> Option<Box<Told>> {
+        let probe = reactor.env.probe.as_ref()?;
+        let (conn, peer, ways) = (next_conn(), RefCell::default(), Default::default());
+        let mut told = Box::new(Told { conn, connection: false, peer, ways });
         told.connection =
             raw.fd().is_some_and(|fd| sockopt::socket_type(fd) == Ok(SocketType::SEQPACKET));
         if told.connection {
@@ -63,12 +62,12 @@ impl Told {
         } else if let Some(fd) = raw.fd() {
             *told.peer.get_mut() = connected_to(fd);
         }
-        told
+        Some(told)
     }
 
-    /// Its name, where somebody looks on.
-    pub(super) fn name(&self, reactor: &Reactor) -> Option<ConnId> {
-        reactor.env.probe.is_some().then_some(self.conn)
+    /// Its name.
+    pub(super) fn name(&self) -> ConnId {
+        self.conn
     }
 
     /// A driver watches it now, or nobody does.
@@ -93,13 +92,13 @@ impl Told {
 impl Datagram {
     /// Tells whoever looks on what to call the message that was received or sent last.
     pub fn mark(&self, direction: Direction, label: fmt::Arguments<'_>) {
-        let Some(probe) = &self.reactor.env.probe else { return };
-        let way = &self.told.ways[usize::from(direction == Direction::Sent)];
+        let (Some(probe), Some(told)) = (&self.reactor.env.probe, &self.told) else { return };
+        let way = &told.ways[usize::from(direction == Direction::Sent)];
         let count = way.count.get();
         let (start, end) = way.last.get();
-        let range = if self.told.connection { start..end } else { count.saturating_sub(1)..count };
+        let range = if told.connection { start..end } else { count.saturating_sub(1)..count };
         if count > 0 {
-            probe.message(self.told.conn, direction, range, label);
+            probe.message(told.conn, direction, range, label);
         }
     }
 
@@ -142,7 +141,7 @@ impl Datagram {
         result: Result<(), i32>,
     ) {
         let end = self.reactor.env.stamp();
-        let told = &self.told;
+        let Some(told) = &self.told else { return };
         let way = &told.ways[usize::from(direction == Direction::Sent)];
         let [asked, length, taken] = [asked, length, taken].map(|bytes| bytes as u64);
         let (_, offset) = way.last.get();
@@ -170,12 +169,12 @@ impl Datagram {
 
     /// Something was found in the error queue.
     pub(crate) fn tell_queued(&self, error: &QueuedError) {
-        if let Some(probe) = &self.reactor.env.probe
+        if let (Some(probe), Some(told)) = (&self.reactor.env.probe, &self.told)
             && error.origin != Origin::Stamp
         {
             let (errno, to, offender) = (error.number, error.to.as_ref(), error.offender);
             let at = self.reactor.env.stamp();
-            probe.reported(self.told.conn, &probe::Reported { at, errno, to, offender });
+            probe.reported(told.conn, &probe::Reported { at, errno, to, offender });
         }
     }
 
@@ -189,13 +188,13 @@ impl Datagram {
         let start = self.reactor.env.started();
         let mut ended = Ok(());
         self.with_fd(|fd| ended = rustix::net::shutdown(fd, rustix::net::Shutdown::Write));
-        if let Some(probe) = &self.reactor.env.probe
-            && self.told.connection
+        if let (Some(probe), Some(told)) = (&self.reactor.env.probe, &self.told)
+            && told.connection
         {
             let (operation, end) = (Operation::ShutdownWrite, self.reactor.env.stamp());
             let result = ended.map(|()| 0).map_err(rustix::io::Errno::raw_os_error);
-            let (_, offset) = self.told.ways[1].last.get();
-            probe.call(self.told.conn, &Call { operation, start, end, asked: 0, result, offset });
+            let (_, offset) = told.ways[1].last.get();
+            probe.call(told.conn, &Call { operation, start, end, asked: 0, result, offset });
         }
         ended.map_err(|errno| self.explain(Side::Write, None, errno.into()))
     }
