@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use rustix::process::{Signal, kill_process};
 use sockeye_engine::DriverKind;
 
 use crate::child::Process;
@@ -66,7 +67,13 @@ fn tools(settings: &Settings) -> Vec<Tool> {
         let run = |verb: &'static str, settings: &Settings| {
             let program = settings.sockeye();
             Box::new(move |address: SocketAddr| {
-                command(&program, &[verb, &format!("tcp://{address}"), "--driver", driver.name()])
+                let endpoint = format!("tcp://{address}");
+                let mut command = command(&program, &[verb, &endpoint, "--driver", driver.name()]);
+                // As the others do without being told.
+                if verb == "listen" {
+                    command.arg("--once");
+                }
+                command
             })
         };
         tools.push(Tool {
@@ -159,8 +166,9 @@ fn turn(
         scope.spawn(|| pour(feed));
         scope.spawn(|| count(drain, &drained));
         let sample = watch(server, &mut client, &drained, settings);
-        // Without a client the feed breaks, and with it, in turn, everything behind it.
+        // Without its two ends the feed breaks, and nothing is left to be drained.
         drop(client);
+        let _ = kill_process(server.process.pid(), Signal::TERM);
         sample
     })
 }
