@@ -148,13 +148,15 @@ impl Door {
                 self.remark(format_args!("{peer} turned away from {local} (--allow, --deny)"));
                 continue;
             }
-            self.remark(format_args!("{peer} connected to {local}"));
             self.closed.set(self.args.once);
             self.inside.set(self.inside.get() + 1);
             let inside = Inside { door: Rc::clone(&self) };
             let (door, trade) = (Rc::clone(&self), Rc::clone(trade));
             let client = Client { socket, peer: peer.clone() };
+            let local = local.to_owned();
             spawn(async move {
+                // Whoever reads this finds the client among the others.
+                door.remark(format_args!("{peer} connected to {local}"));
                 let served = trade.client(&door, client).await;
                 drop(inside);
                 door.served(&peer, served);
