@@ -29,6 +29,10 @@ pub(super) async fn talk(
     mut sending: Sending,
 ) -> anyhow::Result<()> {
     let args = conversation.args;
+    let to: Vec<String> = socket.destinations().iter().map(ToString::to_string).collect();
+    if args.verbose && !to.is_empty() {
+        say(format_args!("sockeye: sending to {}", to.join(", ")));
+    }
     let mut watch = Watch::new(args, true);
     socket.set_room(args.talk.max_frame.min(if connected { usize::MAX } else { LONGEST }));
     let typed = sending.is_typed();

@@ -64,14 +64,20 @@ fn broadcast_from_one_host_reaches_three_others_and_all_their_answers_are_shown(
     let echo = |host| Listener::start(host, &["--echo", "udp://0.0.0.0:9999"]);
     let _listeners: Vec<Listener> = others.iter().map(echo).collect();
 
-    let ask = ["--send", "who is there?", "--count", "3", "udp://broadcast:9999"];
-    let shown = connect(net.host(0), &ask);
-    let mut shown: Vec<&str> = shown.lines().collect();
-    shown.sort_unstable();
-    let expected = ["10.9.0.2", "10.9.0.3", "10.9.0.4"];
-    assert_eq!(shown, expected.map(|host| format!("{host}:9999 who is there?")));
-    for host in others {
-        assert_eq!(host.datagrams_received(), 1, "{}", host.address());
+    let ways = [
+        "udp://broadcast:9999",
+        "udp://10.9.0.255:9999?broadcast",
+        "udp://255.255.255.255:9999?broadcast&interface=eth0",
+    ];
+    for (before, way) in ways.into_iter().enumerate() {
+        let shown = connect(net.host(0), &["--send", "who is there?", "--count", "3", way]);
+        let mut shown: Vec<&str> = shown.lines().collect();
+        shown.sort_unstable();
+        let expected = ["10.9.0.2", "10.9.0.3", "10.9.0.4"];
+        assert_eq!(shown, expected.map(|host| format!("{host}:9999 who is there?")), "{way}");
+        for host in others {
+            assert_eq!(host.datagrams_received(), 1 + before as u64, "{way}: {}", host.address());
+        }
     }
 }
 
@@ -87,7 +93,12 @@ fn broadcast_finds_every_network_of_a_host_and_keeps_to_the_interface_that_is_na
     );
     let near = Listener::start(net.host(1), &["udp://0.0.0.0:9999"]);
     let far = Listener::start(net.host(2), &["udp://0.0.0.0:9999"]);
-    tell(net.host(0), "to all", "udp://broadcast:9999");
+    let mut command = sockeye();
+    command.args(["connect", "-v", "--send", "to all\\n", "udp://broadcast:9999"]);
+    let (code, _, stderr) = run(&mut net.host(0).enter(command));
+    assert_eq!(code, Some(0), "{stderr}");
+    let to = "sockeye: sending to 10.9.0.255:9999, 10.77.255.255:9999\n";
+    assert!(stderr.ends_with(to), "{stderr}");
     near.stdout.wait_for("to all");
     far.stdout.wait_for("to all");
     for (interface, heard, not) in [("eth0", &near, &far), ("eth1", &far, &near)] {
