@@ -56,12 +56,13 @@ fn tell(host: &Host, line: &str, endpoint: &str) {
     connect(host, &["--send", &format!("{line}\\n"), "--close-after", "1ms", endpoint]);
 }
 
-#[test]
-fn broadcast_from_one_host_reaches_three_others_and_all_their_answers_are_shown() {
+on_every_driver!(broadcast_from_one_host_reaches_three_others_and_all_their_answers_are_shown);
+
+fn broadcast_from_one_host_reaches_three_others_and_all_their_answers_are_shown(driver: &str) {
     let name = "broadcast_from_one_host_reaches_three_others_and_all_their_answers_are_shown";
     let Some(net) = Net::of(name, 4) else { return };
     let others = &net.hosts()[1..];
-    let echo = |host| Listener::start(host, &["--echo", "udp://0.0.0.0:9999"]);
+    let echo = |host| Listener::start(host, &["--echo", "udp://0.0.0.0:9999", "--driver", driver]);
     let _listeners: Vec<Listener> = others.iter().map(echo).collect();
 
     let ways = [
@@ -70,7 +71,8 @@ fn broadcast_from_one_host_reaches_three_others_and_all_their_answers_are_shown(
         "udp://255.255.255.255:9999?broadcast&interface=eth0",
     ];
     for (before, way) in ways.into_iter().enumerate() {
-        let shown = connect(net.host(0), &["--send", "who is there?", "--count", "3", way]);
+        let ask = ["--send", "who is there?", "--count", "3", "--driver", driver, way];
+        let shown = connect(net.host(0), &ask);
         let mut shown: Vec<&str> = shown.lines().collect();
         shown.sort_unstable();
         let expected = ["10.9.0.2", "10.9.0.3", "10.9.0.4"];
