@@ -4,6 +4,7 @@
 //! the room in which clients meet. Where a driver blocks, that thread waits in poll(2).
 
 mod access;
+mod alone;
 mod conversation;
 mod datagrams;
 mod door;

@@ -11,6 +11,7 @@ use sockeye_engine::{Datagram, Reader, Stream};
 use sockeye_services::broker::{Delivered, MemberId, deliver, deliver_packets};
 use sockeye_wire::frame::{FrameError, Framing};
 
+use super::alone;
 use super::door::{Socket, is_gone};
 use super::hall::{Hall, Place};
 use super::service::say_truncated;
@@ -18,6 +19,10 @@ use crate::talk::{Direction, Flow};
 
 /// Talks to one client until it and the input have ended.
 pub(super) async fn with(hall: &Rc<Hall>, socket: Socket, peer: &str) -> anyhow::Result<()> {
+    let socket = match (socket, hall.alone()) {
+        (Socket::Stream(stream), Some(input)) => return alone::with(hall, stream, input).await,
+        (socket, _) => socket,
+    };
     let Some(place) = hall.enter(peer) else {
         anyhow::bail!("turned away: as many are here as may be (--max-connections)");
     };
@@ -35,6 +40,8 @@ async fn over_stream(
     member: MemberId,
     peer: &str,
 ) -> anyhow::Result<()> {
+    let mut flow = Flow::new(&hall.door.args.talk, peer, Direction::In);
+    flow.mark_with(stream.marker());
     let (mut reader, mut writer) = stream.split();
     let up = async {
         let delivered = deliver(&hall.hub, &mut writer, member).await?;
@@ -42,7 +49,7 @@ async fn over_stream(
         writer.shutdown_write()
     };
     let down = async {
-        receive(hall, &mut reader, member, peer).await?;
+        receive(hall, &mut reader, member, &mut flow).await?;
         hall.half_closed(place);
         Ok(())
     };
@@ -81,7 +88,7 @@ async fn over_packets(
 
 /// Both directions until both have ended. One that can't be sent to any more may still have sent
 /// something; one that can't be received from is gone.
-async fn both(
+pub(super) async fn both(
     up: impl Future<Output = io::Result<()>>,
     down: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
@@ -120,11 +127,10 @@ async fn receive(
     hall: &Rc<Hall>,
     reader: &mut Reader,
     member: MemberId,
-    peer: &str,
+    flow: &mut Flow,
 ) -> anyhow::Result<()> {
     let args = &hall.door.args;
     let printer = &hall.printer;
-    let mut flow = Flow::new(&args.talk, peer, Direction::In);
     let silence = match args.talk.frame {
         Framing::Gap(silence) => Some(silence),
         _ => None,
@@ -137,7 +143,7 @@ async fn receive(
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 if gap.is_some() {
                     if let Some(frame) = flow.silence()? {
-                        printer.message(&mut flow, &frame).await?;
+                        printer.message(flow, &frame).await?;
                     }
                     continue;
                 }
@@ -150,10 +156,10 @@ async fn receive(
             result => result?,
         };
         let Some(chunk) = chunk.filter(|chunk| !chunk.is_empty()) else { break };
-        let shown = printer.bytes(&mut flow, &chunk).await;
+        let shown = printer.bytes(flow, &chunk).await;
         shown.map_err(|error| explained(hall, error))?;
     }
-    printer.finish(&mut flow).await.map_err(|error| explained(hall, error))
+    printer.finish(flow).await.map_err(|error| explained(hall, error))
 }
 
 /// A wrong frame is told with the framing that it is wrong by.

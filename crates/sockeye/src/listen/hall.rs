@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use sockeye_engine::{Address, spawn};
+use sockeye_engine::{Address, Endpoint, EndpointKind, spawn};
 use sockeye_services::broker::{Hub, HubLimits, MemberId, post};
 use sockeye_wire::frame::Framing;
 
@@ -41,6 +41,8 @@ pub(super) struct Hall {
     /// Whether messages say whose they are as soon as there are several.
     names: bool,
     input: Cell<Given>,
+    /// Standard input, where it is for one client and nobody looks at it.
+    alone: RefCell<Option<Input>>,
     waiting: RefCell<Vec<Waker>>,
 }
 
@@ -101,6 +103,14 @@ impl Hall {
         let mut hub = Hub::new(HubLimits { members: most, bytes, messages: 65_536 });
         let operator = hub.join().expect("nobody is in it yet");
         let typed = input.is_terminal();
+        // Whoever waits for a time, or looks on, wants to know of all bytes.
+        let streams =
+            |endpoint: &Endpoint| matches!(endpoint.kind(), EndpointKind::Tcp | EndpointKind::Unix);
+        let alone = args.once
+            && !args.eye.eye
+            && args.idle_timeout.is_none()
+            && args.endpoints.iter().all(streams)
+            && (input.is_plain() && printer.is_plain() && !args.pick);
         let hall = Rc::new(Hall {
             door: Rc::clone(door),
             printer,
@@ -113,10 +123,20 @@ impl Hall {
             pick: typed || args.pick,
             names: io::stdout().is_terminal() || args.talk.timestamps,
             input: Cell::new(Given::Nothing),
+            alone: RefCell::default(),
             waiting: RefCell::default(),
         });
-        spawn(Rc::clone(&hall).pump(input));
+        if alone {
+            *hall.alone.borrow_mut() = Some(input);
+        } else {
+            spawn(Rc::clone(&hall).pump(input));
+        }
         Ok(hall)
+    }
+
+    /// Standard input, for the one client there is to be, if nobody looks at what is said.
+    pub(super) fn alone(&self) -> Option<Input> {
+        self.alone.borrow_mut().take()
     }
 
     /// A connection comes in; None where there are as many as may be.
