@@ -65,6 +65,18 @@ impl Broker {
         Broker { hub: Mutex::new(Hub::new(options.limits)), options }
     }
 
+    /// How many clients there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.hub().len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.hub().is_empty()
+    }
+
     /// Serves one client until it has sent all, is dropped, or the thread is asked to stop: the
     /// number of bytes it sent. What waits for it by then is still sent.
     ///

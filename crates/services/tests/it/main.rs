@@ -10,6 +10,7 @@ mod files;
 mod listings;
 mod pipeline;
 mod refusals;
+mod rooms;
 mod sim;
 mod size;
 mod slow;

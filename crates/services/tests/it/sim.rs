@@ -4,6 +4,7 @@
 //! to run it again: `SOCKEYE_SIM_SEED=17`, and `SOCKEYE_SIM_PLAN='…'` for a plan other than the
 //! seed's own.
 
+mod chat;
 mod datagrams;
 mod echo;
 mod http;
@@ -31,6 +32,11 @@ fn echo_returns_every_byte_or_a_fault_explains_it() {
 #[test]
 fn discard_takes_every_byte_and_answers_with_none_or_a_fault_explains_it() {
     check(&echo::Scenario::discards());
+}
+
+#[test]
+fn people_hear_each_other_in_order_or_a_fault_explains_it() {
+    check(&chat::Scenario { lines: 8 });
 }
 
 #[test]
