@@ -170,6 +170,8 @@ pub struct History {
     /// Calls, segments and state changes in the order in which they were told. Calls and
     /// packets come from different queues, so that is not strictly the order of time.
     pub events: Kept<Event>,
+    /// Messages are those of two who talk as they please: no questions and their answers.
+    pub talk: bool,
     /// Messages in the order in which they were told.
     pub messages: Kept<Message>,
     /// What became of the events and messages there was no room for.

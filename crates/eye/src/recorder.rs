@@ -46,6 +46,9 @@ pub struct Options {
     pub out: Box<dyn Write + Send>,
     /// Whether packets are captured if that is permitted.
     pub capture: bool,
+    /// Whether messages are those of two who talk as they please. Else each message of a client is a
+    /// question, and each of a server its answer.
+    pub talk: bool,
 }
 
 /// An open eye: a thread that looks on, and one that draws.
@@ -59,7 +62,7 @@ pub struct Options {
 ///
 /// let listener = TcpListener::bind("127.0.0.1:0")?;
 /// let options =
-///     Options { style: Style::default(), out: Box::new(std::io::stderr()), capture: true };
+///     Options { style: Style::default(), out: Box::new(std::io::stderr()), capture: true, talk: false };
 /// let eye = Eye::open(&[listener.local_addr()?], options)?;
 /// if let Some(missing) = eye.missing() {
 ///     assert!(missing.starts_with("eye: no packet capture"));
@@ -89,7 +92,7 @@ impl Eye {
     /// use sockeye_eye::view::Style;
     ///
     /// let options =
-    ///     Options { style: Style::default(), out: Box::new(std::io::stderr()), capture: true };
+    ///     Options { style: Style::default(), out: Box::new(std::io::stderr()), capture: true, talk: false };
     /// let eye = Eye::open(Targets::peers(&[([127, 0, 0, 1], 8080).into()]), options)?;
     /// # std::io::Result::Ok(())
     /// ```
@@ -100,7 +103,7 @@ impl Eye {
     /// If the system has no descriptor or no thread to spare.
     pub fn open<'a>(targets: impl Into<Targets<'a>>, options: Options) -> io::Result<Eye> {
         let text = Text::new(options.style, options.out);
-        Eye::open_with(targets, options.capture, Box::new(text))
+        Eye::start(targets.into(), options.capture, options.talk, Box::new(text))
     }
 
     /// The same, with histories going to `sink` in place of text.
@@ -112,7 +115,15 @@ impl Eye {
         capture: bool,
         sink: Box<dyn Sink>,
     ) -> io::Result<Eye> {
-        let targets = targets.into();
+        Eye::start(targets.into(), capture, false, sink)
+    }
+
+    fn start(
+        targets: Targets<'_>,
+        capture: bool,
+        talk: bool,
+        sink: Box<dyn Sink>,
+    ) -> io::Result<Eye> {
         let (sender, inbox) = channel(BATCHES)?;
         let capture =
             (capture && !targets.is_empty()).then(|| Capture::open(targets, RingSize::default()));
@@ -132,7 +143,7 @@ impl Eye {
             None => diag_of_a_client(),
         };
         let drawer = Drawer::start(sink)?;
-        let watch = Watch::new(targets, inbox, capture, diag, drawer);
+        let watch = Watch::new(targets, inbox, capture, diag, drawer, talk);
         let thread = thread::Builder::new().name("eye".to_owned()).spawn(|| watch.run())?;
         Ok(Eye { sender, thread: Some(thread), missing })
     }
@@ -182,6 +193,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("style", &self.style)
             .field("capture", &self.capture)
+            .field("talk", &self.talk)
             .finish_non_exhaustive()
     }
 }

@@ -61,6 +61,7 @@ impl Timeline {
             opened: None,
             closed: None,
             events: Kept::new(keep),
+            talk: false,
             messages: Kept::new(keep),
             left_out: LeftOut::default(),
             inferred: Vec::new(),

@@ -55,6 +55,7 @@ pub fn line(history: &History) -> String {
 ///                            N  no byte had been said
 ///                            Q  in a question: bytes had come that make no whole message yet
 ///                            A  in an answer: not all of it was sent, or arrived
+///                            M  in a message, where neither end asks and answers
 ///                            D  in data that belongs to no message
 ///                            I  idle: every message was complete, both ways
 /// third   how                F  gracefully, by FIN      R  by reset      T  a deadline of ours
@@ -81,6 +82,8 @@ pub enum Phase {
     Question,
     /// An answer was not sent completely, or did not arrive completely.
     Answer,
+    /// A message was not complete, of two who talk as they please.
+    Message,
     /// Data had flowed that the program did not name as messages.
     Data,
     /// Every message was complete, both ways.
@@ -123,6 +126,7 @@ impl Display for Code {
             Phase::Nothing => 'N',
             Phase::Question => 'Q',
             Phase::Answer => 'A',
+            Phase::Message => 'M',
             Phase::Data => 'D',
             Phase::Idle => 'I',
         };
@@ -198,6 +202,12 @@ fn phase(history: &History) -> Phase {
     let unarrived = history.course.reset.is_some() && arrived(history, answer) < moved[1];
     if totals.messages == [0, 0] {
         Phase::Data
+    } else if history.talk {
+        let ours = usize::from(history.role == Role::Server);
+        let unnamed = (0..2).any(|way| named[way] > 0 && moved[way] > named[way]);
+        let unarrived = course.reset.is_some() && arrived(history, Direction::Sent) < moved[ours];
+        let torn = unnamed || unarrived || named[ours] > moved[ours];
+        if torn { Phase::Message } else { Phase::Idle }
     } else if unsent || unarrived || unanswered {
         Phase::Answer
     } else if moved[0] > named[0] {
@@ -238,7 +248,7 @@ fn ending(history: &History, code: Code) -> String {
     let after = match (questions, answers) {
         (0, 0) => String::new(),
         (_, 0) | (0, _) => format!(", after {}", counted(questions + answers, "message")),
-        _ if questions.abs_diff(answers) <= 1 => {
+        _ if questions.abs_diff(answers) <= 1 && !history.talk => {
             format!(", after {}", counted(questions, "request"))
         }
         _ => format!(", after {} in, {} out", counted(received, "message"), grouped(sent)),
@@ -248,6 +258,7 @@ fn ending(history: &History, code: Code) -> String {
         Phase::Nothing => ", and not a byte was said",
         Phase::Question => ", in the middle of a request",
         Phase::Answer => ", in the middle of an answer",
+        Phase::Message => ", in the middle of a message",
         Phase::Data | Phase::Idle => "",
     };
     let failed = history.course.failed.map(|(call, errno)| {

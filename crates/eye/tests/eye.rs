@@ -268,7 +268,8 @@ fn without_the_capability_one_line_says_what_is_missing_and_the_rest_is_shown() 
     let missing = thread::spawn(move || {
         drop_net_raw();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let options = Options { style: Style::default(), out: Box::new(out), capture: true };
+        let options =
+            Options { style: Style::default(), out: Box::new(out), capture: true, talk: false };
         let eye = Eye::open(&[listener.local_addr().unwrap()], options).unwrap();
         let missing = eye.missing();
         let probe = eye.source().probe();

@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sockeye_engine::{Datagram, Reader, Stream};
+use sockeye_engine::probe::Direction;
+use sockeye_engine::{Datagram, Marker, Reader, Stream};
+use sockeye_wire::escape::Escaped;
 use sockeye_wire::frame::{Decoder, Frame, Framing};
 
 pub use deliver::{AsHub, Delivered, deliver, deliver_packets, post};
@@ -93,7 +95,13 @@ impl Broker {
         let Some(member) = self.join() else {
             return Err(full());
         };
+        let marker = stream.marker();
         let (mut reader, mut writer) = stream.split();
+        let tell = |offset, message: &Bytes| {
+            if let (Some(marker), Some(framing)) = (&marker, &self.options.framing) {
+                mark_sent(marker, framing, offset, message);
+            }
+        };
         let sending = async {
             let result = self.collect(&mut reader, member.id).await;
             // An end in peace lets what waits for the client go out.
@@ -103,7 +111,7 @@ impl Broker {
             }
             result
         };
-        match race(sending, deliver(&self.hub, &mut writer, member.id)).await {
+        match race(sending, deliver(&self.hub, &mut writer, member.id, tell)).await {
             First::Left(result) => result?,
             First::Right(result) => {
                 if result? == Delivered::Expelled {
@@ -147,12 +155,16 @@ impl Broker {
                     return Err(io::Error::new(io::ErrorKind::InvalidData, why));
                 }
                 received += u64::try_from(message.len).unwrap_or(u64::MAX);
+                socket.mark(Direction::Received, format_args!("{}", Escaped(&message.bytes)));
                 self.post(member.id, Bytes::copy_from_slice(&message.bytes)).await;
             }
             self.hub().close(member.id);
             std::future::pending::<io::Result<()>>().await
         };
-        match race(sending, deliver_packets(&self.hub, &socket, member.id)).await {
+        let tell = |message: &Bytes| {
+            socket.mark(Direction::Sent, format_args!("{}", Escaped(message)));
+        };
+        match race(sending, deliver_packets(&self.hub, &socket, member.id, tell)).await {
             First::Left(result) => result?,
             First::Right(result) => {
                 if result? == Delivered::Expelled {
@@ -177,7 +189,7 @@ impl Broker {
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     if let Some(frames) = &mut frames {
                         let frame = frames.silence().map_err(invalid)?;
-                        self.post_frame(id, framing, frame).await?;
+                        self.post_frame(reader, id, framing, frame).await?;
                     }
                     continue;
                 }
@@ -194,14 +206,14 @@ impl Broker {
                 Some(frames) => {
                     frames.push(bytes);
                     while let Some(frame) = frames.next().map_err(invalid)? {
-                        self.post_frame(id, framing, Some(frame)).await?;
+                        self.post_frame(reader, id, framing, Some(frame)).await?;
                     }
                 }
             }
         }
         if let Some(frames) = &mut frames {
             while let Some(frame) = frames.finish().map_err(invalid)? {
-                self.post_frame(id, framing, Some(frame)).await?;
+                self.post_frame(reader, id, framing, Some(frame)).await?;
             }
         }
         Ok(())
@@ -209,11 +221,14 @@ impl Broker {
 
     async fn post_frame(
         &self,
+        reader: &Reader,
         id: MemberId,
         framing: Option<&Framing>,
         frame: Option<Frame>,
     ) -> io::Result<()> {
         if let (Some(framing), Some(frame)) = (framing, frame) {
+            let label = Escaped(&frame.payload);
+            reader.mark(Direction::Received, frame.range.clone(), format_args!("{label}"));
             let mut encoded = Vec::new();
             framing.encode(&frame.payload, &mut encoded).map_err(invalid)?;
             self.post(id, encoded.into()).await;
@@ -249,6 +264,16 @@ impl Drop for Member {
 
 fn slow() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "dropped: it took nothing of what waited for it")
+}
+
+/// Tells whoever looks on of a frame that will be written at `offset`.
+fn mark_sent(marker: &Marker, framing: &Framing, offset: u64, wire: &Bytes) {
+    let mut decoder = Decoder::with_max_frame(framing.clone(), wire.len());
+    decoder.push(wire.clone());
+    let frame = decoder.finish().ok().flatten();
+    let label = Escaped(frame.as_ref().map_or(wire, |frame| &frame.payload));
+    let range = offset..offset.saturating_add(wire.len() as u64);
+    marker.mark(Direction::Sent, range, format_args!("{label}"));
 }
 
 pub(crate) fn full() -> io::Error {

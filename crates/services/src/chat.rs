@@ -17,7 +17,10 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use sockeye_engine::probe::Direction;
 use sockeye_engine::{Reader, Stream, elapsed};
+use sockeye_wire::escape::Escaped;
 use sockeye_wire::text::Encoding;
 
 pub use pace::PaceLimits;
@@ -103,14 +106,22 @@ impl Chat {
             return Err(full());
         };
         let person = Person { chat: Arc::clone(&self), id };
+        let marker = stream.marker();
         let (mut reader, mut writer) = stream.split();
+        let tell = |offset: u64, line: &Bytes| {
+            if let Some(marker) = &marker {
+                let range = offset..offset.saturating_add(line.len() as u64);
+                let label = Escaped(line.trim_ascii_end());
+                marker.mark(Direction::Sent, range, format_args!("{label}"));
+            }
+        };
         let listening = async {
             let why = self.listen(&mut reader, id).await?;
             self.room().end(id, why);
             // What waits for the person is still sent.
             std::future::pending::<io::Result<()>>().await
         };
-        let ended = match race(listening, deliver(&self.room, &mut writer, id)).await {
+        let ended = match race(listening, deliver(&self.room, &mut writer, id, tell)).await {
             First::Left(ended) => ended,
             First::Right(ended) => ended.map(drop),
         };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use sockeye_engine::{Endpoint, EndpointKind};
@@ -21,7 +22,15 @@ pub(crate) fn open_for_client(args: &args::Eye, peer: &Endpoint) -> anyhow::Resu
         EndpointKind::Tcp if args.eye => peer.resolve().unwrap_or_default(),
         _ => Vec::new(),
     };
-    open(args, Targets::peers(&peers))
+    open_to(args, Targets::peers(&peers), true)
+}
+
+/// Opens the eye for those that talk to whoever connects, as [`open`] does.
+pub(crate) fn open_for_talk(
+    args: &args::Eye,
+    of_tcp: &[SocketAddr],
+) -> anyhow::Result<Option<Eye>> {
+    open_to(args, of_tcp.into(), true)
 }
 
 /// Opens the eye if it was asked for, and says what it can't see. Only TCP has segments that can be
@@ -30,6 +39,10 @@ pub(crate) fn open<'a>(
     args: &args::Eye,
     targets: impl Into<Targets<'a>>,
 ) -> anyhow::Result<Option<Eye>> {
+    open_to(args, targets.into(), false)
+}
+
+fn open_to(args: &args::Eye, targets: Targets<'_>, talk: bool) -> anyhow::Result<Option<Eye>> {
     if !args.eye {
         return Ok(None);
     }
@@ -47,7 +60,7 @@ pub(crate) fn open<'a>(
             Style::NARROWEST
         ));
     }
-    let options = Options { style, out: Box::new(io::stderr()), capture: true };
+    let options = Options { style, out: Box::new(io::stderr()), capture: true, talk };
     let eye = Eye::open(targets, options).context("--eye")?;
     if let Some(missing) = eye.missing() {
         say(format_args!("{missing}"));

@@ -37,9 +37,9 @@ pub(crate) fn run(args: args::Listen) -> anyhow::Result<ExitCode> {
     for endpoint in &args.endpoints {
         bound.extend(endpoint.bind()?);
     }
-    let addresses: Vec<SocketAddr> =
-        bound.iter().filter_map(|bound| bound.local_addr().ip()).collect();
-    let eye = eye::open(&args.eye, &addresses[..])?;
+    let of_tcp = bound.iter().filter(|bound| bound.kind() == EndpointKind::Tcp);
+    let addresses: Vec<SocketAddr> = of_tcp.filter_map(|bound| bound.local_addr().ip()).collect();
+    let eye = eye::open_for_talk(&args.eye, &addresses)?;
     let engine = match &eye {
         Some(eye) => Engine::with_probe(args.driver, &*eye.source()),
         None => Engine::new(args.driver),

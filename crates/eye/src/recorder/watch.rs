@@ -27,6 +27,8 @@ pub(super) struct Watch {
     tracks: Tracks,
     gate: Gate,
     drawer: Drawer,
+    /// Messages are those of two who talk.
+    talk: bool,
 }
 
 impl Watch {
@@ -37,6 +39,7 @@ impl Watch {
         capture: Option<Capture>,
         diag: Option<SockDiag>,
         drawer: Drawer,
+        talk: bool,
     ) -> Watch {
         let mut tracks = Tracks::new(capture.is_some());
         for &listener in targets.listeners {
@@ -47,7 +50,7 @@ impl Watch {
         }
         let gate = Gate::new(Instant::now());
         let (listeners, peers) = (targets.listeners.to_vec(), targets.peers.to_vec());
-        Watch { inbox, capture, diag, listeners, peers, tracks, gate, drawer }
+        Watch { inbox, capture, diag, listeners, peers, tracks, gate, drawer, talk }
     }
 
     /// Looks on until told to close, then draws what has ended and says what has not.
@@ -116,7 +119,8 @@ impl Watch {
     }
 
     fn draw_ended(&mut self, now: Instant) {
-        for history in self.tracks.take_ended() {
+        for mut history in self.tracks.take_ended() {
+            history.talk = self.talk;
             let draw: fn(&Drawer, Box<History>) -> bool = match self.gate.admit(now) {
                 Admission::Picture => Drawer::ended,
                 Admission::Line => Drawer::ended_in_short,

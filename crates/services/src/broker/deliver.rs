@@ -66,7 +66,8 @@ pub async fn post<H: AsHub>(room: &Mutex<H>, from: MemberId, message: &Bytes, pa
     }
 }
 
-/// Sends a member what others have for it, until it has left and got everything.
+/// Sends a member what others have for it, until it has left and got everything. Each message is
+/// shown to `tell` before it is written, with where it will begin on the stream.
 ///
 /// # Errors
 ///
@@ -79,17 +80,20 @@ pub async fn deliver<H: AsHub>(
     room: &Mutex<H>,
     writer: &mut Writer,
     id: MemberId,
+    mut tell: impl FnMut(u64, &Bytes),
 ) -> io::Result<Delivered> {
     let mut batch = Vec::new();
     loop {
         let next = take(room, id, &mut batch).await;
         for message in batch.drain(..) {
+            tell(writer.written(), &message);
             writer.write_shared(message);
         }
         if !unless_expelled(room, id, next, writer.flush()).await? {
             // It was dropped because it does not read; perhaps it does now.
             take(room, id, &mut batch).await;
             for message in batch.drain(..) {
+                tell(writer.written(), &message);
                 writer.write_shared(message);
             }
             writer.set_deadline(Some(FAREWELL));
@@ -102,7 +106,7 @@ pub async fn deliver<H: AsHub>(
     }
 }
 
-/// The same where messages keep their borders.
+/// The same where messages keep their borders. Each is shown to `tell` when it has been sent.
 ///
 /// # Errors
 ///
@@ -115,6 +119,7 @@ pub async fn deliver_packets<H: AsHub>(
     room: &Mutex<H>,
     socket: &Datagram,
     id: MemberId,
+    mut tell: impl FnMut(&Bytes),
 ) -> io::Result<Delivered> {
     let mut batch = Vec::new();
     loop {
@@ -123,6 +128,7 @@ pub async fn deliver_packets<H: AsHub>(
             if !unless_expelled(room, id, next, socket.send(&message)).await? {
                 return Ok(Delivered::Expelled);
             }
+            tell(&message);
         }
         if next == Next::End {
             return Ok(ended(room, id));

@@ -60,7 +60,7 @@ async fn send(
             Next::Message(message) => {
                 let sent = socket.send(&message.wire).await;
                 sent.map_err(|error| too_long(conversation, &message, error))?;
-                flow.mark_datagram(socket, &message.payload);
+                flow.mark_datagram(socket, &message.wire);
                 conversation.count_sent(message.wire.len() as u64);
                 conversation.printer.sent(&mut flow, &message).await?;
             }
@@ -118,10 +118,7 @@ async fn receive(
                 anyhow::bail!("{}: --frame {}: {error}", args.endpoint, args.talk.frame)
             }
         };
-        match &frames[..] {
-            [frame] => flow.mark_datagram(socket, &frame.payload),
-            _ => flow.mark_datagram(socket, &received.bytes),
-        }
+        flow.mark_datagram(socket, &received.bytes);
         drop(received);
         for frame in frames {
             if conversation.show(flow, watch, &frame).await? {

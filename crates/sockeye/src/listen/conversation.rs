@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use rustix::net::Shutdown;
+use bytes::Bytes;
 use sockeye_engine::{Datagram, Reader, Stream};
 use sockeye_services::broker::{Delivered, MemberId, deliver, deliver_packets};
 use sockeye_wire::frame::{FrameError, Framing};
@@ -40,16 +40,20 @@ async fn over_stream(
     member: MemberId,
     peer: &str,
 ) -> anyhow::Result<()> {
-    let mut flow = Flow::new(&hall.door.args.talk, peer, Direction::In);
-    flow.mark_with(stream.marker());
+    let [mut flow_in, flow_out] = [Direction::In, Direction::Out].map(|direction| {
+        let mut flow = Flow::new(&hall.door.args.talk, peer, direction);
+        flow.mark_with(stream.marker());
+        flow
+    });
     let (mut reader, mut writer) = stream.split();
     let up = async {
-        let delivered = deliver(&hall.hub, &mut writer, member).await?;
+        let tell = |offset, wire: &Bytes| flow_out.mark_wire(offset, wire);
+        let delivered = deliver(&hall.hub, &mut writer, member, tell).await?;
         expelled(delivered)?;
         writer.shutdown_write()
     };
     let down = async {
-        receive(hall, &mut reader, member, &mut flow).await?;
+        receive(hall, &mut reader, member, &mut flow_in).await?;
         hall.half_closed(place);
         Ok(())
     };
@@ -65,11 +69,11 @@ async fn over_packets(
 ) -> anyhow::Result<()> {
     socket.set_room(hall.door.args.talk.max_frame);
     let up = async {
-        let delivered = deliver_packets(&hall.hub, socket, member).await?;
+        let flow = Flow::new(&hall.door.args.talk, peer, Direction::Out);
+        let tell = |wire: &Bytes| flow.mark_datagram(socket, wire);
+        let delivered = deliver_packets(&hall.hub, socket, member, tell).await?;
         expelled(delivered)?;
-        let mut ended = Ok(());
-        socket.with_fd(|fd| ended = rustix::net::shutdown(fd, Shutdown::Write));
-        Ok(ended?)
+        socket.shutdown_write()
     };
     let down = async {
         let mut flow = Flow::new(&hall.door.args.talk, peer, Direction::In);
@@ -77,6 +81,7 @@ async fn over_packets(
             if message.truncated {
                 say_truncated(peer, None, message.len);
             }
+            flow.mark_datagram(socket, &message.bytes);
             let shown = hall.printer.datagram(&mut flow, &message.bytes).await;
             shown.map_err(|error| explained(hall, error))?;
         }

@@ -32,12 +32,17 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// Sends one datagram of the input, no sooner than the guard allows.
-    pub(super) async fn send(&self, message: &[u8], to: &Address) {
+    pub(super) fn socket(&self) -> &Datagram {
+        &self.socket
+    }
+
+    /// Sends one datagram of the input, no sooner than the guard allows; false if that failed.
+    pub(super) async fn send(&self, message: &[u8], to: &Address) -> bool {
         while !self.guard.borrow_mut().allows(elapsed(), None, message, (1, message.len())) {
             sleep(PAUSE).await;
         }
-        if let Err(error) = self.socket.send_to(message, to).await {
+        let sent = self.socket.send_to(message, to).await;
+        if let Err(error) = &sent {
             let local = &self.local;
             match error.kind() {
                 io::ErrorKind::ConnectionRefused => say(format_args!(
@@ -49,6 +54,7 @@ impl Desk {
                 )),
             }
         }
+        sent.is_ok()
     }
 }
 
@@ -105,6 +111,7 @@ pub(super) async fn with(hall: &Rc<Hall>, socket: Datagram, local: &str) -> anyh
                 new.insert((place, Flow::new(&args.talk, &peer, Direction::In)))
             }
         };
+        flow.mark_datagram(&desk.socket, &received.bytes);
         if let Err(error) = hall.printer.datagram(flow, &received.bytes).await {
             if crate::talk::nobody_reads(&error) || error.is::<io::Error>() {
                 return Err(error);

@@ -268,7 +268,12 @@ impl Hall {
         }
         for (number, way) in ways {
             if let Way::Sender(desk, address) = way {
-                desk.send(&message.wire, &address).await;
+                let sent = desk.send(&message.wire, &address).await;
+                let people = self.people.borrow();
+                let flow = people.get(&number).and_then(|person| person.flow.as_ref());
+                if let Some(flow) = flow.filter(|_| sent) {
+                    flow.mark_datagram(desk.socket(), &message.wire);
+                }
             }
             self.show_sent(number, &message).await?;
         }

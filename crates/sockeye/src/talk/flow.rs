@@ -1,5 +1,6 @@
 //! One direction of one conversation: its bytes cut into messages, and where they lie.
 
+use std::fmt;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -111,13 +112,32 @@ impl Flow {
     }
 
     /// Tells the eye what the message holds that the socket has just received or sent.
-    pub(crate) fn mark_datagram(&self, socket: &Datagram, payload: &[u8]) {
+    pub(crate) fn mark_datagram(&self, socket: &Datagram, bytes: &[u8]) {
         let direction = match self.direction {
             Direction::In => probe::Direction::Received,
             Direction::Out => probe::Direction::Sent,
         };
-        let label = Label { payload, encoding: self.text.encoding() };
+        let label = Datagrammed { flow: self, bytes };
         socket.mark(direction, format_args!("{label}"));
+    }
+
+    /// Tells the eye of a message that begins at `offset` of the stream, of which only what goes over
+    /// the wire is known.
+    pub(crate) fn mark_wire(&self, offset: u64, wire: &Bytes) {
+        let Some(marker) = &self.marker else { return };
+        let range = offset..offset + wire.len() as u64;
+        let payload = self.only_payload(wire.clone()).unwrap_or_else(|| wire.clone());
+        let label = Label { payload: &payload, encoding: self.text.encoding() };
+        marker.mark(probe::Direction::Sent, range, format_args!("{label}"));
+    }
+
+    /// What is in the one message that these bytes are.
+    fn only_payload(&self, wire: Bytes) -> Option<Bytes> {
+        let len = wire.len() as u64;
+        let mut decoder = Decoder::with_max_frame(self.decoder.framing().clone(), self.max_frame);
+        decoder.push(wire);
+        let frame = decoder.finish().ok()??;
+        (frame.range == (0..len)).then_some(frame.payload)
     }
 
     /// Tells the eye of a message of the user's own that begins at `offset` of the stream.
@@ -160,5 +180,19 @@ impl Flow {
             frames.push(frame);
         }
         Ok(frames)
+    }
+}
+
+/// The label of a datagram, which is looked into only if it is written.
+struct Datagrammed<'a> {
+    flow: &'a Flow,
+    bytes: &'a [u8],
+}
+
+impl fmt::Display for Datagrammed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = Bytes::copy_from_slice(self.bytes);
+        let payload = self.flow.only_payload(bytes.clone()).unwrap_or(bytes);
+        Label { payload: &payload, encoding: self.flow.text.encoding() }.fmt(f)
     }
 }
