@@ -125,9 +125,11 @@ pub(crate) async fn connect_unix_stream(
     address: &Address,
     patience: Option<Duration>,
 ) -> io::Result<Stream> {
-    let start = Reactor::current().env.started();
+    let reactor = Reactor::current();
+    let start = reactor.env.started();
     connect_unix_socket(&fd, address, patience).await?;
-    let stream = Stream::adopt(fd, Role::Client)?;
+    let watched = Stream::new(reactor, Raw::Unix(fd), Role::Client, start, None, None);
+    let stream = watched.map_err(|error| address.explain("watch the connection to", error))?;
     stream.tell(Operation::Connect, start, Ok(0));
     Ok(stream)
 }

@@ -58,6 +58,10 @@ impl OwnEnd {
 
     /// The kernel's own word.
     pub(super) fn told(&mut self, state: State, at: Stamp) -> Option<StateChange> {
+        // What waits in TIME-WAIT is another socket, and the program's own has no state left.
+        if state == State::Closed && self.state == State::TimeWait {
+            return None;
+        }
         self.step(state, at, Certainty::Exact)
     }
 
@@ -148,6 +152,20 @@ mod tests {
             (FinWait1, FinWait2, Certainty::Exact)
         );
         assert_eq!(end.told(FinWait2, Stamp(6)), None);
+    }
+
+    #[test]
+    fn a_socket_without_a_state_may_have_left_one_in_time_wait() {
+        let mut end = OwnEnd::new(Role::Client);
+        assert!(end.opened(Stamp(0)).is_some());
+        assert!(end.call(&call(Operation::ShutdownWrite, 0, Ok(0))).is_some());
+        assert!(end.call(&call(Operation::Recv, 0, Ok(0))).is_some());
+        assert_eq!(end.told(Closed, Stamp(5)), None);
+        let mut end = OwnEnd::new(Role::Server);
+        assert!(end.opened(Stamp(0)).is_some());
+        assert!(end.call(&call(Operation::Recv, 0, Ok(0))).is_some());
+        assert!(end.call(&call(Operation::ShutdownWrite, 0, Ok(0))).is_some());
+        assert_eq!(end.told(Closed, Stamp(5)).expect("a change").from, LastAck);
     }
 
     #[test]

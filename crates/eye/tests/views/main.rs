@@ -71,6 +71,32 @@ fn time_in_the_backlog_is_part_of_the_account() {
     adds_up(&line);
 }
 
+/// Two messages of the client, the second of which comes `cut` bytes short, and one of the server.
+fn talk(cut: u64) -> Scene {
+    let mut scene = Scene::new();
+    scene.open().wait(40).data(Received, 20).wait(9).recv(20 - cut);
+    scene.message(Received, 0, 8, "one");
+    if cut == 0 {
+        scene.message(Received, 8, 12, "and two");
+    }
+    scene.wait(30).message(Sent, 0, 5, "five").send(5).wait(9).data(Sent, 5).ack(Received);
+    scene.wait(50).fin(Received).wait(6).recv(0).wait(9).close().wait(4).fin(Sent);
+    scene.wait(8).ack(Received);
+    scene
+}
+
+#[test]
+fn who_talks_owes_no_answers() {
+    let asked = verdict::line(talk(0).history());
+    assert!(asked.starts_with("CAF  ") && asked.contains(", after 2 requests, "), "{asked}");
+    let line = verdict::line(&talk(0).into_talk());
+    assert!(line.starts_with("CIF  "), "{line}");
+    assert!(line.contains("gracefully, after 2 messages in, 1 out ·"), "{line}");
+    let line = verdict::line(&talk(3).into_talk());
+    assert!(line.starts_with("CMF  "), "{line}");
+    assert!(line.contains(", in the middle of a message ·"), "{line}");
+}
+
 #[test]
 fn three_requests_on_one_connection() {
     let mut scene = Scene::new();

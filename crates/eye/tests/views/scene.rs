@@ -45,6 +45,13 @@ const fn index(way: Direction) -> usize {
 }
 
 impl Scene {
+    /// What is known, of two who talk as they please.
+    pub(crate) fn into_talk(self) -> History {
+        let mut history = self.timeline.into_history();
+        history.talk = true;
+        history
+    }
+
     /// A server's connection with everything kept.
     pub(crate) fn new() -> Scene {
         Scene::keeping(1 << 20, true)

@@ -12,6 +12,7 @@ mod crowd;
 mod drivers;
 mod escape;
 mod eye;
+mod eye_talk;
 mod fetch;
 mod fresh;
 mod help;
