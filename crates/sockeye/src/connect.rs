@@ -50,6 +50,9 @@ async fn until_interrupted(args: &args::Connect, signals: Signals) -> anyhow::Re
         Either::One(_) => Ok(ExitCode::from(signals.status())),
         Either::Other(Ok(())) => Ok(ExitCode::SUCCESS),
         Either::Other(Err(error)) if talk::nobody_reads(&error) => Ok(ExitCode::SUCCESS),
+        Either::Other(Err(error)) if talk::is_interrupted(&error) => {
+            Ok(ExitCode::from(signals::INTERRUPTED))
+        }
         Either::Other(Err(error)) => Err(error),
     }
 }
@@ -61,8 +64,13 @@ async fn talk(args: &args::Connect) -> anyhow::Result<()> {
     if args.talk.show_socket {
         talk::socket::show(&connected.describe()?, args.talk.json);
     }
-    let (input, printer) = talk::open(&args.talk)?;
-    let sending = given.map_or_else(|| Sending::Input(Box::new(input)), Sending::Given);
+    let (sending, printer) = match given {
+        Some(given) => (Sending::Given(given), talk::show(&args.talk)?),
+        None => {
+            let (input, printer) = talk::open(&args.talk)?;
+            (Sending::Input(Box::new(input)), printer)
+        }
+    };
     let conversation = |peer: Option<Address>| {
         let peer = peer.map_or_else(|| args.endpoint.to_string(), |peer| peer.to_string());
         Conversation::new(args, printer, peer)

@@ -1,7 +1,7 @@
 //! What is typed or piped in, cut into messages and made ready to be sent.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, PipeReader};
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use sockeye_wire::frame::{Decoder, Framing};
 use sockeye_wire::hex;
 use sockeye_wire::text::{Encoding, TextDecoder};
 
+use super::editor::Typed;
 use crate::args;
 
 /// The longest line of input, in bytes.
@@ -19,6 +20,8 @@ const MAX_LINE: usize = 16 << 20;
 /// Messages from standard input, ready to be sent: encoded, and with their borders.
 pub(crate) struct Input {
     source: Source,
+    /// It comes from an editor.
+    typed: Option<Typed>,
     cut: Cut,
     composer: Composer,
     ready: VecDeque<Message>,
@@ -36,6 +39,11 @@ pub(crate) struct Message {
     pub(crate) payload: Bytes,
 }
 
+/// Ctrl-C was typed.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+pub(super) struct Interrupted;
+
 /// How input becomes messages.
 enum Cut {
     /// What was read at once, as it is.
@@ -48,10 +56,15 @@ enum Cut {
 
 impl Input {
     pub(super) fn stdin(args: &args::Talk) -> io::Result<Input> {
-        Ok(Input::new(args, Source::stdin()?))
+        Ok(Input::new(args, Source::stdin()?, None))
     }
 
-    fn new(args: &args::Talk, source: Source) -> Input {
+    /// What comes from an editor.
+    pub(super) fn typed(args: &args::Talk, from: PipeReader, typed: Typed) -> io::Result<Input> {
+        Ok(Input::new(args, Source::adopt(from)?, Some(typed)))
+    }
+
+    fn new(args: &args::Talk, source: Source, typed: Option<Typed>) -> Input {
         let composer = Composer::new(args);
         let lines = args.hex || !matches!(args.frame, Framing::Raw | Framing::Gap(_));
         let cut = match composer.encoding {
@@ -59,17 +72,17 @@ impl Input {
             Some(_) => Cut::Text(TextDecoder::new(Encoding::UTF_8)),
             None => Cut::Pieces,
         };
-        Input { source, cut, composer, ready: VecDeque::new(), ended: false, line: 0 }
+        Input { source, typed, cut, composer, ready: VecDeque::new(), ended: false, line: 0 }
     }
 
     /// Whether a person types it.
     pub(crate) fn is_terminal(&self) -> bool {
-        self.source.is_terminal()
+        self.typed.is_some() || self.source.is_terminal()
     }
 
     /// Whether bytes are sent as nothing but themselves, so that they need not be looked at.
     pub(crate) fn is_plain(&self) -> bool {
-        matches!(self.cut, Cut::Pieces) && !self.source.is_terminal()
+        matches!(self.cut, Cut::Pieces) && !self.is_terminal()
     }
 
     /// Lends standard input itself, where [`Input::is_plain`].
@@ -109,6 +122,9 @@ impl Input {
             }
             let chunk = self.source.read().await?;
             self.ended = chunk.is_empty();
+            if self.ended && self.typed.as_ref().is_some_and(Typed::is_interrupted) {
+                return Err(Interrupted.into());
+            }
             match &mut self.cut {
                 Cut::Lines(lines) => lines.push_slice(&chunk),
                 Cut::Pieces if chunk.is_empty() => {}

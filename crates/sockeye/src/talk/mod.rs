@@ -5,6 +5,7 @@
 //! each connection and direction has a [`Flow`], which knows where in its stream the next message
 //! begins.
 
+mod editor;
 mod flow;
 mod input;
 mod printer;
@@ -20,7 +21,8 @@ pub(crate) use printer::Printer;
 
 use crate::args;
 
-/// The user's side: standard input, cut into messages, and standard output.
+/// The user's side: standard input, cut into messages, and standard output. Where both are a terminal,
+/// what is typed can be edited, and is kept apart from what is shown.
 ///
 /// # Errors
 ///
@@ -30,9 +32,31 @@ use crate::args;
 ///
 /// Outside of an engine.
 pub(crate) fn open(args: &args::Talk) -> io::Result<(Input, Rc<Printer>)> {
-    let printer = Rc::new(Printer::stdout(args)?);
-    let input = Input::stdin(args)?;
-    Ok((input, printer))
+    // What may send control characters has the terminal for itself.
+    let console = if args.raw_output { None } else { editor::open()? };
+    let Some((console, typed, pipes)) = console else {
+        return Ok((Input::stdin(args)?, Rc::new(Printer::stdout(args)?)));
+    };
+    let input = Input::typed(args, pipes.typed, typed)?;
+    Ok((input, Rc::new(Printer::console(args, pipes.shown, console)?)))
+}
+
+/// Standard output alone, where nothing is typed.
+///
+/// # Errors
+///
+/// Standard output can't be watched.
+///
+/// # Panics
+///
+/// Outside of an engine.
+pub(crate) fn show(args: &args::Talk) -> io::Result<Rc<Printer>> {
+    Ok(Rc::new(Printer::stdout(args)?))
+}
+
+/// Whether somebody typed Ctrl-C.
+pub(crate) fn is_interrupted(error: &anyhow::Error) -> bool {
+    error.is::<input::Interrupted>()
 }
 
 /// Whether this is only the news that nobody reads standard output any more (`| head`), which is

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::io;
+use std::io::{self, PipeWriter};
 use std::task::{Poll, Waker};
 use std::time::SystemTime;
 
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use sockeye_engine::{Reader, RelayError, Sink};
 use sockeye_wire::frame::Frame;
 
+use super::editor::Console;
 use super::flow::{Direction, Flow};
 use super::input::Message;
 use super::shown::{Form, Style};
@@ -28,6 +29,8 @@ pub(crate) struct Printer {
     sink: Cell<Option<Sink>>,
     waiting: RefCell<Vec<Waker>>,
     failed: Cell<bool>,
+    /// Dropped behind the sink, whose last bytes it shows.
+    _console: Option<Console>,
 }
 
 /// Nobody reads standard output any more.
@@ -39,13 +42,27 @@ impl Printer {
     pub(super) fn stdout(args: &args::Talk) -> io::Result<Printer> {
         let sink = Sink::stdout()?;
         let style = Style::new(args, sink.is_terminal());
-        Ok(Printer {
+        Ok(Printer::new(style, sink, None))
+    }
+
+    /// Above the line that is being edited.
+    pub(super) fn console(
+        args: &args::Talk,
+        shown: PipeWriter,
+        console: Console,
+    ) -> io::Result<Printer> {
+        Ok(Printer::new(Style::new(args, true), Sink::adopt(shown)?, Some(console)))
+    }
+
+    fn new(style: Style, sink: Sink, console: Option<Console>) -> Printer {
+        Printer {
             style: Cell::new(style),
             pending: RefCell::default(),
             sink: Cell::new(Some(sink)),
             waiting: RefCell::default(),
             failed: Cell::new(false),
-        })
+            _console: console,
+        }
     }
 
     /// Whether bytes go out as nothing but themselves, so that they need not be looked at.
