@@ -293,8 +293,8 @@ pub(crate) enum Raw {
     Fd(OwnedFd),
     /// One of a connection to a Unix socket, whose receives may be short while more waits.
     Unix(OwnedFd),
-    /// One that other processes use too: its blocking mode is theirs as well and stays as it is.
-    /// Only for attempts.
+    /// One whose blocking mode stays as it is: other processes use it too, or it is set already. Only
+    /// for attempts.
     Shared(OwnedFd),
     /// The number of one in a simulated network.
     Simulated(u32),
@@ -347,7 +347,7 @@ pub(crate) struct Socket {
     /// A Unix stream is received in the pieces its peer passed descriptors with, however many
     /// wait (unix(7)).
     pub(crate) unix: bool,
-    /// Its blocking mode is not ours to set.
+    /// Its blocking mode stays as it is.
     pub(crate) shared: bool,
 }
 

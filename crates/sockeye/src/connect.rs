@@ -8,6 +8,7 @@ mod telnet;
 mod wait;
 mod watch;
 
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 

@@ -6,11 +6,12 @@ use std::io::{ErrorKind, Read as _, Seek as _, Write as _, pipe};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use rustix::fs::{OFlags, fcntl_getfl};
-use sockeye_engine::{Sink, Source};
+use sockeye_engine::{Sink, Source, sleep};
 
-use crate::{adopt, connection, engine, on_every_driver};
+use crate::{Either, adopt, connection, either, engine, on_every_driver};
 
 fn is_nonblocking(fd: impl AsFd) -> bool {
     fcntl_getfl(fd).expect("it is open").contains(OFlags::NONBLOCK)
@@ -45,6 +46,23 @@ fn a_pipe_is_read_to_its_end() {
         });
         feeding.join().expect("no panic").expect("it was read");
         assert!(!is_nonblocking(shared), "{kind}: others share the description");
+    });
+}
+
+/// A read that slept would keep everything else of the thread from running.
+#[test]
+fn other_tasks_run_while_a_pipe_is_empty() {
+    on_every_driver(|kind| {
+        let (reader, mut writer) = pipe().expect("a pipe");
+        engine(kind).block_on(async {
+            let mut source = Source::adopt(reader).expect("a pipe");
+            let other = sleep(Duration::from_millis(5));
+            let Either::Other(()) = either(source.read(), other).await else {
+                panic!("{kind}: nothing was written yet")
+            };
+            writer.write_all(b"now").expect("room");
+            assert_eq!(&source.read().await.expect("it came")[..], b"now", "{kind}");
+        });
     });
 }
 

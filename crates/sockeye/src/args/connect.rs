@@ -60,7 +60,7 @@ pub(crate) struct Connect {
     #[arg(long)]
     pub(crate) telnet: bool,
 
-    /// Say on standard error to whom it is connected, and why it ends
+    /// Say on standard error to whom it is connected
     #[arg(long, short)]
     pub(crate) verbose: bool,
 

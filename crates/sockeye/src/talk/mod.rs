@@ -62,5 +62,7 @@ pub(crate) fn is_interrupted(error: &anyhow::Error) -> bool {
 /// Whether this is only the news that nobody reads standard output any more (`| head`), which is
 /// no failure of ours and not worth a word.
 pub(crate) fn nobody_reads(error: &anyhow::Error) -> bool {
-    error.is::<printer::NobodyReads>()
+    // The socket's own errors say more than this.
+    let broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    error.is::<printer::NobodyReads>() || error.downcast_ref().is_some_and(broken)
 }

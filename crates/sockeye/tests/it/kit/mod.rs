@@ -7,6 +7,7 @@ pub(crate) mod listener;
 pub(crate) mod net;
 pub(crate) mod said;
 pub(crate) mod server;
+pub(crate) mod talk;
 pub(crate) mod wire;
 
 use std::env;
