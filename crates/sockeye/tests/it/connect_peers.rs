@@ -30,16 +30,22 @@ fn with_tool(test: &str, command: &mut Command, endpoint: &str) {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut tool = Ended(command.spawn().unwrap());
     let heard = Said::by(tool.0.stdout.take().unwrap());
-    let answer = "an answer\n".repeat(20_000);
     let mut stdin = tool.0.stdin.take().unwrap();
-    let feeding = {
-        let answer = answer.clone();
-        std::thread::spawn(move || stdin.write_all(answer.as_bytes()).unwrap())
-    };
-    let asked = "a question\n".repeat(20_000);
-    let outcome = fed(&mut connect(endpoint, &["--retry", "30"]), asked.clone());
-    feeding.join().unwrap();
-    outcome.printed(&answer);
+    let (asked, answer) = ("a question\n".repeat(20_000), "an answer\n".repeat(20_000));
+    // nc and ncat that listen leave when their peer has ended, with what they have still to say: there the
+    // question stays open until the answer is there.
+    let ends = program == "socat";
+    let arguments: &[&str] =
+        if ends { &["--retry", "30"] } else { &["--retry", "30", "--close-after", "1s"] };
+    let mut running = Running::start(&mut connect(endpoint, arguments));
+    running.type_in(&asked);
+    if ends {
+        running.end_input();
+    }
+    heard.wait("the question", |heard| (heard.len() == asked.len()).then_some(()));
+    stdin.write_all(answer.as_bytes()).unwrap();
+    drop(stdin);
+    running.ended().printed(&answer);
     assert!(heard.all() == asked, "what {program} heard");
 }
 
