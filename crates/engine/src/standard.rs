@@ -75,7 +75,8 @@ impl End {
         let way = if kind.is_fifo() || terminal {
             let what = if terminal { What::Terminal } else { What::Pipe };
             match reopen(file.as_fd(), side) {
-                Ok(own) => watched_own(&reactor, own, what)?,
+                // Never to sleep in, whatever the driver does with its sockets.
+                Ok(own) => watched(&reactor, Raw::Shared(own), what)?,
                 Err(_) => Way::Beside(Arc::new(file)),
             }
         } else if kind.is_socket() {
@@ -121,20 +122,6 @@ impl Drop for End {
 
 fn watched(reactor: &Reactor, raw: Raw, what: What) -> io::Result<Way> {
     Ok(Way::Polled { key: reactor.driver.attach(raw, None)?, what })
-}
-
-/// With a description of our own, whose calls are all attempts. The blocking driver has let them wait,
-/// as it lets those of sockets, where a flag keeps an attempt from that.
-fn watched_own(reactor: &Reactor, own: OwnedFd, what: What) -> io::Result<Way> {
-    let way = watched(reactor, Raw::Fd(own), what)?;
-    if let Way::Polled { key, .. } = &way
-        && !reactor.kind.multiplexes()
-    {
-        let mut set = Ok(());
-        reactor.driver.with_fd(*key, &mut |fd| set = rustix::io::ioctl_fionbio(fd, true));
-        set?;
-    }
-    Ok(way)
 }
 
 /// The same pipe or terminal by a description of our own (proc_pid_fd(5)).

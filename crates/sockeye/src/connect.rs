@@ -8,7 +8,6 @@ mod telnet;
 mod wait;
 mod watch;
 
-use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 

@@ -227,22 +227,3 @@ fn the_eye_draws_what_it_did() {
         assert!(outcome.stderr.contains(drawn), "{drawn}:\n{}", outcome.stderr);
     }
 }
-
-#[test]
-fn a_socket_is_described() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let endpoint = format!("tcp://{address}?rcvbuf=64k");
-    let outcome = fed(&mut connect(&endpoint, &["--show-socket"]), "");
-    let table = String::from_utf8(outcome.stdout).unwrap();
-    assert_eq!((outcome.code, &*outcome.stderr), (Some(0), ""));
-    assert!(table.starts_with("ipv4 stream, tcp, ESTABLISHED, descriptor "), "{table}");
-    assert!(table.contains(&format!("\npeer  {address}\n")), "{table}");
-    let row = table.lines().find(|line| line.contains(" SO_RCVBUF ")).unwrap();
-    assert!(row.contains("131072 bytes"), "{row}");
-    let outcome = fed(&mut connect(&endpoint, &["--show-socket", "--json"]), "");
-    let json: serde_json::Value = serde_json::from_slice(&outcome.stdout).unwrap();
-    assert_eq!(json["peer"], address.to_string());
-    assert_eq!((&json["family"], &json["type"]), (&"ipv4".into(), &"stream".into()));
-    assert!(json["options"].as_array().unwrap().len() > 20);
-}
