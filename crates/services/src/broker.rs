@@ -34,6 +34,8 @@ pub struct BrokerOptions {
     pub limits: HubLimits,
     /// How long a client may take nothing while others wait for it. Default 10 s.
     pub patience: Duration,
+    /// How long a client may send nothing and take nothing; None for ever. Default None.
+    pub idle: Option<Duration>,
     /// Whole frames are passed on, none within another; None for bytes as they come.
     pub framing: Option<Framing>,
     /// The longest frame, in bytes; at most an eighth of what may wait for a client. Default
@@ -46,6 +48,7 @@ impl Default for BrokerOptions {
         BrokerOptions {
             limits: HubLimits { members: 1024, bytes: 1 << 20, messages: 4096 },
             patience: Duration::from_secs(10),
+            idle: None,
             framing: None,
             max_frame: 128 << 10,
         }
@@ -85,7 +88,7 @@ impl Broker {
     /// # Errors
     ///
     /// What [`Stream::recv`] and [`Stream::flush`] say; `InvalidData` for a stream that does not hold
-    /// to the framing; `TimedOut` for a client that was dropped because it took nothing;
+    /// to the framing; `TimedOut` for a client that was dropped because it took nothing or was idle;
     /// `QuotaExceeded` when there are as many clients as may be.
     ///
     /// # Cancel safety
@@ -180,16 +183,24 @@ impl Broker {
         let framing = self.options.framing.as_ref();
         let mut frames =
             framing.map(|framing| Decoder::with_max_frame(framing.clone(), self.options.max_frame));
+        let mut sent = 0;
         loop {
-            if let (Some(Framing::Gap(gap)), Some(frames)) = (framing, &mut frames) {
-                // Only what has begun waits for a silence to end it.
-                reader.set_deadline((frames.pending() > 0).then_some(*gap));
-            }
+            // Only what has begun waits for a silence to end it.
+            let gap = match (framing, &frames) {
+                (Some(Framing::Gap(gap)), Some(frames)) => (frames.pending() > 0).then_some(*gap),
+                _ => None,
+            };
+            reader.set_deadline(gap.or(self.options.idle));
             let chunk = match reader.recv_idle().await {
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    if let Some(frames) = &mut frames {
-                        let frame = frames.silence().map_err(invalid)?;
-                        self.post_frame(reader, id, framing, frame).await?;
+                    let so_far = self.hub().sent(id);
+                    match &mut frames {
+                        Some(frames) if gap.is_some() => {
+                            let frame = frames.silence().map_err(invalid)?;
+                            self.post_frame(reader, id, framing, frame).await?;
+                        }
+                        _ if std::mem::replace(&mut sent, so_far) != so_far => {}
+                        _ => return Err(error),
                     }
                     continue;
                 }

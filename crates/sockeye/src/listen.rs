@@ -60,20 +60,25 @@ pub(crate) fn run(args: args::Listen) -> anyhow::Result<ExitCode> {
 
 /// Ends the program, as wrong usage does, where a service can't be had at an endpoint.
 fn fits(args: &args::Listen) {
+    use EndpointKind::{Tcp, Udp, Unix, UnixDatagram};
     let service = &args.service;
     for endpoint in &args.endpoints {
-        let stream = matches!(endpoint.kind(), EndpointKind::Tcp | EndpointKind::Unix);
-        let option = match service {
-            args::Service { chat: true, .. } => "--chat",
-            args::Service { exec: Some(_), .. } => "--exec",
+        let needs_stream = match service {
+            args::Service { chat: true, .. } => Some("--chat"),
+            args::Service { exec: Some(_), .. } => Some("--exec"),
+            _ => None,
+        };
+        let why = match (endpoint.kind(), needs_stream) {
+            (Tcp | Unix, _) => continue,
+            (_, Some(option)) => format!(
+                "{option} needs a stream, and {endpoint} is none (write tcp://HOST:PORT or unix:///PATH)"
+            ),
+            (Udp | UnixDatagram, None) if args.once && service.is_some() => format!(
+                "--once counts clients, and at {endpoint} a service has none, only datagrams (leave it out)"
+            ),
             _ => continue,
         };
-        if !stream {
-            let why = format!(
-                "{option} needs a stream, and {endpoint} is none (write tcp://HOST:PORT or unix:///PATH)"
-            );
-            args::Args::command().error(ErrorKind::ArgumentConflict, why).exit();
-        }
+        args::Args::command().error(ErrorKind::ArgumentConflict, why).exit();
     }
 }
 

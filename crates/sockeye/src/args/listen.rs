@@ -40,8 +40,8 @@ pub(crate) struct Listen {
     #[arg(long, value_name = "NETWORK", value_parser = network)]
     pub(crate) deny: Vec<IpNet>,
 
-    /// Drop clients that send nothing and take nothing for so long [default: never; 60s for --echo,
-    /// --discard and --chargen]
+    /// Drop clients that send nothing and take nothing for so long, with --chat those that say
+    /// nothing [default: never; 60s for --echo, --discard and --chargen]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) idle_timeout: Option<Duration>,
 
@@ -119,6 +119,14 @@ pub(crate) struct Service {
     /// output; SOCKEYE_PEER and SOCKEYE_LOCAL name both ends
     #[arg(long, value_name = "COMMAND")]
     pub(crate) exec: Option<OsString>,
+}
+
+impl Service {
+    /// Whether there is one.
+    pub(crate) fn is_some(&self) -> bool {
+        let Service { echo, discard, chargen, daytime, chat, broker, exec } = self;
+        [echo, discard, chargen, daytime, chat, broker].contains(&&true) || exec.is_some()
+    }
 }
 
 /// An endpoint that one can listen on.

@@ -63,6 +63,7 @@ impl Trade {
                     options.limits.bytes = options.limits.bytes.max(8 * options.max_frame);
                 }
                 options.framing = framing;
+                options.idle = args.idle_timeout;
                 Trade::Broker(Arc::new(Broker::new(options)))
             }
             args::Service { exec: Some(command), .. } => Trade::Exec(Arc::new(command.clone())),
