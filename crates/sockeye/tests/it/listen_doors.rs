@@ -127,6 +127,7 @@ fn what_can_not_be_is_wrong_usage() {
             "--chat needs a stream, and udp://127.0.0.1:0 is none",
         ),
         (&["unix-dgram:@x", "--exec", "id"], "--exec needs a stream, and unix-dgram:@x is none"),
+        (&["udp://127.0.0.1:0", "--echo", "--once"], "--once counts clients"),
         (&[TCP, "--echo", "--chat"], "--echo"),
         (&[TCP, "--allow", "10.0.0.0/99"], "write it as 192.168.0.0/16, 10.1.2.3 or fe80::/10"),
         (&["-"], "- is this program's own input and output; write tcp://127.0.0.1:8000"),
@@ -156,6 +157,20 @@ fn a_frame_that_is_wrong_is_told_with_its_peer_and_its_place() {
     other.write_all(b"5:hello,").unwrap();
     drop(other);
     listener.stop();
+}
+
+#[test]
+fn idle_clients_are_dropped_where_that_is_asked_for() {
+    for service in ["--echo", "--broker", "--chat", "--json"] {
+        let listener = Listener::start(&[TCP, service, "--idle-timeout", "50ms"]);
+        let mut client = listener.connect();
+        // A name is waited for longer.
+        client.write_all(b"ann\n").unwrap();
+        client.read_to_end(&mut Vec::new()).unwrap();
+        let peer = client.local_addr().unwrap();
+        listener.stderr.wait_for(&format!("sockeye: {peer}: "));
+        listener.stop();
+    }
 }
 
 #[test]

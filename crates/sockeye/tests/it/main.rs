@@ -26,6 +26,7 @@ mod listen_doors;
 mod listen_peers;
 mod listen_plain;
 mod listen_services;
+mod listen_terminal;
 mod manual;
 mod patience;
 mod ready;

@@ -33,8 +33,16 @@ impl Listener {
 
     pub(crate) fn of(command: &mut Command, arguments: &[&str]) -> Listener {
         let expected = arguments.iter().filter(|argument| argument.contains(':')).count();
-        let mut child =
-            Ended(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+        Listener::ready(command.stdout(Stdio::piped()), expected)
+    }
+
+    /// On one endpoint, with this as its standard output.
+    pub(crate) fn at_terminal(command: &mut Command, terminal: impl Into<Stdio>) -> Listener {
+        Listener::ready(command.stdout(terminal), 1)
+    }
+
+    fn ready(command: &mut Command, expected: usize) -> Listener {
+        let mut child = Ended(command.stderr(Stdio::piped()).spawn().unwrap());
         let stderr = Said::by(child.0.stderr.take().unwrap());
         let endpoints = stderr.wait("that it listens", |said| {
             let whole = &said[..said.rfind('\n').map_or(0, |end| end + 1)];
