@@ -19,8 +19,8 @@ const TCP: &str = "tcp://127.0.0.1:0";
 
 const PEOPLE: usize = 999;
 const SPEAKERS: usize = 25;
-/// As many lines as one may send at once, but for his name.
-const ROUNDS: usize = 18;
+/// Fewer than one may send at once, and enough to fill what is held for one who does not read.
+const ROUNDS: usize = 12;
 
 /// What the room may take in all: what waits for each is bounded, and mostly shared.
 const MEMORY: usize = 160 << 20;

@@ -56,6 +56,8 @@ fn takes(test: &str, program: &str, endpoint: &str, line: &str, len: usize) {
         return;
     }
     let files = Files::new(len);
+    // Abstract names are those of the whole machine.
+    let endpoint = &endpoint.replace("PID", &std::process::id().to_string());
     let mut command = sockeye();
     command.args(["listen", endpoint, "--once"]).stdin(Stdio::null());
     let mut listener = Listener::of(&mut command, &[endpoint]);
@@ -122,7 +124,7 @@ sends! {
     python_sends_a_hundred_megabytes_by_ipv6 "python3" "tcp://[::1]:0"
         "python3 -c 'import os, socket; s = socket.create_connection((os.environ[\"HOST\"], int(os.environ[\"PORT\"]))); s.sendall(open(os.environ[\"FILE\"], \"rb\").read()); s.shutdown(1); s.recv(1)'";
     nc_sends_over_an_ipv6_address "nc.openbsd" "tcp://[::1]:0" "nc.openbsd -N $HOST $PORT <$FILE";
-    socat_sends_over_an_abstract_socket "socat" "unix:@sockeye-test-abstract"
+    socat_sends_over_an_abstract_socket "socat" "unix:@sockeye-test-PID"
         "socat -u FILE:$FILE ABSTRACT-CONNECT:$SOCK";
 }
 
