@@ -50,9 +50,6 @@ async fn until_interrupted(args: &args::Connect, signals: Signals) -> anyhow::Re
         Either::One(_) => Ok(ExitCode::from(signals.status())),
         Either::Other(Ok(())) => Ok(ExitCode::SUCCESS),
         Either::Other(Err(error)) if talk::nobody_reads(&error) => Ok(ExitCode::SUCCESS),
-        Either::Other(Err(error)) if talk::is_interrupted(&error) => {
-            Ok(ExitCode::from(signals::INTERRUPTED))
-        }
         Either::Other(Err(error)) => Err(error),
     }
 }

@@ -11,7 +11,6 @@ mod listen;
 mod output;
 mod serve;
 mod signals;
-#[allow(dead_code, reason = "some of it is still to be used")]
 mod talk;
 
 use std::process::ExitCode;
@@ -33,6 +32,7 @@ fn main() -> ExitCode {
         Command::Man(man) => help::man(&man),
         Command::Completions(completions) => help::completions(&completions),
     };
+    talk::restore_terminal();
     match result {
         Ok(code) => code,
         Err(error) => {

@@ -10,7 +10,7 @@ use signal_hook::flag;
 use signal_hook::low_level::pipe;
 
 /// Exit status of a program that Ctrl-C ended: 128 + SIGINT.
-pub(crate) const INTERRUPTED: u8 = 130;
+const INTERRUPTED: u8 = 130;
 
 /// What tells of the first signal.
 pub(crate) struct Signals {

@@ -7,12 +7,13 @@
 
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::AsFd as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Signal, getpid, kill_process};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
@@ -27,9 +28,19 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Clears the line the cursor is in (ECMA-48, EL).
 const CLEAR_LINE: &[u8] = b"\r\x1b[K";
 
+/// How the terminal was before there was an editor on it.
+static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// Makes the terminal what it was before, if it was taken over and not given back yet.
+pub(crate) fn restore() {
+    let before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(before) = before {
+        let _ = tcsetattr(io::stdin().as_fd(), OptionalActions::Drain, &before);
+    }
+}
+
 /// A terminal with an editor on it; dropped, it is as it was before.
 pub(super) struct Console {
-    before: Termios,
     state: Arc<State>,
     /// Says when everything is shown.
     all_shown: Receiver<()>,
@@ -68,7 +79,7 @@ pub(super) fn open() -> io::Result<Option<(Console, Typed, Pipes)>> {
     if dumb || !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return Ok(None);
     }
-    let before = tcgetattr(io::stdin().as_fd())?;
+    *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(tcgetattr(io::stdin().as_fd())?);
     // Repeated lines are worth one entry; what begins with a blank is nobody's business.
     let config = Config::builder().history_ignore_space(true).build();
     let Ok(mut editor) = Editor::<(), _>::with_history(config, MemHistory::new()) else {
@@ -92,7 +103,7 @@ pub(super) fn open() -> io::Result<Option<(Console, Typed, Pipes)>> {
         let _ = done.send(());
     })?;
     let typed_by = Typed { state: Arc::clone(&state) };
-    let console = Console { before, state, all_shown };
+    let console = Console { state, all_shown };
     Ok(Some((console, typed_by, Pipes { typed, shown })))
 }
 
@@ -110,6 +121,8 @@ fn edit(editor: &mut Editor<(), MemHistory>, mut typing: PipeWriter, state: &Sta
             }
             Err(ReadlineError::Interrupted) => {
                 state.interrupted.store(true, Ordering::Release);
+                // While it is edited, the terminal makes no signal of the key.
+                let _ = kill_process(getpid(), Signal::INT);
                 return;
             }
             Err(_) => return,
@@ -158,6 +171,6 @@ impl Drop for Console {
             let mut out = io::stdout();
             let _ = out.write_all(CLEAR_LINE).and_then(|()| out.flush());
         }
-        let _ = tcsetattr(io::stdin().as_fd(), OptionalActions::Drain, &self.before);
+        restore();
     }
 }

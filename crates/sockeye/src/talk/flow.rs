@@ -55,11 +55,6 @@ impl Flow {
         self.marker = marker.filter(|_| *self.decoder.framing() != Framing::Raw);
     }
 
-    /// Who the peer is, as it is shown.
-    pub(crate) fn peer(&self) -> &str {
-        &self.peer
-    }
-
     /// Takes the next bytes of the stream; ask [`Flow::next`] until it has none.
     pub(crate) fn push(&mut self, bytes: Bytes) {
         self.decoder.push(bytes);

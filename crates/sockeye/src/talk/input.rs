@@ -39,11 +39,6 @@ pub(crate) struct Message {
     pub(crate) payload: Bytes,
 }
 
-/// Ctrl-C was typed.
-#[derive(Debug, thiserror::Error)]
-#[error("interrupted")]
-pub(super) struct Interrupted;
-
 /// How input becomes messages.
 enum Cut {
     /// What was read at once, as it is.
@@ -123,7 +118,8 @@ impl Input {
             let chunk = self.source.read().await?;
             self.ended = chunk.is_empty();
             if self.ended && self.typed.as_ref().is_some_and(Typed::is_interrupted) {
-                return Err(Interrupted.into());
+                // The signal ends everything: this is no end of what is to be said.
+                return std::future::pending().await;
             }
             match &mut self.cut {
                 Cut::Lines(lines) => lines.push_slice(&chunk),

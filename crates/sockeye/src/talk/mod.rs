@@ -15,6 +15,7 @@ pub(crate) mod socket;
 use std::io;
 use std::rc::Rc;
 
+pub(crate) use editor::restore as restore_terminal;
 pub(crate) use flow::{Direction, Flow};
 pub(crate) use input::{Composer, Input, Message};
 pub(crate) use printer::Printer;
@@ -52,11 +53,6 @@ pub(crate) fn open(args: &args::Talk) -> io::Result<(Input, Rc<Printer>)> {
 /// Outside of an engine.
 pub(crate) fn show(args: &args::Talk) -> io::Result<Rc<Printer>> {
     Ok(Rc::new(Printer::stdout(args)?))
-}
-
-/// Whether somebody typed Ctrl-C.
-pub(crate) fn is_interrupted(error: &anyhow::Error) -> bool {
-    error.is::<input::Interrupted>()
 }
 
 /// Whether this is only the news that nobody reads standard output any more (`| head`), which is

@@ -1,7 +1,6 @@
 //! Standard output, shared by all conversations of a thread.
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::io::{self, PipeWriter};
 use std::task::{Poll, Waker};
 use std::time::SystemTime;
@@ -150,17 +149,6 @@ impl Printer {
             self.message(flow, &frame).await?;
         }
         self.style.get().end(flow, &mut self.pending.borrow_mut());
-        self.drain().await
-    }
-
-    /// Shows a line that no peer sent.
-    ///
-    /// # Errors
-    ///
-    /// Standard output can't be written.
-    pub(crate) async fn line(&self, line: fmt::Arguments<'_>) -> anyhow::Result<()> {
-        use std::io::Write as _;
-        let _ = writeln!(self.pending.borrow_mut(), "{line}");
         self.drain().await
     }
 
