@@ -41,11 +41,8 @@ pub(super) async fn talk(
     let linger = args.close_after.or((!unbounded).then_some(LINGER));
     let up = send(conversation, socket, connected, &mut sending);
     let down = receive(conversation, socket, connected, &mut watch);
-    let ended = conversation.both(typed, linger, up, down).await?;
-    match ended {
-        Some(Ended::Seen) => Ok(()),
-        Some(Ended::Over) | None => conversation.conclude(&watch),
-    }
+    conversation.both(typed, linger, up, down).await?;
+    conversation.conclude(&watch)
 }
 
 async fn send(

@@ -33,11 +33,8 @@ pub(super) async fn talk(
     let unseen = session.is_none() && !args.eye.eye && args.idle_timeout.is_none();
     let up = send(conversation, session.as_ref(), unseen, &mut writer, flow_out, &mut sending);
     let down = receive(conversation, session.as_ref(), unseen, &mut reader, flow_in, &mut watch);
-    let ended = conversation.both(typed, args.close_after, up, down).await?;
-    match ended {
-        Some(Ended::Seen) => Ok(()),
-        Some(Ended::Over) | None => conversation.conclude(&watch),
-    }
+    conversation.both(typed, args.close_after, up, down).await?;
+    conversation.conclude(&watch)
 }
 
 /// Sends all there is, and says so to the peer.

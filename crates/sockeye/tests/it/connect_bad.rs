@@ -124,3 +124,17 @@ fn what_was_expected_and_never_came_is_a_failure() {
     assert_eq!(outcome.stderr, said);
     assert_eq!((outcome.code, &*outcome.stdout), (Some(1), &b"never\n"[..]));
 }
+
+#[test]
+fn what_was_expected_within_so_many_messages_and_never_came_is_a_failure() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let arguments = ["--frame", "line", "--count", "2", "--expect", "ready"];
+    let running = Running::start(&mut connect(&address.to_string(), &arguments));
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.write_all(b"one\ntwo\n").unwrap();
+    // Neither the peer nor the input has ended.
+    let outcome = running.ended();
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(1), &b"one\ntwo\n"[..]));
+    assert!(outcome.stderr.contains("--expect \"ready\" was never seen"), "{outcome:?}");
+}
