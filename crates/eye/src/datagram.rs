@@ -43,6 +43,9 @@ pub struct DatagramHistory {
     pub reports: Vec<(i32, u64)>,
     /// What it said with other numbers.
     pub other_reports: u64,
+    /// Datagrams that came, and that the kernel dropped because there was no room to receive them into
+    /// or because they were damaged; it tells when the socket is closed.
+    pub dropped: u32,
     /// Records the eye was too slow for.
     pub lost: u64,
 }
@@ -117,6 +120,7 @@ impl DatagramHistory {
             other_errors: 0,
             reports: Vec::new(),
             other_reports: 0,
+            dropped: 0,
             lost: 0,
         }
     }

@@ -1,15 +1,17 @@
 //! What the kernel says about our own connections, without any privilege.
 //!
-//! Three questions, each at its moment: the peer's SYN when a connection was accepted
-//! (`TCP_SAVED_SYN`), the counters just before it is closed (`TCP_INFO`), and what became of it
+//! Each question has its moment: the peer's SYN when a connection was accepted (`TCP_SAVED_SYN`), the
+//! counters just before it is closed (`TCP_INFO`; of datagrams `SO_MEMINFO`), and what became of it
 //! afterwards (`NETLINK_SOCK_DIAG`). No packet is looked at here.
 
 mod aftermath;
+mod drops;
 mod facts;
 mod option;
 mod saved_syn;
 
 pub use aftermath::{DiagError, SockDiag};
+pub use drops::dropped_datagrams;
 pub use facts::{kernel_facts, parse_tcp_info, uncount_syn};
 pub use saved_syn::{save_syn, saved_isn};
 

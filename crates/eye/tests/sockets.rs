@@ -4,6 +4,7 @@
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sockeye_engine::probe::Direction;
 use sockeye_engine::{
@@ -141,6 +142,39 @@ fn datagrams_are_drawn_by_peer_and_direction_with_what_was_cut_and_refused() {
             assert!(text.contains(&shown), "{driver}: {shown}\n{text}");
         }
         assert_eq!(text.matches("══ datagrams ").count(), 2, "{driver} {text}");
+    }
+}
+
+#[test]
+fn datagrams_that_the_kernel_had_no_room_for_are_told() {
+    for driver in [DriverKind::EpollEdge, DriverKind::Uring, DriverKind::Blocking] {
+        let here = Address::from(([127, 0, 0, 1], 0));
+        let mut received = 0;
+        let text = drawn(driver, async {
+            let server = Datagram::bind(&here)?;
+            server.with_fd(|fd| {
+                rustix::net::sockopt::set_socket_recv_buffer_size(fd, 4096).unwrap();
+            });
+            let to = server.local_addr()?;
+            let client = Datagram::bind(&here)?;
+            for _ in 0..100 {
+                client.send_to(&[7; 1000], &to).await?;
+            }
+            server.set_deadline(Some(Duration::from_millis(100)));
+            while server.recv().await.is_ok() {
+                received += 1;
+            }
+            Ok(())
+        });
+        assert!(received < 100, "{driver}: there was no such room");
+        let told = format!(" · {} datagrams dropped by the kernel: no room ", 100 - received);
+        let verdicts = text.replace("\n       ", " ");
+        assert_eq!(verdicts.matches(&told).count(), 1, "{driver}: {told}\n{text}");
+        assert_eq!(
+            text.matches("dropped by").count(),
+            1,
+            "{driver}: the client's has none: {text}"
+        );
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) enum Item {
     Datagram(ConnId, Box<OwnDatagram>),
     /// Something from its error queue.
     Reported(ConnId, Box<OwnReported>),
+    /// So many datagrams the kernel dropped before they could be received.
+    Dropped(ConnId, u32),
     /// One captured by the eye itself.
     Segment(SmallSegment),
     Closing(ConnId, Box<KernelFacts>),

@@ -13,7 +13,7 @@ use sockeye_engine::probe::{
 use super::batch::Batch;
 use super::handover::Sender;
 use super::item::{Item, OwnDatagram, OwnReported};
-use crate::kernel::{kernel_facts, save_syn, saved_isn};
+use crate::kernel::{dropped_datagrams, kernel_facts, save_syn, saved_isn};
 
 /// Makes the probes.
 #[derive(Debug)]
@@ -90,7 +90,14 @@ impl Probe for Recorder {
     }
 
     fn closing(&self, conn: ConnId, fd: Option<BorrowedFd<'_>>) {
-        self.push(Item::Closing(conn, Box::new(fd.map(kernel_facts).unwrap_or_default())));
+        let facts = fd.map(kernel_facts).unwrap_or_default();
+        // What has no state of TCP may be a socket of datagrams.
+        if facts.state.is_none()
+            && let Some(dropped @ 1..) = fd.and_then(dropped_datagrams)
+        {
+            self.push(Item::Dropped(conn, dropped));
+        }
+        self.push(Item::Closing(conn, Box::new(facts)));
     }
 
     fn closed(&self, conn: ConnId) {

@@ -180,6 +180,7 @@ impl Tracks {
             Item::Datagrams(opened) => self.sockets.open(opened),
             Item::Datagram(conn, datagram) => self.sockets.datagram(*conn, &datagram.datagram()),
             Item::Reported(conn, reported) => self.sockets.reported(*conn, &reported.reported()),
+            Item::Dropped(conn, datagrams) => self.sockets.dropped(*conn, *datagrams),
             // Packets don't come this way.
             Item::Segment(_) => {}
             Item::Closing(conn, facts) => {

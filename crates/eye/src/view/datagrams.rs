@@ -60,6 +60,12 @@ pub(super) fn line(history: &DatagramHistory) -> String {
     if truncated > 0 {
         parts.push(format!("{} truncated, {} lost", grouped(truncated), bytes(cut)));
     }
+    if history.dropped > 0 {
+        let dropped = counted(history.dropped.into(), "datagram");
+        parts.push(format!(
+            "{dropped} dropped by the kernel: no room to receive into (?rcvbuf=), or damaged"
+        ));
+    }
     for &(errno, count) in &history.errors {
         let why = match errno {
             libc::ECONNREFUSED => ": nobody listens there",

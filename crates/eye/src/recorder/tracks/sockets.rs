@@ -39,6 +39,12 @@ impl Sockets {
         }
     }
 
+    pub(super) fn dropped(&mut self, conn: ConnId, datagrams: u32) {
+        if let Some(socket) = self.open.get_mut(&conn) {
+            socket.dropped = datagrams;
+        }
+    }
+
     /// What to call a datagram.
     pub(super) fn message(&mut self, message: &Item, from: &Records) {
         if let &Item::Message { conn, start, direction, label, label_length, .. } = message
