@@ -253,6 +253,11 @@ impl StormGuard {
         due.then(|| std::mem::take(&mut self.held_back))
     }
 
+    /// What was held back and not told yet, whenever it was: for whoever makes an end.
+    pub fn rest(&mut self) -> Option<Storm> {
+        self.storms().then(|| std::mem::take(&mut self.held_back))
+    }
+
     /// Whether there will be something to report within a second.
     #[must_use]
     pub fn storms(&self) -> bool {

@@ -38,7 +38,10 @@ pub async fn broker_datagrams(
         socket.set_deadline(guard.storms().then_some(Duration::from_secs(1)));
         let message = match socket.recv_idle().await {
             Ok(Some(message)) => Some(message),
-            Ok(None) => return Ok(received),
+            Ok(None) => {
+                guard.rest().into_iter().for_each(&mut told);
+                return Ok(received);
+            }
             Err(error) if error.kind() == io::ErrorKind::TimedOut => None,
             // An ICMP message about somebody who is gone.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => None,

@@ -87,6 +87,12 @@ fn it_tells_once_a_second_after_the_first_and_then_all_of_it() {
     );
     assert!(!guard.storms());
     assert_eq!(guard.over(millis(9000)), None, "told once");
+    guard.allows(millis(9000), Some(&peer(1)), b"new", (1, 3));
+    guard.allows(millis(9000), Some(&peer(1)), b"new", (1, 3));
+    assert_eq!(guard.over(millis(9001)), None);
+    let rest = Storm { repeated: 1, hasty: 0, beyond: 0 };
+    assert_eq!(guard.rest(), Some(rest), "at the end nothing is waited for");
+    assert_eq!(guard.rest(), None, "told once");
 }
 
 #[test]

@@ -12,6 +12,7 @@ on_every_driver!(
     echo_and_discard_take_everything,
     characters_and_the_time_are_sent,
     small_services_answer_datagrams_and_storms_are_told,
+    what_the_guard_dropped_last_is_told_at_the_end,
     a_broker_passes_on_byte_for_byte,
     a_broker_passes_on_whole_frames,
     programs_have_the_socket_and_end_with_the_listener,
@@ -118,6 +119,26 @@ fn small_services_answer_datagrams_and_storms_are_told(driver: &str) {
     listener.stderr.wait_for("storm guard: ");
     let said = listener.stop();
     assert!(said.contains("the same as before"), "{said}");
+}
+
+fn what_the_guard_dropped_last_is_told_at_the_end(driver: &str) {
+    for (service, kept) in [("--echo", 20), ("--broker", 1)] {
+        let listener = Listener::start(&[UDP, service, "--driver", driver]);
+        let [client, other] = [udp(&listener), udp(&listener)];
+        // The broker knows whom to pass on to.
+        other.send(b"here").unwrap();
+        for _ in 0..30 {
+            client.send(b"the same").unwrap();
+        }
+        client.send(b"the last").unwrap();
+        let hears = if service == "--echo" { &client } else { &other };
+        while received(hears) != b"the last" {}
+        let said = listener.stop();
+        let dropped = 30 - kept;
+        let told =
+            format!("storm guard: {dropped} datagrams dropped ({dropped} the same as before)");
+        assert!(said.contains(&told), "{service}: {said}");
+    }
 }
 
 /// Until as many have connected: what is sent before is not for them.
