@@ -1,13 +1,40 @@
 //! Where words go: results to standard output, everything else to standard error.
 
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstream::{AutoStream, ColorChoice};
+use rustix::fs::fstat;
 
-/// One line on standard error. That nobody reads it is no reason to fail.
+/// What a terminal shows of standard output ends within a line.
+static WITHIN_LINE: AtomicBool = AtomicBool::new(false);
+
+/// Notes what a terminal shows of standard output.
+pub(crate) fn shown(bytes: &[u8]) {
+    if let Some(last) = bytes.last() {
+        WITHIN_LINE.store(*last != b'\n', Ordering::Relaxed);
+    }
+}
+
+/// One line on standard error, and on a terminal not behind what standard output shows there. That
+/// nobody reads it is no reason to fail.
 pub(crate) fn say(line: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let mut err = io::stderr().lock();
+    if WITHIN_LINE.load(Ordering::Relaxed) && both_on_one_terminal() {
+        WITHIN_LINE.store(false, Ordering::Relaxed);
+        let _ = writeln!(err);
+    }
+    let _ = writeln!(err, "{line}");
+}
+
+fn both_on_one_terminal() -> bool {
+    let (out, err) = (io::stdout(), io::stderr());
+    let same = match (fstat(&out), fstat(&err)) {
+        (Ok(out), Ok(err)) => out.st_rdev == err.st_rdev,
+        _ => false,
+    };
+    same && out.is_terminal() && err.is_terminal()
 }
 
 /// One line of result, at once.

@@ -108,6 +108,8 @@ async fn receive(
     if unseen
         && watch.is_idle()
         && printer.is_plain()
+        // Of what a terminal shows it is known where the last line ends.
+        && !printer.is_terminal()
         && let Some(mut sink) = printer.lend()
     {
         loop {

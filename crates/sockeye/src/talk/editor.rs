@@ -19,6 +19,8 @@ use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
 use rustyline::{Config, Editor, ExternalPrinter};
 
+use crate::output;
+
 /// What stands ahead of what is typed.
 const PROMPT: &str = "> ";
 
@@ -98,8 +100,15 @@ pub(super) fn open() -> io::Result<Option<(Console, Typed, Pipes)>> {
         editing.ended.store(true, Ordering::Release);
     })?;
     let (done, all_shown) = channel();
+    let shown_beside = Arc::clone(&state);
     thread::Builder::new().name("terminal".to_owned()).spawn(move || {
-        show(to_show, &mut |text| printer.print(text).is_ok());
+        show(to_show, &mut |text| {
+            // The editor ends what it shows by a new line of its own.
+            if shown_beside.ended.load(Ordering::Acquire) {
+                output::shown(text.as_bytes());
+            }
+            printer.print(text).is_ok()
+        });
         let _ = done.send(());
     })?;
     let typed_by = Typed { state: Arc::clone(&state) };
@@ -151,6 +160,7 @@ fn show(mut from: PipeReader, print: &mut dyn FnMut(String) -> bool) {
             let text = String::from_utf8_lossy(&bytes[..whole]).into_owned();
             if !print(text.clone()) {
                 // The editor has gone while it was handed over.
+                output::shown(text.as_bytes());
                 let _ = io::stdout().write_all(text.as_bytes());
             }
         }

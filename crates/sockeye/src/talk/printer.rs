@@ -14,6 +14,7 @@ use super::flow::{Direction, Flow};
 use super::input::Message;
 use super::shown::{Form, Style};
 use crate::args;
+use crate::output;
 
 /// So much may wait to be written before whoever shows more is held back.
 const HIGH_WATER: usize = 64 * 1024;
@@ -22,6 +23,8 @@ const HIGH_WATER: usize = 64 * 1024;
 /// is never torn by another one, and who shows is held back by a slow reader.
 pub(crate) struct Printer {
     style: Cell<Style>,
+    /// It goes to a terminal, as it is.
+    terminal: bool,
     /// Whole messages that are to be written.
     pending: RefCell<Vec<u8>>,
     /// Out while somebody writes.
@@ -56,6 +59,7 @@ impl Printer {
     fn new(style: Style, sink: Sink, console: Option<Console>) -> Printer {
         Printer {
             style: Cell::new(style),
+            terminal: sink.is_terminal(),
             pending: RefCell::default(),
             sink: Cell::new(Some(sink)),
             waiting: RefCell::default(),
@@ -67,6 +71,11 @@ impl Printer {
     /// Whether bytes go out as nothing but themselves, so that they need not be looked at.
     pub(crate) fn is_plain(&self) -> bool {
         self.style.get().plain()
+    }
+
+    /// Whether a terminal shows it as it is written, and not an editor.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.terminal
     }
 
     /// From now on each message says who sent it: there is more than one peer.
@@ -234,6 +243,9 @@ impl Lent<'_> {
             let pending = std::mem::take(&mut *self.printer.pending.borrow_mut());
             if pending.is_empty() && sink.unflushed() == 0 {
                 return Ok(());
+            }
+            if self.printer.terminal {
+                output::shown(&pending);
             }
             sink.write_shared(pending.into());
             sink.flush().await?;

@@ -125,6 +125,30 @@ fn ctrl_c_while_typing_exits_with_130() {
 }
 
 #[test]
+fn an_error_begins_a_line_of_its_own() {
+    for (arguments, shown) in [
+        (&["--send", "x"][..], "part\r\n"),
+        (&["--send", "x"], "a line\r\n"),
+        (&["--send", "x", "--raw-output"], "part\r\n"),
+        (&["--send", "x", "--timestamps"], "part\r\n"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let terminal = Terminal::run(&address, arguments);
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.peek(&mut [0]).unwrap();
+        let said = if shown == "part\r\n" { "part" } else { "a line\n" };
+        peer.write_all(said.as_bytes()).unwrap();
+        terminal.screen.wait("what came", |screen| screen.contains(said.trim()).then_some(()));
+        // Closing with unread bytes is a reset.
+        drop(peer);
+        let (code, screen) = terminal.ended();
+        assert_eq!(code, Some(1), "{screen:?}");
+        assert!(screen.contains(&format!("{shown}sockeye: tcp://")), "{arguments:?}: {screen:?}");
+    }
+}
+
+#[test]
 fn raw_output_is_what_the_peer_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
