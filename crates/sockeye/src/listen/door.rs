@@ -55,6 +55,8 @@ pub(super) struct Door {
     pub(super) access: Access,
     most: usize,
     inside: Cell<usize>,
+    /// Sockets of datagrams that are not closed yet.
+    sockets: Cell<usize>,
     /// Nobody else is let in (`--once`).
     closed: Cell<bool>,
     result: RefCell<Option<anyhow::Result<()>>>,
@@ -87,6 +89,7 @@ impl Door {
             args,
             most,
             inside: Cell::new(0),
+            sockets: Cell::new(0),
             closed: Cell::new(false),
             result: RefCell::new(None),
             waiting: RefCell::default(),
@@ -105,7 +108,10 @@ impl Door {
         spawn(async move {
             match listening {
                 Listening::Datagram(socket) => {
+                    door.sockets.set(door.sockets.get() + 1);
                     let result = trade.datagrams(&door, socket, &local).await;
+                    door.sockets.set(door.sockets.get() - 1);
+                    door.wake();
                     if let Err(error) = result {
                         door.finish(Err(error.context(local)));
                     } else if door.args.once {
@@ -201,9 +207,9 @@ impl Door {
         self.until(|| self.result.borrow_mut().take()).await.map(|()| Outcome::Done)
     }
 
-    /// Waits until nobody is inside.
+    /// Waits until nobody is inside and no datagram can come any more.
     pub(super) async fn empty(&self) {
-        self.until(|| (self.inside.get() == 0).then_some(())).await;
+        self.until(|| (self.inside.get() + self.sockets.get() == 0).then_some(())).await;
     }
 
     /// Waits until one more may come in.
