@@ -108,7 +108,7 @@ fn scheme<'a>(whole: &Part<'a>) -> Result<(EndpointKind, Part<'a>), EndpointErro
 }
 
 fn unknown_scheme(name: &Part<'_>) -> EndpointError {
-    const KNOWN: &str = "write tcp://, udp://, unix:, unix-dgram:, unix-seqpacket: or -";
+    const KNOWN: &str = "write tcp://, udp://, unix:, unix-dgram: or unix-seqpacket:";
     match name.str() {
         "tls" => name
             .wrong("tls:// is not there yet, it comes later", "write tcp:// to talk without TLS"),

@@ -60,7 +60,8 @@ fn endpoints() -> String {
                 "unix-seqpacket:///PATH, unix-seqpacket:@NAME",
                 "connections that keep the borders of messages",
             ),
-            EndpointKind::Standard => ("-", "standard input and output"),
+            // No command takes it.
+            EndpointKind::Standard => continue,
         };
         kinds.add_row([written, meaning]);
     }
@@ -136,6 +137,13 @@ is received.
 KIND is one of {}. The number is
 big-endian unless its name ends in le; varint has seven bits of it a byte, as protobuf does. It
 counts the payload alone.
+
+A message that holds the border itself, a line end with `line` or the text of `delimiter`, can't be
+sent: it is an error that names the byte. Choose a length or a netstring for such. From a peer, it is
+two messages.
+
+Datagrams and sequenced packets have borders of their own, whatever --frame says. Input without
+others is cut into as many as it takes (--datagram).
 
 A message may have {} MiB (--max-frame). What ends in the middle of one, or announces a longer one,
 is an error that names the offset of its first byte.
