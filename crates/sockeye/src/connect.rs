@@ -27,6 +27,8 @@ use wait::{Either, first};
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 pub(crate) fn run(args: &args::Connect) -> anyhow::Result<ExitCode> {
+    // What is wrong with it should be known before anybody is called.
+    let given = Given::new(args)?;
     let signals = signals::watch().context("signals can't be caught")?;
     let driver = || format!("--driver {}", args.driver);
     let eye = eye::open_for_client(&args.eye, &args.endpoint)?;
@@ -35,7 +37,7 @@ pub(crate) fn run(args: &args::Connect) -> anyhow::Result<ExitCode> {
         None => Engine::new(args.driver),
     };
     let engine = engine.with_context(driver)?;
-    let ended = engine.block_on(until_interrupted(args, signals));
+    let ended = engine.block_on(until_interrupted(args, given, signals));
     drop(engine);
     if let Some(eye) = eye {
         eye.close();
@@ -43,20 +45,21 @@ pub(crate) fn run(args: &args::Connect) -> anyhow::Result<ExitCode> {
     ended
 }
 
-async fn until_interrupted(args: &args::Connect, signals: Signals) -> anyhow::Result<ExitCode> {
+async fn until_interrupted(
+    args: &args::Connect,
+    given: Option<Given>,
+    signals: Signals,
+) -> anyhow::Result<ExitCode> {
     let told = signals.told.try_clone().context("signals can't be caught")?;
     let mut interrupted = Source::adopt(told)?;
-    match first(interrupted.read(), talk(args)).await {
+    match first(interrupted.read(), talk(args, given)).await {
         Either::One(_) => Ok(ExitCode::from(signals.status())),
-        Either::Other(Ok(())) => Ok(ExitCode::SUCCESS),
         Either::Other(Err(error)) if talk::nobody_reads(&error) => Ok(ExitCode::SUCCESS),
-        Either::Other(Err(error)) => Err(error),
+        Either::Other(ended) => ended,
     }
 }
 
-async fn talk(args: &args::Connect) -> anyhow::Result<()> {
-    // What is wrong with it should be known before anybody is called.
-    let given = Given::new(args)?;
+async fn talk(args: &args::Connect, given: Option<Given>) -> anyhow::Result<ExitCode> {
     let connected = connect(args).await?;
     if args.talk.show_socket {
         talk::socket::show(&connected.describe()?, args.talk.json);
@@ -64,7 +67,8 @@ async fn talk(args: &args::Connect) -> anyhow::Result<()> {
     let (sending, printer) = match given {
         Some(given) => (Sending::Given(given), talk::show(&args.talk)?),
         None => {
-            let (input, printer) = talk::open(&args.talk)?;
+            let datagram = args.talk.datagram(args.endpoint.kind());
+            let (input, printer) = talk::open(&args.talk, datagram)?;
             (Sending::Input(Box::new(input)), printer)
         }
     };

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use regex::bytes::Regex;
-use sockeye_engine::{DriverKind, Endpoint, EndpointKind};
+use sockeye_engine::{DriverKind, Endpoint};
 
+use super::endpoint::endpoint;
+use super::said::{Said, said};
 use super::{Eye, Talk, driver, duration};
 
 /// Connect to a socket, and talk to it
@@ -18,13 +20,13 @@ use super::{Eye, Talk, driver, duration};
 pub(crate) struct Connect {
     /// Where to: tcp://HOST:PORT, HOST:PORT, udp://HOST:PORT, unix:///PATH, unix:@NAME (abstract),
     /// unix-dgram: or unix-seqpacket:; with options, as in tcp://HOST:PORT?nodelay&rcvbuf=64k
-    #[arg(value_name = "ENDPOINT", value_parser = somewhere)]
+    #[arg(value_name = "ENDPOINT", value_parser = endpoint("tcp://HOST:PORT"))]
     pub(crate) endpoint: Endpoint,
 
     /// Send this message in place of standard input; knows \n \r \t \0 \\ and \xNN. May be given
     /// several times
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) send: Vec<String>,
+    #[arg(long, value_name = "TEXT", value_parser = said)]
+    pub(crate) send: Vec<Said>,
 
     /// Send this file in place of standard input, behind what --send says; may be given several
     /// times
@@ -41,15 +43,15 @@ pub(crate) struct Connect {
 
     /// When one direction has ended, wait no longer than this for the other one [default: for ever;
     /// 1s for datagrams, which have no end]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) close_after: Option<Duration>,
 
     /// Fail when nothing was sent or received for so long
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) idle_timeout: Option<Duration>,
 
     /// How long connecting may take, over all addresses of the host
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) connect_timeout: Option<Duration>,
 
     /// Try again so many times when connecting fails, after 0.1 s, 0.2 s, 0.4 s and so on up to 2 s
@@ -79,17 +81,6 @@ pub(crate) struct Connect {
 
     #[command(flatten)]
     pub(crate) eye: Eye,
-}
-
-/// An endpoint that one can connect to.
-fn somewhere(text: &str) -> Result<Endpoint, String> {
-    let endpoint: Endpoint = text.parse().map_err(|error| format!("{error}"))?;
-    match endpoint.kind() {
-        EndpointKind::Standard => {
-            Err("- is this program's own input and output; write tcp://HOST:PORT".to_owned())
-        }
-        _ => Ok(endpoint),
-    }
 }
 
 fn pattern(text: &str) -> Result<Regex, String> {

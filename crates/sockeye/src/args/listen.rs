@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use sockeye_engine::{DriverKind, Endpoint, EndpointKind};
+use sockeye_engine::{DriverKind, Endpoint};
 
+use super::endpoint::endpoint;
 use super::{Eye, Talk, driver, duration};
 
 /// Listen on sockets, and talk to all who connect
@@ -19,7 +20,8 @@ pub(crate) struct Listen {
     /// Where: tcp://HOST:PORT, HOST:PORT, udp://HOST:PORT, unix:///PATH, unix:@NAME (abstract),
     /// unix-dgram: or unix-seqpacket:; port 0 picks a free one. With options, as in
     /// unix:///run/x.sock?mode=0660
-    #[arg(value_name = "ENDPOINT", value_parser = somewhere, required = true)]
+    #[arg(value_name = "ENDPOINT", required = true)]
+    #[arg(value_parser = endpoint("tcp://127.0.0.1:8000"))]
     pub(crate) endpoints: Vec<Endpoint>,
 
     /// Serve one client and be done; of datagrams the first sender, until the input is at its end
@@ -32,17 +34,18 @@ pub(crate) struct Listen {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_connections: Option<u32>,
 
-    /// Only these networks, as 192.168.0.0/16 or ::1; may be given several times
+    /// Only these networks, as 192.168.0.0/16 or ::1; may be given several times. Clients of Unix
+    /// sockets are of no network and come in all the same: see ?mode= and ?owner=
     #[arg(long, value_name = "NETWORK", value_parser = network)]
     pub(crate) allow: Vec<IpNet>,
 
-    /// Not these networks, allowed or not; may be given several times
+    /// Not these networks, allowed or not; may be given several times. Not asked of Unix sockets
     #[arg(long, value_name = "NETWORK", value_parser = network)]
     pub(crate) deny: Vec<IpNet>,
 
     /// Drop clients that send nothing and take nothing for so long, with --chat those that say
     /// nothing [default: never; 60s for --echo, --discard and --chargen]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) idle_timeout: Option<Duration>,
 
     /// A line of input that begins with @N goes to client N alone [default: where it is typed]
@@ -76,6 +79,7 @@ pub(crate) struct Listen {
         value_name = "TIME",
         default_value = "5s",
         value_parser = duration,
+        allow_hyphen_values = true,
         help_heading = "Engine",
     )]
     pub(crate) grace: Duration,
@@ -89,7 +93,8 @@ pub(crate) struct Listen {
 #[group(multiple = false)]
 #[command(next_help_heading = "Services")]
 pub(crate) struct Service {
-    /// Send back what comes (RFC 862)
+    /// Send back what comes (RFC 862); over datagrams, to one sender the same bytes no more than 20
+    /// times in 10 s
     #[arg(long)]
     pub(crate) echo: bool,
 
@@ -111,7 +116,8 @@ pub(crate) struct Service {
     pub(crate) chat: bool,
 
     /// What one client sends goes to all others, byte for byte, or frame for frame with
-    /// --frame, up to 1m a frame. Who takes nothing for 10 s while others do is dropped
+    /// --frame, up to 1m a frame. Who takes nothing for 10 s while others do is dropped. Of datagrams,
+    /// the same bytes of one sender go once a second
     #[arg(long)]
     pub(crate) broker: bool,
 
@@ -126,17 +132,6 @@ impl Service {
     pub(crate) fn is_some(&self) -> bool {
         let Service { echo, discard, chargen, daytime, chat, broker, exec } = self;
         [echo, discard, chargen, daytime, chat, broker].contains(&&true) || exec.is_some()
-    }
-}
-
-/// An endpoint that one can listen on.
-fn somewhere(text: &str) -> Result<Endpoint, String> {
-    let endpoint: Endpoint = text.parse().map_err(|error| format!("{error}"))?;
-    match endpoint.kind() {
-        EndpointKind::Standard => {
-            Err("- is this program's own input and output; write tcp://127.0.0.1:8000".to_owned())
-        }
-        _ => Ok(endpoint),
     }
 }
 

@@ -2,8 +2,10 @@
 
 mod connect;
 mod drivers;
+mod endpoint;
 mod help;
 mod listen;
+mod said;
 mod serve;
 mod talk;
 
@@ -18,6 +20,7 @@ pub(crate) use connect::Connect;
 pub(crate) use drivers::Drivers;
 pub(crate) use help::{Completions, Help, Man};
 pub(crate) use listen::{Listen, Service};
+pub(crate) use said::Said;
 pub(crate) use serve::Serve;
 pub(crate) use talk::Talk;
 
@@ -68,6 +71,7 @@ pub(crate) struct Engine {
 
     /// How long requests in flight may take to finish after a signal
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) grace: Duration,
 }
 
@@ -115,7 +119,8 @@ pub(crate) fn driver() -> impl TypedValueParser<Value = DriverKind> {
         .map(|name| name.parse::<DriverKind>().expect("it is one of the names"))
 }
 
-/// A time with its unit: `500ms`, `15s`, `2m`.
+/// A time with its unit: `500ms`, `15s`, `2m`. Its argument takes hyphens, so that of `-5s` it is said
+/// here what is wrong.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration.is_zero() => Err("more than no time is needed".to_owned()),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sockeye_engine::Endpoint;
 
+use super::endpoint::endpoint;
 use super::{Engine, Eye, duration};
 
 /// Serve a folder over HTTP
@@ -19,7 +20,7 @@ pub(crate) struct Serve {
 
     /// Where to listen: tcp://HOST:PORT, HOST:PORT or unix:///PATH; may be given several times
     /// [default: tcp://127.0.0.1:8000]
-    #[arg(long, value_name = "ENDPOINT")]
+    #[arg(long, value_name = "ENDPOINT", value_parser = endpoint("tcp://127.0.0.1:8000"))]
     pub(crate) listen: Vec<Endpoint>,
 
     /// Short for --listen tcp://127.0.0.1:N; 0 picks a free port
@@ -28,18 +29,22 @@ pub(crate) struct Serve {
 
     /// How long a connection may wait between two requests
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) idle_timeout: Duration,
 
     /// How long a request head may take, from its first byte to its last
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = duration)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) head_timeout: Duration,
 
     /// How long a request body may take, from the end of its head
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) body_timeout: Duration,
 
     /// How long a client may take nothing of what is sent
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) write_timeout: Duration,
 
     // Behind the others: their headings hold for all that follows.

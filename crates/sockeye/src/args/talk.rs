@@ -1,5 +1,6 @@
 //! How messages are cut, read and shown: what `connect` and `listen` share.
 
+use sockeye_engine::EndpointKind;
 use sockeye_wire::frame::Framing;
 use sockeye_wire::text::Encoding;
 
@@ -14,9 +15,16 @@ pub(crate) struct Talk {
     #[arg(long, value_name = "FRAMING", default_value = "raw")]
     pub(crate) frame: Framing,
 
-    /// The longest message taken; k and m mean 1024 and 1024²
+    /// The longest message taken, of a datagram or packet 1m at most; k and m mean 1024 and 1024²
     #[arg(long, value_name = "BYTES", default_value = "16m", value_parser = size)]
     pub(crate) max_frame: usize,
+
+    /// Cut the input into datagrams of so many bytes, where it has no other borders (raw and gap). What
+    /// is typed or comes out of a pipe at once and fits stays one datagram; those of a file are all so
+    /// long but the last [default: 1400 for UDP, which fits into one packet of Ethernet; 64k for Unix
+    /// sockets]
+    #[arg(long, value_name = "BYTES", value_parser = size)]
+    pub(crate) datagram: Option<usize>,
 
     /// The encoding of text on the wire (UTF-8, GB18030, Shift_JIS, ISO-8859-1, …); input and output
     /// are UTF-8
@@ -44,6 +52,24 @@ pub(crate) struct Talk {
     /// what it is for; with --json as one line of JSON
     #[arg(long)]
     pub(crate) show_socket: bool,
+}
+
+impl Talk {
+    /// Bytes of the datagrams that input without borders is cut into; None where the socket is a stream.
+    pub(crate) fn datagram(&self, kind: EndpointKind) -> Option<usize> {
+        let default = match kind {
+            // With the headers of IPv6 and UDP, 48 bytes, less than Ethernet (1500) and PPPoE (1492) carry.
+            EndpointKind::Udp => 1400,
+            EndpointKind::UnixDatagram | EndpointKind::UnixSeqpacket => 64 * 1024,
+            EndpointKind::Tcp | EndpointKind::Unix | EndpointKind::Standard => return None,
+        };
+        Some(self.datagram.unwrap_or(default))
+    }
+
+    /// Whether messages have no borders but those that the socket gives them.
+    pub(crate) fn is_raw(&self) -> bool {
+        matches!(self.frame, Framing::Raw | Framing::Gap(_)) && !self.hex
+    }
 }
 
 /// A count of bytes: `4096`, `64k`, `16m`.

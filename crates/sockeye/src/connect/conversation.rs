@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use sockeye_wire::frame::Frame;
 use super::wait::{Either, first};
 use super::watch::Watch;
 use crate::args;
+use crate::output::say;
 use crate::talk::{Direction, Flow, Printer};
 
 /// One conversation with one peer.
@@ -21,6 +23,8 @@ pub(super) struct Conversation<'a> {
     pub(super) peer: String,
     received: Cell<u64>,
     sent: Cell<u64>,
+    /// A message was longer than there was room for, and that was told.
+    cut: Cell<bool>,
     moved: Cell<Instant>,
 }
 
@@ -39,8 +43,9 @@ impl<'a> Conversation<'a> {
         printer: Rc<Printer>,
         peer: String,
     ) -> Conversation<'a> {
-        let (received, sent) = (Cell::new(0), Cell::new(0));
-        Conversation { args, printer, peer, received, sent, moved: Cell::new(Instant::now()) }
+        let (received, sent, cut) = (Cell::new(0), Cell::new(0), Cell::new(false));
+        let moved = Cell::new(Instant::now());
+        Conversation { args, printer, peer, received, sent, cut, moved }
     }
 
     pub(super) fn flow(&self, direction: Direction) -> Flow {
@@ -143,13 +148,27 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// What the user is told at the end, if something is missing.
-    pub(super) fn conclude(&self, watch: &Watch) -> anyhow::Result<()> {
+    /// Tells of a message of which there was room for so many bytes only.
+    pub(super) fn tell_cut(&self, len: usize, taken: usize) {
+        self.cut.set(true);
+        let way_out = match taken < self.args.talk.max_frame {
+            true => "there is room for no more",
+            false => "allow more with --max-frame",
+        };
+        let endpoint = &self.args.endpoint;
+        say(format_args!(
+            "sockeye: {endpoint}: a message of {len} B was cut to {taken} B ({way_out})"
+        ));
+    }
+
+    /// How it ended: with what the user is told if something is missing.
+    pub(super) fn conclude(&self, watch: &Watch) -> anyhow::Result<ExitCode> {
         match watch.missing() {
             Some(missing) => {
                 anyhow::bail!("{}: {missing} ({})", self.args.endpoint, self.so_far())
             }
-            None => Ok(()),
+            None if self.cut.get() => Ok(ExitCode::FAILURE),
+            None => Ok(ExitCode::SUCCESS),
         }
     }
 

@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use sockeye_engine::{Address, CallError, Datagram};
+use sockeye_engine::{Address, CallError, Datagram, EndpointKind};
 
 use super::conversation::{Conversation, Ended};
 use super::sending::{Next, Sending};
@@ -16,7 +17,7 @@ use crate::talk::{Direction, Flow, Message};
 /// How long to wait for answers where no end of them is ever said, unless told otherwise.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The longest datagram there can be: what is longer need not be asked for.
+/// The longest datagram there can be of UDP (RFC 768): what is longer need not be asked for.
 const LONGEST: usize = 65_535;
 
 /// Of so many of those who answer it is known where they left off.
@@ -27,14 +28,15 @@ pub(super) async fn talk(
     socket: &Datagram,
     connected: bool,
     mut sending: Sending,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<ExitCode> {
     let args = conversation.args;
     let to: Vec<String> = socket.destinations().iter().map(ToString::to_string).collect();
     if args.verbose && !to.is_empty() {
         say(format_args!("sockeye: sending to {}", to.join(", ")));
     }
     let mut watch = Watch::new(args, true);
-    socket.set_room(args.talk.max_frame.min(if connected { usize::MAX } else { LONGEST }));
+    let longest = if args.endpoint.kind() == EndpointKind::Udp { LONGEST } else { usize::MAX };
+    socket.set_room(args.talk.max_frame.min(longest));
     let typed = sending.is_typed();
     // Who waits for something certain waits for that.
     let unbounded = connected || !watch.is_idle();
@@ -61,7 +63,7 @@ async fn send(
                 conversation.count_sent(message.wire.len() as u64);
                 conversation.printer.sent(&mut flow, &message).await?;
             }
-            // Files come as messages where messages have borders.
+            // Files come as messages or datagrams where messages have borders.
             Next::File(..) => {}
             Next::End => break,
         }
@@ -93,12 +95,7 @@ async fn receive(
         }
         conversation.count_received(received.bytes.len());
         if received.truncated {
-            say(format_args!(
-                "sockeye: {}: a message of {} B was cut to {} B (--max-frame)",
-                args.endpoint,
-                received.len,
-                received.bytes.len(),
-            ));
+            conversation.tell_cut(received.len, received.bytes.len());
         }
         let flow = match &received.from {
             Some(peer) if many => {
@@ -132,10 +129,11 @@ fn too_long(conversation: &Conversation<'_>, message: &Message, error: io::Error
     if number != Some(rustix::io::Errno::MSGSIZE.raw_os_error()) {
         return conversation.failed(error);
     }
-    anyhow::anyhow!(
-        "{}: a message of {} B is too long for one datagram (send less at once; --frame line cuts the \
-         input at its lines)",
-        conversation.args.endpoint,
-        message.wire.len(),
-    )
+    let args = conversation.args;
+    let way_out = match args.talk.is_raw() && args.send.is_empty() {
+        true => "make them shorter with --datagram",
+        false => "send less at once; input without --frame is cut to fit, see --datagram",
+    };
+    let (endpoint, len) = (&args.endpoint, message.wire.len());
+    anyhow::anyhow!("{endpoint}: a message of {len} B is too long for one datagram ({way_out})")
 }

@@ -2,9 +2,12 @@
 
 use std::collections::VecDeque;
 use std::fs;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use clap::CommandFactory as _;
+use clap::error::ErrorKind;
 use sockeye_wire::escape::Escaped;
 use sockeye_wire::frame::Framing;
 
@@ -30,53 +33,123 @@ pub(super) enum Next {
 /// What `--send` and `--send-file` say.
 pub(super) struct Given {
     composer: Composer,
-    whole_files: bool,
+    manner: Manner,
     messages: VecDeque<Message>,
     files: VecDeque<PathBuf>,
+    /// The file that is being cut into datagrams.
+    open: Option<(fs::File, PathBuf)>,
+}
+
+/// How a file is sent.
+#[derive(Clone, Copy)]
+enum Manner {
+    /// As it is, over a stream.
+    Bytes,
+    /// As one message.
+    Message,
+    /// As datagrams of so many bytes.
+    Datagrams(usize),
 }
 
 impl Given {
-    /// None where neither is there. Everything is looked at before anything is sent.
+    /// None where neither is there. Everything is looked at before anything is sent; a `--send` that is
+    /// no message ends the program, as wrong usage does.
+    ///
+    /// # Errors
+    ///
+    /// A file can't be read.
     pub(super) fn new(args: &args::Connect) -> anyhow::Result<Option<Given>> {
         if args.send.is_empty() && args.send_file.is_empty() {
             return Ok(None);
         }
         let composer = Composer::new(&args.talk);
-        let message = |text: &String| {
-            let made = match args.talk.hex {
-                true => composer.message(text.as_bytes()),
-                false => unescape(text).and_then(|bytes| composer.message(&bytes)),
-            };
-            made.with_context(|| format!("--send {}", Escaped(text.as_bytes())))
+        let message = |said: &args::Said| {
+            let given = if args.talk.hex { said.text.as_bytes() } else { &said.bytes };
+            let made = composer.message(given);
+            made.with_context(|| format!("--send {}", Escaped(said.text.as_bytes())))
         };
-        let messages = args.send.iter().map(message).collect::<anyhow::Result<_>>()?;
+        let messages = args.send.iter().map(message).collect::<anyhow::Result<_>>();
+        let messages = messages.unwrap_or_else(|error| misused(&error));
         for path in &args.send_file {
-            fs::File::open(path).with_context(|| named(path))?;
+            opened(path)?;
         }
-        let whole_files = !matches!(args.talk.frame, Framing::Raw | Framing::Gap(_))
-            || args.telnet
-            || !matches!(
-                args.endpoint.kind(),
-                sockeye_engine::EndpointKind::Tcp | sockeye_engine::EndpointKind::Unix
-            );
-        Ok(Some(Given { composer, whole_files, messages, files: args.send_file.clone().into() }))
+        let raw = matches!(args.talk.frame, Framing::Raw | Framing::Gap(_));
+        let manner = match args.talk.datagram(args.endpoint.kind()) {
+            Some(longest) if raw => Manner::Datagrams(longest),
+            None if raw && !args.telnet => Manner::Bytes,
+            _ => Manner::Message,
+        };
+        let files = args.send_file.clone().into();
+        Ok(Some(Given { composer, manner, messages, files, open: None }))
     }
 
     fn next(&mut self) -> anyhow::Result<Next> {
         if let Some(message) = self.messages.pop_front() {
             return Ok(Next::Message(message));
         }
-        let Some(path) = self.files.pop_front() else { return Ok(Next::End) };
-        if self.whole_files {
-            let bytes = fs::read(&path).with_context(|| named(&path))?;
-            let message = self.composer.framed(bytes.into()).with_context(|| named(&path))?;
-            return Ok(Next::Message(message));
+        loop {
+            if let (Some((file, path)), Manner::Datagrams(longest)) = (&self.open, self.manner) {
+                let mut bytes = Vec::new();
+                let longest = u64::try_from(longest).unwrap_or(u64::MAX);
+                let read = file.take(longest).read_to_end(&mut bytes);
+                if read.map_err(|error| unreadable(path, &error))? > 0 {
+                    return Ok(Next::Message(self.composer.framed(bytes.into())?));
+                }
+            }
+            self.open = None;
+            let Some(path) = self.files.pop_front() else { return Ok(Next::End) };
+            let (mut file, metadata) = opened(&path)?;
+            match self.manner {
+                Manner::Bytes if metadata.is_file() => {
+                    return Ok(Next::File(file, metadata.len()));
+                }
+                Manner::Bytes => {
+                    anyhow::bail!("{}: not a file (pipe it in instead)", named(&path))
+                }
+                Manner::Datagrams(_) => self.open = Some((file, path)),
+                Manner::Message => {
+                    let mut bytes = Vec::new();
+                    file.read_to_end(&mut bytes).map_err(|error| unreadable(&path, &error))?;
+                    let message = self.composer.framed(bytes.into());
+                    return Ok(Next::Message(message.with_context(|| named(&path))?));
+                }
+            }
         }
-        let file = fs::File::open(&path).with_context(|| named(&path))?;
-        let metadata = file.metadata().with_context(|| named(&path))?;
-        anyhow::ensure!(metadata.is_file(), "{}: not a file (pipe it in instead)", named(&path));
-        Ok(Next::File(file, metadata.len()))
     }
+}
+
+/// A file to send, and what it is.
+fn opened(path: &Path) -> anyhow::Result<(fs::File, fs::Metadata)> {
+    let failed = |error| unreadable(path, &error);
+    let file = fs::File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(unreadable(path, &io::ErrorKind::IsADirectory.into()));
+    }
+    Ok((file, metadata))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> anyhow::Error {
+    let named = named(path);
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            anyhow::anyhow!("{named}: no such file (check its name; ./ is where this was started)")
+        }
+        io::ErrorKind::PermissionDenied => {
+            anyhow::anyhow!("{named}: permission denied (it has to be readable for you: see ls -l)")
+        }
+        io::ErrorKind::IsADirectory => {
+            anyhow::anyhow!(
+                "{named}: a folder, and no file (name a file, or pipe in what tar makes of it)"
+            )
+        }
+        _ => anyhow::anyhow!("{named}: it can't be read: {error}"),
+    }
+}
+
+/// Ends the program, as wrong usage does.
+fn misused(error: &anyhow::Error) -> ! {
+    args::Args::command().error(ErrorKind::ValueValidation, crate::told(error)).exit()
 }
 
 impl Sending {
@@ -96,53 +169,4 @@ impl Sending {
 
 fn named(path: &Path) -> String {
     format!("--send-file {}", Escaped(path.as_os_str().as_encoded_bytes()))
-}
-
-/// Reads the escapes of `--send`.
-fn unescape(text: &str) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, behind @ ..] = rest {
-        (bytes, rest) = match (first, behind) {
-            (b'\\', [b'x', high, low, behind @ ..])
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
-                let digits = [*high, *low];
-                let digits = str::from_utf8(&digits).expect("two hexadecimal digits");
-                bytes.push(u8::from_str_radix(digits, 16).expect("two hexadecimal digits"));
-                (bytes, behind)
-            }
-            (b'\\', [letter, behind @ ..]) => {
-                bytes.push(match letter {
-                    b'n' => b'\n',
-                    b'r' => b'\r',
-                    b't' => b'\t',
-                    b'0' => 0,
-                    b'\\' => b'\\',
-                    _ => anyhow::bail!(r"no such escape; there are \n \r \t \0 \\ and \xNN"),
-                });
-                (bytes, behind)
-            }
-            (b'\\', []) => anyhow::bail!(r"a \ at its end; write \\ for a backslash"),
-            _ => {
-                bytes.push(*first);
-                (bytes, behind)
-            }
-        };
-    }
-    Ok(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn escapes_become_the_bytes_they_name() {
-        let bytes = unescape(r"a\r\n\t\0\\\xff文").expect("all are known");
-        assert_eq!(bytes, b"a\r\n\t\0\\\xff\xe6\x96\x87");
-        for wrong in [r"\q", r"\", r"\x0", r"\xgg"] {
-            unescape(wrong).expect_err(wrong);
-        }
-    }
 }

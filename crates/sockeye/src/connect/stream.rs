@@ -1,5 +1,7 @@
 //! Talking over a stream: TCP, or a Unix socket.
 
+use std::process::ExitCode;
+
 use bytes::Bytes;
 use sockeye_engine::{Chunk, Reader, RelayError, Stream, Writer, sleep};
 use sockeye_wire::frame::Framing;
@@ -15,7 +17,7 @@ pub(super) async fn talk(
     conversation: &Conversation<'_>,
     stream: Stream,
     mut sending: Sending,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<ExitCode> {
     let args = conversation.args;
     let mut watch = Watch::new(args, false);
     let session = args.telnet.then(Session::new);

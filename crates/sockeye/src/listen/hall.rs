@@ -92,7 +92,10 @@ impl Drop for Place {
 impl Hall {
     pub(super) fn open(door: &Rc<Door>) -> anyhow::Result<Rc<Hall>> {
         let args = &door.args;
-        let (input, printer) = talk::open(&args.talk)?;
+        // Where both are listened on, streams get the same bytes in shorter pieces.
+        let datagram =
+            args.endpoints.iter().filter_map(|endpoint| args.talk.datagram(endpoint.kind())).min();
+        let (input, printer) = talk::open(&args.talk, datagram)?;
         let most = door.most().saturating_add(1);
         // A message is let in whole; those of raw input have as many bytes as were read at once.
         let longest = match args.talk.frame {

@@ -5,6 +5,7 @@ use std::io::{self, PipeReader};
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use rustix::fs::{FileType, fstat};
 use sockeye_engine::Source;
 use sockeye_wire::escape;
 use sockeye_wire::frame::{Decoder, Framing};
@@ -12,6 +13,7 @@ use sockeye_wire::hex;
 use sockeye_wire::text::{Encoding, TextDecoder};
 
 use super::editor::Typed;
+use super::pieces::Pieces;
 use crate::args;
 
 /// The longest line of input, in bytes.
@@ -23,6 +25,8 @@ pub(crate) struct Input {
     /// It comes from an editor.
     typed: Option<Typed>,
     cut: Cut,
+    /// Where what was read at once may be too long for one message.
+    pieces: Option<Pieces>,
     composer: Composer,
     ready: VecDeque<Message>,
     ended: bool,
@@ -50,24 +54,39 @@ enum Cut {
 }
 
 impl Input {
-    pub(super) fn stdin(args: &args::Talk) -> io::Result<Input> {
-        Ok(Input::new(args, Source::stdin()?, None))
+    /// Standard input; raw, it is cut into `datagram` bytes.
+    pub(super) fn stdin(args: &args::Talk, datagram: Option<usize>) -> io::Result<Input> {
+        let file = fstat(io::stdin())
+            .is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::RegularFile);
+        let pieces = datagram.map(|longest| Pieces::new(longest, file));
+        Ok(Input::new(args, pieces, Source::stdin()?, None))
     }
 
     /// What comes from an editor.
-    pub(super) fn typed(args: &args::Talk, from: PipeReader, typed: Typed) -> io::Result<Input> {
-        Ok(Input::new(args, Source::adopt(from)?, Some(typed)))
+    pub(super) fn typed(
+        args: &args::Talk,
+        datagram: Option<usize>,
+        from: PipeReader,
+        typed: Typed,
+    ) -> io::Result<Input> {
+        let pieces = datagram.map(|longest| Pieces::new(longest, false));
+        Ok(Input::new(args, pieces, Source::adopt(from)?, Some(typed)))
     }
 
-    fn new(args: &args::Talk, source: Source, typed: Option<Typed>) -> Input {
+    fn new(
+        args: &args::Talk,
+        pieces: Option<Pieces>,
+        source: Source,
+        typed: Option<Typed>,
+    ) -> Input {
         let composer = Composer::new(args);
-        let lines = args.hex || !matches!(args.frame, Framing::Raw | Framing::Gap(_));
         let cut = match composer.encoding {
-            _ if lines => Cut::Lines(Decoder::with_max_frame(Framing::Line, MAX_LINE)),
+            _ if !args.is_raw() => Cut::Lines(Decoder::with_max_frame(Framing::Line, MAX_LINE)),
             Some(_) => Cut::Text(TextDecoder::new(Encoding::UTF_8)),
             None => Cut::Pieces,
         };
-        Input { source, typed, cut, composer, ready: VecDeque::new(), ended: false, line: 0 }
+        let ready = VecDeque::new();
+        Input { source, typed, cut, pieces, composer, ready, ended: false, line: 0 }
     }
 
     /// Whether a person types it.
@@ -123,12 +142,7 @@ impl Input {
             }
             match &mut self.cut {
                 Cut::Lines(lines) => lines.push_slice(&chunk),
-                Cut::Pieces if chunk.is_empty() => {}
-                Cut::Pieces => {
-                    let wire = Bytes::copy_from_slice(&chunk);
-                    let payload = wire.clone();
-                    self.ready.push_back(Message { wire, payload });
-                }
+                Cut::Pieces => self.cut_up(Bytes::copy_from_slice(&chunk)),
                 Cut::Text(decoder) => {
                     let mut text = String::new();
                     let before = decoder.malformed();
@@ -139,12 +153,26 @@ impl Input {
                     if decoder.malformed() > before {
                         anyhow::bail!("standard input is not UTF-8, which --encoding takes it for");
                     }
-                    if !text.is_empty() {
-                        let payload = self.composer.encoded(&text)?;
-                        self.ready.push_back(Message { wire: payload.clone(), payload });
-                    }
+                    let encoded = self.composer.encoded(&text)?;
+                    self.cut_up(encoded);
                 }
             }
+        }
+    }
+
+    /// Makes messages of what was read at once, and at the end of what is left.
+    fn cut_up(&mut self, bytes: Bytes) {
+        let Input { pieces, ready, ended, .. } = self;
+        let mut take = |wire: Bytes| ready.push_back(Message { payload: wire.clone(), wire });
+        match pieces {
+            Some(pieces) => {
+                pieces.push(bytes, &mut take);
+                if *ended {
+                    pieces.finish().into_iter().for_each(take);
+                }
+            }
+            None if bytes.is_empty() => {}
+            None => take(bytes),
         }
     }
 }

@@ -8,6 +8,7 @@
 mod editor;
 mod flow;
 mod input;
+mod pieces;
 mod printer;
 mod shown;
 pub(crate) mod socket;
@@ -23,7 +24,8 @@ pub(crate) use printer::Printer;
 use crate::args;
 
 /// The user's side: standard input, cut into messages, and standard output. Where both are a terminal,
-/// what is typed can be edited, and is kept apart from what is shown.
+/// what is typed can be edited, and is kept apart from what is shown. Raw input is cut into messages of
+/// `datagram` bytes at most, if that is said.
 ///
 /// # Errors
 ///
@@ -32,13 +34,13 @@ use crate::args;
 /// # Panics
 ///
 /// Outside of an engine.
-pub(crate) fn open(args: &args::Talk) -> io::Result<(Input, Rc<Printer>)> {
+pub(crate) fn open(args: &args::Talk, datagram: Option<usize>) -> io::Result<(Input, Rc<Printer>)> {
     // What may send control characters has the terminal for itself.
     let console = if args.raw_output { None } else { editor::open()? };
     let Some((console, typed, pipes)) = console else {
-        return Ok((Input::stdin(args)?, Rc::new(Printer::stdout(args)?)));
+        return Ok((Input::stdin(args, datagram)?, Rc::new(Printer::stdout(args)?)));
     };
-    let input = Input::typed(args, pipes.typed, typed)?;
+    let input = Input::typed(args, datagram, pipes.typed, typed)?;
     Ok((input, Rc::new(Printer::console(args, pipes.shown, console)?)))
 }
 

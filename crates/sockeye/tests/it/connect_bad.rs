@@ -1,9 +1,14 @@
 //! What `sockeye connect` can't do is said in one line that names the endpoint, the cause and the way
 //! out, with nothing half-written on standard output.
 
-use std::io::Write as _;
+use std::ffi::OsStr;
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, UdpSocket};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 
+use crate::kit::server::sockeye;
 use crate::kit::talk::{Running, connect, fed, free_port};
 
 on_every_driver!(nobody_listens, a_frame_that_is_wrong, an_icmp_message_is_told);
@@ -78,22 +83,50 @@ fn what_is_written_wrong_is_pointed_at() {
     misused(here, &["--max-frame", "0"], &["more than nothing"]);
     misused(here, &["--max-frame", "12q"], &["4096, 64k or 16m"]);
     misused(here, &["--idle-timeout", "5"], &["500ms, 15s or 2m"]);
+    misused(here, &["--idle-timeout", "-5s"], &["--idle-timeout", "500ms, 15s or 2m"]);
+    misused(here, &["--datagram", "0"], &["more than nothing"]);
     misused(here, &["--count", "0"], &["--count"]);
+}
+
+#[test]
+fn bytes_that_are_no_text_can_be_written_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(OsStr::from_bytes(b"a\xff"));
+    let outcome = fed(sockeye().arg("connect").arg(OsStr::from_bytes(b"unix:@a\xff")), "");
+    assert_eq!((outcome.code, &*outcome.stdout), (Some(2), &b""[..]));
+    assert!(outcome.stderr.contains("write the bytes that are no text as %FF"), "{outcome:?}");
+    let listener = UnixListener::bind(&path).unwrap();
+    let endpoint = format!("unix://{}/a%FF", folder.path().display());
+    let running = Running::start(&mut connect(&endpoint, &["--send", "x"]));
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.read_exact(&mut [0]).unwrap();
+    drop(peer);
+    running.ended().printed("");
 }
 
 #[test]
 fn what_can_not_be_sent_is_told_before_anybody_is_called() {
     let here = "127.0.0.1:1";
-    let said = "sockeye: --send \\q: no such escape; there are \\n \\r \\t \\0 \\\\ and \\xNN\n";
-    fed(&mut connect(here, &["--send", r"\q"]), "").failed(1, said);
-    let outcome = fed(&mut connect(here, &["--send-file", "/nowhere/at/all"]), "");
-    outcome.failed(
-        1,
-        "sockeye: --send-file /nowhere/at/all: No such file or directory (os error 2)\n",
+    misused(
+        here,
+        &["--send", r"\q"],
+        &["--send", r"no such escape; there are \n \r \t \0 \\ and \xNN"],
     );
-    let outcome = fed(&mut connect(here, &["--hex", "--send", "xy"]), "");
-    assert_eq!(outcome.code, Some(1), "{outcome:?}");
-    assert!(outcome.stderr.starts_with("sockeye: --send xy: character 1: "), "{outcome:?}");
+    misused(here, &["--send", r"\xZZ"], &[r"'\xZZ' for '--send <TEXT>'"]);
+    misused(here, &["--hex", "--send", "xy"], &["--send xy: character 1: "]);
+    misused(here, &["--frame", "line", "--send", r"a\nb"], &[r"--send a\nb: ", "--frame line"]);
+    let folder = tempfile::tempdir().unwrap();
+    for (path, why) in [
+        (
+            Path::new("/nowhere/at/all"),
+            "no such file (check its name; ./ is where this was started)",
+        ),
+        (folder.path(), "a folder, and no file (name a file, or pipe in what tar makes of it)"),
+    ] {
+        let path = path.to_str().unwrap();
+        let outcome = fed(&mut connect(here, &["--send-file", path]), "");
+        outcome.failed(1, &format!("sockeye: --send-file {path}: {why}\n"));
+    }
 }
 
 #[test]
@@ -114,7 +147,7 @@ fn what_was_expected_and_never_came_is_a_failure() {
     let arguments = ["--send", "x", "--expect", "ready+"];
     let running = Running::start(&mut connect(&address.to_string(), &arguments));
     let (mut peer, _) = listener.accept().unwrap();
-    std::io::Read::read_exact(&mut peer, &mut [0]).unwrap();
+    peer.read_exact(&mut [0]).unwrap();
     peer.write_all(b"never\n").unwrap();
     drop(peer);
     let outcome = running.ended();

@@ -146,9 +146,11 @@ fn a_datagram_that_is_cut_is_told_with_its_true_length() {
     let (_, from) = socket.recv_from(&mut [0; 10]).unwrap();
     socket.send_to(&[b'y'; 3000], from).unwrap();
     let outcome = running.ended();
-    let said = format!("sockeye: {endpoint}: a message of 3000 B was cut to 100 B (--max-frame)\n");
+    let said = format!(
+        "sockeye: {endpoint}: a message of 3000 B was cut to 100 B (allow more with --max-frame)\n"
+    );
     assert_eq!(outcome.stderr, said);
-    assert_eq!((outcome.code, outcome.stdout), (Some(0), vec![b'y'; 100]));
+    assert_eq!((outcome.code, outcome.stdout), (Some(1), vec![b'y'; 100]), "some is missing");
 }
 
 #[test]
@@ -169,7 +171,7 @@ fn a_datagram_that_is_too_long_is_told() {
     let outcome = fed(&mut connect(&endpoint, &["--frame", "line"]), long);
     let said = format!(
         "sockeye: {endpoint}: a message of 70001 B is too long for one datagram (send less at once; \
-         --frame line cuts the input at its lines)\n"
+         input without --frame is cut to fit, see --datagram)\n"
     );
     outcome.failed(1, &said);
 }

@@ -10,6 +10,7 @@ mod cast_storm;
 mod colour;
 mod connect;
 mod connect_bad;
+mod connect_long;
 mod connect_messages;
 mod connect_peers;
 mod connect_terminal;
