@@ -92,13 +92,18 @@ impl Client {
 
     fn receive(&mut self) -> io::Result<()> {
         let mut buffer = [0; 16 * 1024];
-        match self.stream.read(&mut buffer)? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            count => {
-                self.pending.extend_from_slice(&buffer[..count]);
-                Ok(())
+        let count = loop {
+            match self.stream.read(&mut buffer) {
+                // A socket with a time-out gives up at any signal, one that was ignored included.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
             }
+        };
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        self.pending.extend_from_slice(&buffer[..count]);
+        Ok(())
     }
 
     /// Up to `buffer.len()` bytes, those first that came with a head.
