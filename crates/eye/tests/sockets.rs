@@ -4,6 +4,7 @@
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sockeye_engine::probe::Direction;
 use sockeye_engine::{
@@ -180,6 +181,21 @@ fn datagrams_that_the_kernel_had_no_room_for_are_told() {
             1,
             "{driver}: the client's has none: {text}"
         );
+    }
+}
+
+#[test]
+fn a_socket_that_was_closed_while_it_waited_is_told_to_be_closed() {
+    for driver in [DriverKind::EpollEdge, DriverKind::Uring, DriverKind::Blocking] {
+        let text = drawn(driver, async {
+            let socket = Datagram::bind(&Address::from(([127, 0, 0, 1], 0)))?;
+            socket.send_to(b"x", &socket.local_addr()?).await?;
+            assert_eq!(socket.recv().await?.len, 1);
+            socket.set_deadline(Some(Duration::from_millis(1)));
+            assert_eq!(socket.recv().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            Ok(())
+        });
+        assert!(text.contains(" · open for "), "{driver}: {text}");
     }
 }
 

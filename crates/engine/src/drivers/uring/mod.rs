@@ -501,10 +501,16 @@ impl Drop for Uring {
                 break;
             }
         }
+        let slots = std::mem::replace(&mut state.slots, Slab::new());
         if state.in_flight > 0 {
             // Better to keep the memory for ever than to let the kernel write into a stranger's.
             std::mem::forget(Rc::clone(&state.buffers));
-            std::mem::forget(std::mem::replace(&mut state.slots, Slab::new()));
+            std::mem::forget(slots);
+            return;
+        }
+        // Their last operations were waited for: now they are closed, which whoever looks on is told.
+        for slot in slots.into_values().filter(|slot| slot.closing) {
+            self.env.close(slot.socket);
         }
     }
 }
