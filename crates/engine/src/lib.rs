@@ -111,7 +111,7 @@ pub use socket_options::{
 };
 pub use splice::Pipe;
 pub use split::{Reader, Writer};
-pub use standard::{RelayError, Sink, Source};
+pub use standard::{Backlog, RelayError, Sink, Source, stdout_was_open};
 pub use stream::Stream;
 
 // The example of the README is compiled with the others.

@@ -7,6 +7,7 @@
 //! poll(2) can't tell about (files), and what may not be opened again, is read and written on
 //! threads beside the loop.
 
+mod inherited;
 mod relay;
 mod sink;
 mod source;
@@ -24,8 +25,9 @@ use std::task::{Context, Poll};
 
 use rustix::fs::{Mode, OFlags};
 
+pub use inherited::stdout_was_open;
 pub use relay::RelayError;
-pub use sink::Sink;
+pub use sink::{Backlog, Sink};
 pub use source::Source;
 
 use crate::buffer::Outgoing;

@@ -293,10 +293,30 @@ fn takes_splices(fd: BorrowedFd<'_>) -> bool {
 /// Empties a pipe of ours.
 fn drain(pipe: &OwnedFd, to: BorrowedFd<'_>, mut held: usize) -> Result<(), Errno> {
     while held > 0 {
-        match retry_on_intr(|| splice(pipe, None, to, None, held, SpliceFlags::empty()))? {
-            0 => return Err(Errno::IO),
-            count => held -= count,
+        match retry_on_intr(|| splice(pipe, None, to, None, held, SpliceFlags::empty())) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(count) => held -= count,
+            // Some devices and file systems have no method for it (`/dev/full`, `/proc`).
+            Err(Errno::INVAL) => return copy(pipe, to, held),
+            Err(error) => return Err(error),
         }
+    }
+    Ok(())
+}
+
+/// The same by way of this process.
+fn copy(pipe: &OwnedFd, to: BorrowedFd<'_>, mut held: usize) -> Result<(), Errno> {
+    let mut room = vec![0; held];
+    while held > 0 {
+        let count = retry_on_intr(|| rustix::io::read(pipe, &mut room[..held]))?;
+        let mut rest = &room[..count];
+        while !rest.is_empty() {
+            match retry_on_intr(|| rustix::io::write(to, rest))? {
+                0 => return Err(Errno::IO),
+                written => rest = &rest[written..],
+            }
+        }
+        held = held.checked_sub(count).filter(|_| count > 0).ok_or(Errno::IO)?;
     }
     Ok(())
 }

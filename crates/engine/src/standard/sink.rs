@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -50,9 +51,30 @@ type Writing = Pin<Box<dyn Future<Output = (Outgoing, io::Result<()>)>>>;
 pub struct Sink {
     pub(super) end: End,
     outgoing: Outgoing,
+    backlog: Backlog,
     pub(super) writing: Option<Writing>,
     /// Between a socket and what is no pipe.
     pub(super) between: Option<Pipe>,
+}
+
+/// How much a [`Sink`] was given that is not written yet, told to whoever does not have the sink.
+#[derive(Clone, Debug, Default)]
+pub struct Backlog(Arc<AtomicUsize>);
+
+impl Backlog {
+    /// In bytes. What [`Sink::relay`] moves is never among them.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn given(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn written(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 impl Sink {
@@ -85,7 +107,8 @@ impl Sink {
     }
 
     fn new(end: End) -> Sink {
-        Sink { end, outgoing: Outgoing::default(), writing: None, between: None }
+        let (outgoing, backlog) = (Outgoing::default(), Backlog::default());
+        Sink { end, outgoing, backlog, writing: None, between: None }
     }
 
     /// Whether it is a terminal.
@@ -96,11 +119,13 @@ impl Sink {
 
     /// Takes `bytes` to be written; they leave with the next flush.
     pub fn write(&mut self, bytes: &[u8]) {
+        self.backlog.given(bytes.len());
         self.outgoing.push(bytes);
     }
 
     /// Takes shared bytes to be written, without a copy where that pays.
     pub fn write_shared(&mut self, bytes: Bytes) {
+        self.backlog.given(bytes.len());
         self.outgoing.push_shared(bytes);
     }
 
@@ -108,6 +133,12 @@ impl Sink {
     #[must_use]
     pub fn unflushed(&self) -> usize {
         self.outgoing.len()
+    }
+
+    /// Tells how much is still to be written, while a flush is under way too.
+    #[must_use]
+    pub fn backlog(&self) -> Backlog {
+        self.backlog.clone()
     }
 
     /// Waits until everything that was written is taken.
@@ -121,20 +152,22 @@ impl Sink {
     /// Dropping the future loses nothing: what was not taken leaves with the next flush.
     pub async fn flush(&mut self) -> io::Result<()> {
         while self.writing.is_some() || !self.outgoing.is_empty() {
-            let Sink { end, outgoing, writing, .. } = self;
+            let Sink { end, outgoing, backlog, writing, .. } = self;
             let written = match &end.way {
                 Way::Polled { what, .. } => {
                     let what = *what;
-                    end.ask(Side::Write, |cx| end.poll_write(what, outgoing, cx)).await
+                    let poll = |cx: &mut Context<'_>| end.poll_write(what, outgoing, backlog, cx);
+                    end.ask(Side::Write, poll).await
                 }
                 Way::Direct(fd) => {
                     // One that never waits would never let others run.
                     std::future::poll_fn(|cx| end.reactor.poll_budget(cx)).await;
-                    write_now(fd.as_fd(), What::Pipe, outgoing).map_err(Into::into)
+                    write_now(fd.as_fd(), What::Pipe, outgoing, backlog).map_err(Into::into)
                 }
                 Way::Beside(file) => {
-                    let work = writing
-                        .get_or_insert_with(|| begin(Arc::clone(file), std::mem::take(outgoing)));
+                    let work = writing.get_or_insert_with(|| {
+                        begin(Arc::clone(file), std::mem::take(outgoing), backlog.clone())
+                    });
                     let (left, written) = work.await;
                     *writing = None;
                     if written.is_err() {
@@ -156,16 +189,22 @@ impl End {
         &self,
         what: What,
         outgoing: &mut Outgoing,
+        backlog: &Backlog,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         let Some((key, _)) = self.key() else { return Poll::Pending };
-        let mut attempt = |fd: BorrowedFd<'_>| write_now(fd, what, outgoing);
+        let mut attempt = |fd: BorrowedFd<'_>| write_now(fd, what, outgoing, backlog);
         self.reactor.driver.poll_attempt(key, Side::Write, &mut attempt, cx)
     }
 }
 
 /// One call, which may write a part of it.
-fn write_now(fd: BorrowedFd<'_>, what: What, outgoing: &mut Outgoing) -> Result<(), Errno> {
+fn write_now(
+    fd: BorrowedFd<'_>,
+    what: What,
+    outgoing: &mut Outgoing,
+    backlog: &Backlog,
+) -> Result<(), Errno> {
     let count = {
         let (pieces, used) = outgoing.vectors::<PIECES>();
         let pieces = &pieces[..used];
@@ -178,17 +217,21 @@ fn write_now(fd: BorrowedFd<'_>, what: What, outgoing: &mut Outgoing) -> Result<
         })?
     };
     outgoing.advance(count);
+    backlog.written(count);
     Ok(())
 }
 
-fn begin(file: Arc<fs::File>, mut outgoing: Outgoing) -> Writing {
+fn begin(file: Arc<fs::File>, mut outgoing: Outgoing, backlog: Backlog) -> Writing {
     Box::pin(async move {
         let work = move || {
             while !outgoing.is_empty() {
                 let (pieces, used) = outgoing.vectors::<PIECES>();
                 match (&*file).write_vectored(&pieces[..used]) {
                     Ok(0) => return (outgoing, Err(io::ErrorKind::WriteZero.into())),
-                    Ok(count) => outgoing.advance(count),
+                    Ok(count) => {
+                        outgoing.advance(count);
+                        backlog.written(count);
+                    }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => return (outgoing, Err(error)),
                 }

@@ -129,6 +129,9 @@ fn a_slow_reader_holds_a_flush_back() {
             let polled = flush.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()));
             assert!(polled.is_pending(), "{kind}: the pipe has no room for it");
             drop(flush);
+            let backlog = sink.backlog();
+            let held = rustix::io::ioctl_fionread(&shared).expect("a pipe");
+            assert_eq!(backlog.bytes() as u64 + held, len as u64, "{kind}");
             let reading = std::thread::spawn(move || {
                 let mut all = vec![0; len];
                 reader.read_exact(&mut all).map(|()| all)
@@ -136,6 +139,7 @@ fn a_slow_reader_holds_a_flush_back() {
             sink.flush().await.expect("it is read");
             let read = reading.join().expect("no panic").expect("a pipe");
             assert!(read == pattern(len), "{kind}: dropping a flush loses and doubles nothing");
+            assert_eq!(backlog.bytes(), 0, "{kind}");
         });
         assert!(!is_nonblocking(shared), "{kind}: others share the description");
     });
@@ -263,6 +267,34 @@ fn a_relay_into_a_pipe_that_nobody_reads_says_which_end_it_was() {
             let sockeye_engine::RelayError::Here(error) = error else { panic!("{kind}: {error}") };
             assert_eq!(error.kind(), ErrorKind::BrokenPipe, "{kind}");
         });
+    });
+}
+
+/// splice(2) says EINVAL of these, whatever write(2) would say.
+#[test]
+fn a_relay_into_what_takes_no_splices_is_a_copy() {
+    on_every_driver(|kind| {
+        let relayed = |path: &str, said: &[u8]| {
+            let (ours, mut theirs) = connection();
+            theirs.write_all(said).expect("room");
+            drop(theirs);
+            let file = File::options().write(true).open(path).expect("it can be written");
+            engine(kind).block_on(async {
+                let (mut from, _to) = adopt(ours).split();
+                let mut sink = Sink::adopt(file).expect("it can be written");
+                while sink.relay(&mut from).await? > 0 {}
+                Ok(())
+            })
+        };
+        let Err(sockeye_engine::RelayError::Here(error)) = relayed("/dev/full", b"no room") else {
+            panic!("{kind}: there is no room")
+        };
+        assert_eq!(error.kind(), ErrorKind::StorageFull, "{kind}: {error}");
+        let own = format!("/proc/self/task/{}/comm", rustix::thread::gettid().as_raw_nonzero());
+        let name = format!("{kind}");
+        relayed(&own, name.as_bytes()).expect("both are there");
+        let written = std::fs::read_to_string(&own).expect("a file");
+        assert_eq!(written.trim_end(), name);
     });
 }
 
