@@ -1,11 +1,12 @@
 //! Ctrl-C and its like: the first one asks for an end in good order, the second one ends at once.
 
+use std::fs;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::low_level::pipe;
 
@@ -26,7 +27,7 @@ impl Signals {
     }
 }
 
-/// Watches for SIGINT and SIGTERM from now on.
+/// Watches from now on for SIGINT and SIGTERM, and for SIGHUP unless it is ignored (nohup(1)).
 ///
 /// # Errors
 ///
@@ -35,12 +36,26 @@ pub(crate) fn watch() -> io::Result<Signals> {
     let asked = Arc::new(AtomicBool::new(false));
     let which = Arc::new(AtomicUsize::new(0));
     let (telling, told) = UnixStream::pair()?;
-    for (signal, number) in [(SIGINT, 2), (SIGTERM, 15)] {
-        // In this order: the flag is down when the first signal looks at it.
-        flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&asked))?;
+    for (signal, number) in [(SIGHUP, 1), (SIGINT, 2), (SIGTERM, 15)] {
+        if signal == SIGHUP && is_ignored(number) {
+            continue;
+        }
+        // In this order: the flag is down when the first signal looks at it. SIGHUP never ends at once:
+        // the end of a terminal is told twice, by the kernel and by the shell.
+        if signal != SIGHUP {
+            flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&asked))?;
+        }
         flag::register(signal, Arc::clone(&asked))?;
         flag::register_usize(signal, Arc::clone(&which), number)?;
         pipe::register(signal, telling.try_clone()?)?;
     }
     Ok(Signals { told, which })
+}
+
+/// Whether whoever started us wants this signal ignored (proc_pid_status(5), `SigIgn`).
+fn is_ignored(number: usize) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (number - 1) & 1 == 1)
 }

@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
@@ -96,7 +97,7 @@ fn peers_of_unix_sockets_are_shown_by_their_process() {
 
 #[test]
 fn a_signal_ends_it_and_says_which() {
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 0)] {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 0), (Signal::HUP, 0)] {
         for service in ["--echo", "--chat", "--broker", "--json"] {
             let listener = Listener::with_input(&[TCP, service]);
             let client = listener.connect();
@@ -106,6 +107,36 @@ fn a_signal_ends_it_and_says_which() {
             drop(client);
         }
     }
+}
+
+/// The kernel and the shell both tell of a terminal's end.
+#[test]
+fn the_end_of_its_terminal_told_twice_leaves_no_socket_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let listener = Listener::start(&[&format!("unix://{}", path.display()), "--grace", "10ms"]);
+    let client = UnixStream::connect(&path).unwrap();
+    listener.signal(Signal::HUP);
+    listener.signal(Signal::HUP);
+    let (status, said) = listener.ended();
+    assert_eq!((status.code(), said.lines().count()), (Some(0), 1), "{said}");
+    assert!(!path.exists(), "removed on exit");
+    drop(client);
+}
+
+#[test]
+fn under_nohup_it_outlives_its_terminal() {
+    let mut command = Command::new("sh");
+    let program = sockeye().get_program().to_owned();
+    command.args(["-c", "trap '' HUP; exec \"$0\" listen \"$@\""]).arg(program);
+    command.args([TCP, "--echo"]).stdin(Stdio::null());
+    let listener = Listener::of(&mut command, &[TCP]);
+    listener.signal(Signal::HUP);
+    let mut client = listener.connect();
+    client.write_all(b"x").unwrap();
+    client.read_exact(&mut [0]).unwrap();
+    drop(client);
+    assert_eq!(listener.stop(), "");
 }
 
 #[test]
@@ -129,6 +160,7 @@ fn what_can_not_be_is_wrong_usage() {
         (&["unix-dgram:@x", "--exec", "id"], "--exec needs a stream, and unix-dgram:@x is none"),
         (&["udp://127.0.0.1:0", "--echo", "--once"], "--once counts clients"),
         (&[TCP, "--echo", "--chat"], "--echo"),
+        (&[TCP, "--exec", "id", "--idle-timeout", "1s"], "with --exec the program has the socket"),
         (&[TCP, "--allow", "10.0.0.0/99"], "write it as 192.168.0.0/16, 10.1.2.3 or fe80::/10"),
         (&["-"], "- is this program's own input and output; write tcp://127.0.0.1:8000"),
         (&["tcp://127.0.0.1:99999"], "99999 is no port"),
