@@ -13,9 +13,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl};
-use rustix::io::{Errno, ioctl_fionbio};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::io::{Errno, ioctl_fionbio, retry_on_intr};
+use rustix::net::sockopt;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
+};
 use sockeye_engine::{Address, Stream, offload, sleep, stopped};
 
 use crate::race::{First, race};
@@ -26,6 +30,14 @@ const TERM: Duration = Duration::from_secs(2);
 /// How long the peer may take to close when the program has ended.
 const LINGER: Duration = Duration::from_secs(10);
 
+/// After so much silence the kernel asks whether the peer is still there, so often again, and so many
+/// times. It tells one who has closed from one who has half-closed, which look the same until then:
+/// sixty seconds after its end (`tcp_fin_timeout`), a machine knows nothing of a connection any more.
+const KEEP_ALIVE: (Duration, Duration, u32) = (Duration::from_secs(75), Duration::from_secs(15), 4);
+
+/// How long an error queue that is not empty keeps us from noticing that the peer is gone.
+const AGAIN: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
 /// Stack of the thread that waits for one program.
 const STACK: usize = 64 * 1024;
 
@@ -35,8 +47,11 @@ const STACK: usize = 64 * 1024;
 /// `SOCKEYE_PEER_PID` and `SOCKEYE_PEER_UID`.
 ///
 /// When the thread is asked to stop, the program and all it started (its process group) get SIGTERM,
-/// and two seconds later SIGKILL. When the program ends the connection does, unless others of its
-/// group still hold it.
+/// and two seconds later SIGKILL; and so they do when the peer has been gone for `grace`: it has reset
+/// the connection, both halves are closed, or it does not answer any more. One that has only closed
+/// its own half waits for an answer. The kernel finds out which by keep-alive (tcp(7)), unless that is
+/// set already, within minutes. When the program ends the connection does, unless others of its group
+/// still hold it.
 ///
 /// # Errors
 ///
@@ -45,7 +60,11 @@ const STACK: usize = 64 * 1024;
 /// # Cancel safety
 ///
 /// Dropping the future kills the program and its group.
-pub async fn exec(mut stream: Stream, command: Arc<OsString>) -> io::Result<ExitStatus> {
+pub async fn exec(
+    mut stream: Stream,
+    command: Arc<OsString>,
+    grace: Duration,
+) -> io::Result<ExitStatus> {
     let mut socket = None;
     stream.with_fd(|fd| {
         socket = Some(fd.try_clone_to_owned().and_then(|copy| {
@@ -57,8 +76,10 @@ pub async fn exec(mut stream: Stream, command: Arc<OsString>) -> io::Result<Exit
     });
     let (socket, nonblocking) = socket.unwrap_or(Err(io::ErrorKind::NotConnected.into()))?;
     let program = prepare(&stream, &socket, &command)?;
-    let group = offload(move || start(program)).await??;
-    let status = match race(group.child.ended(), stopped()).await {
+    keep_alive(&socket);
+    let watched = socket.try_clone()?;
+    let group = offload(move || start(program, watched)).await??;
+    let status = match race(group.child.ended(), group.child.unwanted(grace)).await {
         First::Left(status) => status?,
         First::Right(()) => {
             group.child.kill(Signal::TERM);
@@ -98,15 +119,27 @@ fn prepare(stream: &Stream, socket: &OwnedFd, command: &OsString) -> io::Result<
     Ok(program)
 }
 
+/// Has the kernel notice that the peer is gone. No other socket than one of TCP has need of it.
+fn keep_alive(socket: &OwnedFd) {
+    let (idle, interval, count) = KEEP_ALIVE;
+    if sockopt::socket_keepalive(socket) == Ok(false)
+        && sockopt::set_tcp_keepidle(socket, idle).is_ok()
+        && sockopt::set_tcp_keepintvl(socket, interval).is_ok()
+        && sockopt::set_tcp_keepcnt(socket, count).is_ok()
+    {
+        let _ = sockopt::set_socket_keepalive(socket, true);
+    }
+}
+
 /// Starts it, and a thread that waits for its end: there may be as many as there are connections, and
 /// each waits as long as a program runs.
-fn start(mut program: Command) -> io::Result<Group> {
+fn start(mut program: Command, socket: OwnedFd) -> io::Result<Group> {
     let (hand_over, handed_over) = mpsc::sync_channel::<(std::process::Child, Arc<Child>)>(1);
     let waits = std::thread::Builder::new().name("program".to_owned()).stack_size(STACK);
     // First, so that no program is without somebody who waits for it.
     waits.spawn(move || {
         if let Ok((running, child)) = handed_over.recv() {
-            reap(running, &child);
+            reap(running, &child, socket);
         }
     })?;
     let running = program
@@ -121,7 +154,10 @@ fn start(mut program: Command) -> io::Result<Group> {
     Ok(Group { child })
 }
 
-fn reap(mut running: std::process::Child, child: &Child) {
+fn reap(mut running: std::process::Child, child: &Child, socket: OwnedFd) {
+    // Without it the program is waited for all the same.
+    let _ = watch(child, &socket);
+    drop(socket);
     // It stays a zombie, and its number its own, until nobody signals it any more.
     let how = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     while let Err(Errno::INTR) = waitid(WaitId::Pid(child.pid), how) {}
@@ -129,6 +165,30 @@ fn reap(mut running: std::process::Child, child: &Child) {
     state.ended = Some(running.wait().map_err(|error| error.kind()));
     if let Some(waker) = state.waker.take() {
         waker.wake();
+    }
+}
+
+/// Says when the peer is gone, if that is before the program has ended.
+fn watch(child: &Child, socket: &OwnedFd) -> Result<(), Errno> {
+    let ended = pidfd_open(child.pid, PidfdFlags::empty())?;
+    loop {
+        // What closes both halves (POLLHUP) is told unasked, and nothing else of the socket is.
+        let mut both =
+            [PollFd::new(&ended, PollFlags::IN), PollFd::new(socket, PollFlags::empty())];
+        retry_on_intr(|| poll(&mut both, None))?;
+        if !both[0].revents().is_empty() {
+            return Ok(());
+        }
+        if both[1].revents().contains(PollFlags::HUP) {
+            let mut state = child.state();
+            state.forsaken = true;
+            if let Some(waker) = state.waker.take() {
+                waker.wake();
+            }
+            return Ok(());
+        }
+        // Stamps and errors of the network that wait to be read are no end.
+        retry_on_intr(|| poll(&mut both[..1], Some(&AGAIN)))?;
     }
 }
 
@@ -142,6 +202,9 @@ struct Child {
 #[derive(Debug, Default)]
 struct State {
     ended: Option<Result<ExitStatus, io::ErrorKind>>,
+    /// The peer is gone.
+    forsaken: bool,
+    /// Of the one task that waits, for whatever.
     waker: Option<Waker>,
 }
 
@@ -158,6 +221,24 @@ impl Child {
             }
         })
         .await
+    }
+
+    /// Waits until nobody wants it any more: the thread is to stop, or the peer has been gone for
+    /// `grace`. One that works on what came before is not to be cut off at once.
+    async fn unwanted(&self, grace: Duration) {
+        let forsaken = poll_fn(|cx| {
+            let mut state = self.state();
+            if state.forsaken {
+                return Poll::Ready(());
+            }
+            state.waker = Some(cx.waker().clone());
+            Poll::Pending
+        });
+        let outlived = async {
+            forsaken.await;
+            sleep(grace).await;
+        };
+        race(stopped(), outlived).await;
     }
 
     /// Signals the group, unless the program has ended: then its number may be another's.

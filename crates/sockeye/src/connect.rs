@@ -16,7 +16,7 @@ use sockeye_engine::{Address, Connected, Credentials, Endpoint, Engine, Source, 
 
 use crate::args;
 use crate::eye;
-use crate::output::say;
+use crate::output::{self, say};
 use crate::signals::{self, Signals};
 use crate::talk;
 use conversation::Conversation;
@@ -29,6 +29,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 pub(crate) fn run(args: &args::Connect) -> anyhow::Result<ExitCode> {
     // What is wrong with it should be known before anybody is called.
     let given = Given::new(args)?;
+    output::is_open()?;
     let signals = signals::watch().context("signals can't be caught")?;
     let driver = || format!("--driver {}", args.driver);
     let eye = eye::open_for_client(&args.eye, &args.endpoint)?;

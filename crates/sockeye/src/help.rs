@@ -4,7 +4,6 @@
 mod topics;
 
 use std::fmt;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, ValueEnum};
@@ -101,10 +100,6 @@ fn unknown(name: &str, command: &clap::Command) -> ExitCode {
 }
 
 fn print(page: &[u8]) -> anyhow::Result<ExitCode> {
-    let mut out = io::stdout().lock();
-    match out.write_all(page).and_then(|()| out.flush()) {
-        // Whoever read the beginning only has what they wanted.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    output::page(page)?;
+    Ok(ExitCode::SUCCESS)
 }

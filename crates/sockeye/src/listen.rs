@@ -14,23 +14,30 @@ mod service;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::CommandFactory as _;
 use clap::error::ErrorKind;
-use sockeye_engine::{Address, BoundSocket, EndpointKind, Engine, Source, Stopper};
+use sockeye_engine::{Address, BoundSocket, EndpointKind, Engine, Source, Stopper, sleep};
 
-use crate::output::say;
+use crate::output::{self, say};
 use crate::signals::{self, Signals};
 use crate::{args, eye, talk};
-use door::{Door, Outcome};
+use door::{Door, Either, Outcome, first};
 use service::Trade;
 
 /// Exit status of a program that Ctrl-C ended: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
 
+/// After the grace: what standard output takes at once, it still gets.
+const LAST: Duration = Duration::from_millis(100);
+
 pub(crate) fn run(args: args::Listen) -> anyhow::Result<ExitCode> {
     fits(&args);
+    if !args.service.is_some() {
+        output::is_open()?;
+    }
     // From now on signals are ours, so that one which comes early is not lost.
     let signals = signals::watch().context("signals can't be caught")?;
     let mut bound = Vec::new();
@@ -62,6 +69,11 @@ pub(crate) fn run(args: args::Listen) -> anyhow::Result<ExitCode> {
 fn fits(args: &args::Listen) {
     use EndpointKind::{Tcp, Udp, Unix, UnixDatagram};
     let service = &args.service;
+    if service.exec.is_some() && args.idle_timeout.is_some() {
+        let why = "--idle-timeout: with --exec the program has the socket for itself (bound its time: \
+                   --exec 'timeout 60 COMMAND')";
+        args::Args::command().error(ErrorKind::ArgumentConflict, why).exit();
+    }
     for endpoint in &args.endpoints {
         let needs_stream = match service {
             args::Service { chat: true, .. } => Some("--chat"),
@@ -106,17 +118,41 @@ async fn serve(
         }
         Door::open(&door, &trade, listening, local);
     }
-    let outcome = door::first(door.ended(), signal.read()).await;
-    let outcome = match outcome {
-        door::Either::One(ended) => ended?,
-        door::Either::Other(_) if signals.status() == INTERRUPTED => Outcome::Interrupted,
-        door::Either::Other(_) => Outcome::Stopped,
+    let ended = match first(door.ended(), signal.read()).await {
+        Either::One(ended) => Some(ended?),
+        Either::Other(_) => None,
     };
     stopper.stop();
     trade.stop();
-    let _ = door::first(door.empty(), sockeye_engine::sleep(grace)).await;
-    trade.flush().await?;
-    Ok(outcome)
+    if let Some(outcome) = ended {
+        let all = async {
+            first(door.empty(), sleep(grace)).await;
+            trade.flush().await
+        };
+        // Standard output may be slow for as long as nobody asks for an end.
+        if let Either::One(flushed) = first(all, signal.read()).await {
+            return flushed.map(|()| outcome);
+        }
+    }
+    let all = async {
+        door.empty().await;
+        trade.flush().await
+    };
+    let flushed = match first(all, sleep(grace)).await {
+        Either::One(flushed) => Either::One(flushed),
+        Either::Other(()) => first(trade.flush(), sleep(LAST)).await,
+    };
+    if let Either::One(flushed) = flushed {
+        flushed?;
+    }
+    match trade.unwritten() {
+        0 => {}
+        left => anyhow::bail!(
+            "{left} B, and what came behind them, were not written to standard output (it took nothing \
+             more; allow it more time with --grace)"
+        ),
+    }
+    Ok(if signals.status() == INTERRUPTED { Outcome::Interrupted } else { Outcome::Stopped })
 }
 
 /// An address as an endpoint is written.

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstream::{AutoStream, ColorChoice};
+use anyhow::Context as _;
 use rustix::fs::fstat;
 
 /// What a terminal shows of standard output ends within a line.
@@ -42,6 +43,27 @@ pub(crate) fn result(line: fmt::Arguments<'_>) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()
+}
+
+/// All that a command has to tell. That somebody reads the beginning only is no failure.
+pub(crate) fn page(text: &[u8]) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("write standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Fails where there is no standard output, before anything comes that would be lost.
+pub(crate) fn is_open() -> anyhow::Result<()> {
+    if !sockeye_engine::stdout_was_open() {
+        anyhow::bail!(
+            "standard output is closed, and what comes would be lost (if it is to be: >/dev/null)"
+        );
+    }
+    Ok(())
 }
 
 /// Whether standard error takes colour.

@@ -14,8 +14,9 @@ use super::{Eye, Talk, driver, duration};
 ///
 /// Sends standard input and prints what comes back. At the end of the input the sending half is
 /// shut down, and what the peer still says is printed whole, however late it comes. Exits with 0
-/// when both sides are done (or what was expected was seen), 1 on failure, 2 on wrong usage and
-/// 130 when interrupted.
+/// when both sides are done (or what was expected was seen), and quietly when nobody reads standard
+/// output any more; 1 on failure, 2 on wrong usage, and 128 and its number after a
+/// signal: 129 SIGHUP, 130 SIGINT (Ctrl-C), 143 SIGTERM.
 #[derive(clap::Args)]
 pub(crate) struct Connect {
     /// Where to: tcp://HOST:PORT, HOST:PORT, udp://HOST:PORT, unix:///PATH, unix:@NAME (abstract),

@@ -14,7 +14,8 @@ use super::{Eye, Talk, driver, duration};
 /// Prints what clients send, and sends standard input to all of them; a client that is there alone
 /// in a pipe gets and gives plain bytes, and late answers are never cut. Or serves them, as one of
 /// the services says. Says `listening on ADDRESS` on standard error for each socket once it is ready.
-/// Exits with 0 when done, 1 on failure, 2 on wrong usage and 130 when interrupted.
+/// Exits with 0 when done, after SIGTERM and SIGHUP, and quietly when nobody reads standard output
+/// any more; 1 on failure, 2 on wrong usage and 130 after SIGINT (Ctrl-C).
 #[derive(clap::Args)]
 pub(crate) struct Listen {
     /// Where: tcp://HOST:PORT, HOST:PORT, udp://HOST:PORT, unix:///PATH, unix:@NAME (abstract),
@@ -73,7 +74,7 @@ pub(crate) struct Listen {
     )]
     pub(crate) driver: DriverKind,
 
-    /// How long clients may take to finish after a signal
+    /// How long clients may take to finish after a signal, and standard output to take the rest
     #[arg(
         long,
         value_name = "TIME",
@@ -122,7 +123,8 @@ pub(crate) struct Service {
     pub(crate) broker: bool,
 
     /// Run this command (sh -c) for each connection, with the socket as its standard input and
-    /// output; SOCKEYE_PEER and SOCKEYE_LOCAL name both ends
+    /// output; SOCKEYE_PEER and SOCKEYE_LOCAL name both ends. When the peer is gone it has --grace
+    /// to end, then it and all it started get SIGTERM, and 2 s later SIGKILL
     #[arg(long, value_name = "COMMAND")]
     pub(crate) exec: Option<OsString>,
 }

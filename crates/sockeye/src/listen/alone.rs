@@ -10,7 +10,7 @@ use sockeye_engine::{Reader, RelayError, Stream, Writer, stopped};
 use super::conversation::both;
 use super::door::{Either, first};
 use super::hall::Hall;
-use crate::talk::Input;
+use crate::talk::{Direction, Flow, Input};
 
 /// Talks to the client until it and the input have ended.
 pub(super) async fn with(hall: &Rc<Hall>, stream: Stream, mut input: Input) -> anyhow::Result<()> {
@@ -24,7 +24,7 @@ pub(super) async fn with(hall: &Rc<Hall>, stream: Stream, mut input: Input) -> a
     let down = async {
         match first(receive(hall, &mut reader), stopped()).await {
             Either::One(received) => received,
-            Either::Other(()) => Ok(()),
+            Either::Other(()) => finish(hall, &mut reader).await,
         }
     };
     both(up, down).await
@@ -57,4 +57,13 @@ async fn receive(hall: &Rc<Hall>, reader: &mut Reader) -> anyhow::Result<()> {
             Err(RelayError::There(error)) => return Err(error.into()),
         }
     }
+}
+
+/// The thread stops: what has come already is written.
+async fn finish(hall: &Rc<Hall>, reader: &mut Reader) -> anyhow::Result<()> {
+    let mut flow = Flow::new(&hall.door.args.talk, "", Direction::In);
+    while let Some(chunk) = reader.recv_idle().await?.filter(|chunk| !chunk.is_empty()) {
+        hall.printer.bytes(&mut flow, &chunk).await?;
+    }
+    Ok(())
 }

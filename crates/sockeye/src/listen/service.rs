@@ -91,7 +91,7 @@ impl Trade {
                 Arc::clone(broker).serve_packets(socket).await.map(drop)
             }
             (Trade::Exec(command), Socket::Stream(stream)) => {
-                let status = exec::exec(stream, Arc::clone(command)).await?;
+                let status = exec::exec(stream, Arc::clone(command), door.args.grace).await?;
                 match exec::told(status) {
                     Some(told) if door.args.once => anyhow::bail!("--exec: {told}"),
                     Some(told) => door.remark(format_args!("{peer}: {told}")),
@@ -157,6 +157,14 @@ impl Trade {
         match self {
             Trade::Talk(hall) => hall.printer.flush().await,
             _ => Ok(()),
+        }
+    }
+
+    /// Bytes that were received and are not written.
+    pub(super) fn unwritten(&self) -> usize {
+        match self {
+            Trade::Talk(hall) => hall.printer.unwritten(),
+            _ => 0,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::task::{Poll, Waker};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use sockeye_engine::{Reader, RelayError, Sink};
+use sockeye_engine::{Backlog, Reader, RelayError, Sink};
 use sockeye_wire::frame::Frame;
 
 use super::editor::Console;
@@ -29,6 +29,7 @@ pub(crate) struct Printer {
     pending: RefCell<Vec<u8>>,
     /// Out while somebody writes.
     sink: Cell<Option<Sink>>,
+    backlog: Backlog,
     waiting: RefCell<Vec<Waker>>,
     failed: Cell<bool>,
     /// Dropped behind the sink, whose last bytes it shows.
@@ -61,6 +62,7 @@ impl Printer {
             style: Cell::new(style),
             terminal: sink.is_terminal(),
             pending: RefCell::default(),
+            backlog: sink.backlog(),
             sink: Cell::new(Some(sink)),
             waiting: RefCell::default(),
             failed: Cell::new(false),
@@ -168,6 +170,11 @@ impl Printer {
     /// Standard output can't be written.
     pub(crate) async fn flush(&self) -> anyhow::Result<()> {
         self.write(0).await
+    }
+
+    /// Bytes that were received and are not written yet.
+    pub(crate) fn unwritten(&self) -> usize {
+        self.pending.borrow().len() + self.backlog.bytes()
     }
 
     /// Lends standard output itself, for bytes that go from socket to pipe without being looked at;

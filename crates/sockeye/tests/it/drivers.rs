@@ -1,5 +1,7 @@
 //! `sockeye drivers`.
 
+use std::fs::File;
+
 use crate::kit::DRIVERS;
 use crate::kit::server::{run, sockeye};
 
@@ -50,4 +52,15 @@ fn a_reader_that_has_seen_enough_is_no_reason_to_complain() {
     let output = sockeye().args(["drivers", "--idle", "0"]).stdout(writer).output().unwrap();
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
     assert!(output.status.success());
+}
+
+#[test]
+fn a_full_disk_is_told() {
+    for arguments in [&["drivers", "--idle", "0"][..], &["help", "drivers"]] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = sockeye().args(arguments).stdout(full).output().unwrap();
+        let said = "sockeye: write standard output: No space left on device (os error 28)\n";
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), said, "{arguments:?}");
+        assert_eq!(output.status.code(), Some(1));
+    }
 }
