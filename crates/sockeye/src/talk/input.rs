@@ -142,6 +142,12 @@ impl Input {
             }
             match &mut self.cut {
                 Cut::Lines(lines) => lines.push_slice(&chunk),
+                // Lines of an editor may come together, and are messages all the same.
+                Cut::Pieces if self.typed.is_some() => {
+                    for line in chunk.split_inclusive(|&byte| byte == b'\n') {
+                        self.cut_up(Bytes::copy_from_slice(line));
+                    }
+                }
                 Cut::Pieces => self.cut_up(Bytes::copy_from_slice(&chunk)),
                 Cut::Text(decoder) => {
                     let mut text = String::new();

@@ -11,10 +11,10 @@ use std::process::Stdio;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
-use crate::kit::eventually;
 use crate::kit::said::Said;
 use crate::kit::server::Ended;
 use crate::kit::talk::connect;
+use crate::kit::{PATIENCE, eventually};
 
 on_every_driver!(what_is_typed_is_edited_and_what_comes_is_harmless);
 
@@ -122,6 +122,23 @@ fn ctrl_c_while_typing_exits_with_130() {
     terminal.press(b"\x03");
     let (code, screen) = terminal.ended();
     assert_eq!(code, Some(130), "{screen:?}");
+}
+
+#[test]
+fn lines_that_are_pasted_together_are_all_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut terminal = Terminal::run(&address, &[]);
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.set_read_timeout(Some(PATIENCE)).unwrap();
+    terminal.screen.wait("the prompt", |screen| screen.contains("> ").then_some(()));
+    terminal.press(b"one\rtwo\rthree\r\x04");
+    let mut said = String::new();
+    peer.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "one\ntwo\nthree\n");
+    drop(peer);
+    let (code, screen) = terminal.ended();
+    assert_eq!(code, Some(0), "{screen:?}");
 }
 
 #[test]
