@@ -19,7 +19,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::CommandFactory as _;
 use clap::error::ErrorKind;
-use sockeye_engine::{Address, BoundSocket, EndpointKind, Engine, Source, Stopper, sleep};
+use sockeye_engine::{
+    Address, BoundSocket, EndpointKind, Engine, Listening, Source, Stopper, sleep,
+};
 
 use crate::output::{self, say};
 use crate::signals::{self, Signals};
@@ -112,6 +114,10 @@ async fn serve(
         listening.push((bound.watch().with_context(|| local.clone())?, local));
     }
     for (listening, local) in listening {
+        if let Listening::Datagram(socket) = &listening {
+            // Before the first one is sent. Only Unix sockets know who sends.
+            let _ = socket.ask_credentials();
+        }
         say(format_args!("listening on {local}"));
         if shows {
             talk::socket::show(&listening.describe()?, json);

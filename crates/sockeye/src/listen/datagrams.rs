@@ -62,8 +62,6 @@ impl Desk {
 /// end of the input.
 pub(super) async fn with(hall: &Rc<Hall>, socket: Datagram, local: &str) -> anyhow::Result<()> {
     let args = &hall.door.args;
-    // Only Unix sockets know who sends.
-    let _ = socket.ask_credentials();
     let guard = RefCell::new(StormGuard::new(StormLimits::default()));
     let desk = Rc::new(Desk { socket, guard, local: local.to_owned() });
     let mut senders: HashMap<Address, (Place, Flow)> = HashMap::new();
