@@ -14,7 +14,9 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{
+    InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+};
 use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
 use rustyline::{Config, Editor, ExternalPrinter};
@@ -81,7 +83,8 @@ pub(super) fn open() -> io::Result<Option<(Console, Typed, Pipes)>> {
     if dumb || !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return Ok(None);
     }
-    *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(tcgetattr(io::stdin().as_fd())?);
+    let before = tcgetattr(io::stdin().as_fd())?;
+    *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before.clone());
     // Repeated lines are worth one entry; what begins with a blank is nobody's business.
     let config = Config::builder().history_ignore_space(true).build();
     let Ok(mut editor) = Editor::<(), _>::with_history(config, MemHistory::new()) else {
@@ -90,6 +93,7 @@ pub(super) fn open() -> io::Result<Option<(Console, Typed, Pipes)>> {
     let Ok(mut printer) = editor.create_external_printer() else {
         return Ok(None);
     };
+    tcsetattr(io::stdin().as_fd(), OptionalActions::Drain, &between_lines(before))?;
     let (typed, typing) = io::pipe()?;
     let (to_show, shown) = io::pipe()?;
     let state = Arc::new(State::default());
@@ -114,6 +118,16 @@ pub(super) fn open() -> io::Result<Option<(Console, Typed, Pipes)>> {
     let typed_by = Typed { state: Arc::clone(&state) };
     let console = Console { state, all_shown };
     Ok(Some((console, typed_by, Pipes { typed, shown })))
+}
+
+/// What the editor gives the terminal back as between two lines. Were keys made lines there, a Ctrl-D
+/// that comes in that moment would be an end of file that nobody reads, and lost (termios(3)).
+fn between_lines(mut terminal: Termios) -> Termios {
+    terminal.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::IEXTEN);
+    terminal.input_modes.remove(InputModes::ICRNL);
+    terminal.special_codes[SpecialCodeIndex::VMIN] = 1;
+    terminal.special_codes[SpecialCodeIndex::VTIME] = 0;
+    terminal
 }
 
 /// The editor's thread: one line after another, until there is no more or nobody wants it.
