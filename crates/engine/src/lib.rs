@@ -55,6 +55,7 @@ mod error_queue;
 #[doc(hidden)]
 pub mod fault;
 mod file;
+mod first;
 mod holder;
 mod icmp;
 mod inbox;
@@ -98,6 +99,7 @@ pub use engine::{
 pub use error::CallError;
 pub use error_queue::Event;
 pub use file::File;
+pub use first::{Either, first};
 pub use icmp::IpVersion;
 pub use interfaces::{Interface, InterfaceAddress, interfaces};
 pub use listener::{BACKLOG, Listener};

@@ -15,14 +15,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sockeye_engine::probe::Direction;
-use sockeye_engine::{Datagram, Marker, Reader, Stream};
+use sockeye_engine::{Datagram, Either, Marker, Reader, Stream, first};
 use sockeye_wire::escape::Escaped;
 use sockeye_wire::frame::{Decoder, Frame, Framing};
 
 pub use deliver::{AsHub, Delivered, deliver, deliver_packets, post};
 pub use hub::{Hub, HubLimits, MemberId, Next};
-
-use crate::race::{First, race};
 
 /// How long a last message to somebody who is dropped may take.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -114,9 +112,9 @@ impl Broker {
             }
             result
         };
-        match race(sending, deliver(&self.hub, &mut writer, member.id, tell)).await {
-            First::Left(result) => result?,
-            First::Right(result) => {
+        match first(sending, deliver(&self.hub, &mut writer, member.id, tell)).await {
+            Either::One(result) => result?,
+            Either::Other(result) => {
                 if result? == Delivered::Expelled {
                     return Err(slow());
                 }
@@ -167,9 +165,9 @@ impl Broker {
         let tell = |message: &Bytes| {
             socket.mark(Direction::Sent, format_args!("{}", Escaped(message)));
         };
-        match race(sending, deliver_packets(&self.hub, &socket, member.id, tell)).await {
-            First::Left(result) => result?,
-            First::Right(result) => {
+        match first(sending, deliver_packets(&self.hub, &socket, member.id, tell)).await {
+            Either::One(result) => result?,
+            Either::Other(result) => {
                 if result? == Delivered::Expelled {
                     return Err(slow());
                 }

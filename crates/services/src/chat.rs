@@ -19,14 +19,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sockeye_engine::probe::Direction;
-use sockeye_engine::{Reader, Stream, elapsed};
+use sockeye_engine::{Either, Reader, Stream, elapsed, first};
 use sockeye_wire::escape::Escaped;
 use sockeye_wire::text::Encoding;
 
 pub use pace::PaceLimits;
 
 use crate::broker::{HubLimits, MemberId, deliver, full};
-use crate::race::{First, race};
 use encoding::{Lines, TooLong};
 use room::{Line, Room, Why};
 
@@ -121,9 +120,9 @@ impl Chat {
             // What waits for the person is still sent.
             std::future::pending::<io::Result<()>>().await
         };
-        let ended = match race(listening, deliver(&self.room, &mut writer, id, tell)).await {
-            First::Left(ended) => ended,
-            First::Right(ended) => ended.map(drop),
+        let ended = match first(listening, deliver(&self.room, &mut writer, id, tell)).await {
+            Either::One(ended) => ended,
+            Either::Other(ended) => ended.map(drop),
         };
         let dropped = self.room().why_dropped(id);
         drop(person);

@@ -20,9 +20,7 @@ use rustix::net::sockopt;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
 };
-use sockeye_engine::{Address, Stream, offload, sleep, stopped};
-
-use crate::race::{First, race};
+use sockeye_engine::{Address, Either, Stream, first, offload, sleep, stopped};
 
 /// How long a program may take to end after SIGTERM, before SIGKILL.
 const TERM: Duration = Duration::from_secs(2);
@@ -79,13 +77,13 @@ pub async fn exec(
     keep_alive(&socket);
     let watched = socket.try_clone()?;
     let group = offload(move || start(program, watched)).await??;
-    let status = match race(group.child.ended(), group.child.unwanted(grace)).await {
-        First::Left(status) => status?,
-        First::Right(()) => {
+    let status = match first(group.child.ended(), group.child.unwanted(grace)).await {
+        Either::One(status) => status?,
+        Either::Other(()) => {
             group.child.kill(Signal::TERM);
-            match race(group.child.ended(), sleep(TERM)).await {
-                First::Left(status) => status?,
-                First::Right(()) => {
+            match first(group.child.ended(), sleep(TERM)).await {
+                Either::One(status) => status?,
+                Either::Other(()) => {
                     group.child.kill(Signal::KILL);
                     group.child.ended().await?
                 }
@@ -238,7 +236,7 @@ impl Child {
             forsaken.await;
             sleep(grace).await;
         };
-        race(stopped(), outlived).await;
+        first(stopped(), outlived).await;
     }
 
     /// Signals the group, unless the program has ended: then its number may be another's.

@@ -14,7 +14,6 @@ pub mod echo;
 pub mod exec;
 pub mod guard;
 pub mod http;
-mod race;
 pub mod small;
 
 /// The example in the README, compiled.

@@ -21,7 +21,7 @@ use crate::signals::{self, Signals};
 use crate::talk;
 use conversation::Conversation;
 use sending::{Given, Sending};
-use wait::{Either, first};
+use sockeye_engine::{Either, first};
 
 /// The first and the longest pause before connecting is tried again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));

@@ -26,8 +26,9 @@ use sockeye_engine::{
 use crate::output::{self, say};
 use crate::signals::{self, Signals};
 use crate::{args, eye, talk};
-use door::{Door, Either, Outcome, first};
+use door::{Door, Outcome};
 use service::Trade;
+use sockeye_engine::{Either, first};
 
 /// Exit status of a program that Ctrl-C ended: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;

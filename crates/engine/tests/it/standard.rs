@@ -6,12 +6,11 @@ use std::io::{ErrorKind, Read as _, Seek as _, Write as _, pipe};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use rustix::fs::{OFlags, fcntl_getfl};
-use sockeye_engine::{Sink, Source, sleep};
+use sockeye_engine::{Sink, Source};
 
-use crate::{Either, adopt, connection, either, engine, on_every_driver};
+use crate::{Either, adopt, connection, either, engine, on_every_driver, turns};
 
 fn is_nonblocking(fd: impl AsFd) -> bool {
     fcntl_getfl(fd).expect("it is open").contains(OFlags::NONBLOCK)
@@ -56,8 +55,7 @@ fn other_tasks_run_while_a_pipe_is_empty() {
         let (reader, mut writer) = pipe().expect("a pipe");
         engine(kind).block_on(async {
             let mut source = Source::adopt(reader).expect("a pipe");
-            let other = sleep(Duration::from_millis(5));
-            let Either::Other(()) = either(source.read(), other).await else {
+            let Either::Other(()) = either(source.read(), turns(3)).await else {
                 panic!("{kind}: nothing was written yet")
             };
             writer.write_all(b"now").expect("room");

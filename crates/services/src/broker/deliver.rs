@@ -7,10 +7,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sockeye_engine::{Datagram, Writer, sleep};
+use sockeye_engine::{Datagram, Either, Writer, first, sleep};
 
 use super::hub::{Hub, MemberId, Next};
-use crate::race::{First, race};
 
 /// How long a last message to somebody who is dropped may take.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -48,9 +47,9 @@ pub async fn post<H: AsHub>(room: &Mutex<H>, from: MemberId, message: &Bytes, pa
     loop {
         let lacking: Vec<_> = lock().hub().lacking(from, message.len()).collect();
         let handed_over = poll_fn(|cx| lock().hub().poll_send_to_others(from, message, cx));
-        match race(handed_over, sleep(patience)).await {
-            First::Left(()) => return,
-            First::Right(()) => {
+        match first(handed_over, sleep(patience)).await {
+            Either::One(()) => return,
+            Either::Other(()) => {
                 let mut room = lock();
                 let hub = room.hub();
                 let mut stuck: Vec<_> = hub.lacking(from, message.len()).collect();
@@ -153,9 +152,9 @@ async fn unless_expelled<H: AsHub>(
         Next::End => Poll::Pending,
         Next::Messages => lock().hub().poll_expelled(id, cx),
     });
-    match race(sent, expelled).await {
-        First::Left(sent) => sent.map(|()| true),
-        First::Right(()) => Ok(false),
+    match first(sent, expelled).await {
+        Either::One(sent) => sent.map(|()| true),
+        Either::Other(()) => Ok(false),
     }
 }
 

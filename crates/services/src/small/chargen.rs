@@ -5,9 +5,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sockeye_engine::{Reader, Stream, Writer, stopping};
-
-use crate::race::{First, race};
+use sockeye_engine::{Either, Reader, Stream, Writer, first, stopping};
 
 /// Printable characters of ASCII: space to tilde.
 const CHARACTERS: u8 = 95;
@@ -43,8 +41,8 @@ pub(super) fn beginning(len: usize) -> &'static [u8] {
 /// Dropping the future closes the connection.
 pub async fn chargen(stream: Stream, patience: Duration) -> io::Result<u64> {
     let (mut reader, mut writer) = stream.split();
-    let result = match race(generate(&mut writer, patience), ignore(&mut reader)).await {
-        First::Left(result) | First::Right(result) => result,
+    let result = match first(generate(&mut writer, patience), ignore(&mut reader)).await {
+        Either::One(result) | Either::Other(result) => result,
     };
     match result.map_err(|error| (error.kind(), error)) {
         Err((io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset, _)) | Ok(()) => {

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use sockeye_engine::{Address, CallError, sleep};
 use sockeye_wire::frame::Frame;
 
-use super::wait::{Either, first};
 use super::watch::Watch;
 use crate::args;
 use crate::output::say;
 use crate::talk::{Direction, Flow, Printer};
+use sockeye_engine::{Either, first};
 
 /// One conversation with one peer.
 pub(super) struct Conversation<'a> {

@@ -9,9 +9,9 @@ use sockeye_wire::frame::Framing;
 use super::conversation::{Conversation, Ended};
 use super::sending::{Next, Sending};
 use super::telnet::Session;
-use super::wait::{Either, first};
 use super::watch::Watch;
 use crate::talk::{Direction, Flow};
+use sockeye_engine::{Either, first};
 
 pub(super) async fn talk(
     conversation: &Conversation<'_>,

@@ -8,9 +8,9 @@ use anyhow::Context as _;
 use sockeye_engine::{Reader, RelayError, Stream, Writer, stopped};
 
 use super::conversation::both;
-use super::door::{Either, first};
 use super::hall::Hall;
 use crate::talk::{Direction, Flow, Input};
+use sockeye_engine::{Either, first};
 
 /// Talks to the client until it and the input have ended.
 pub(super) async fn with(hall: &Rc<Hall>, stream: Stream, mut input: Input) -> anyhow::Result<()> {

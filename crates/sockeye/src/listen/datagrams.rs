@@ -9,11 +9,12 @@ use std::time::Duration;
 use sockeye_engine::{Address, Datagram, UnixAddress, elapsed, sleep};
 use sockeye_services::guard::{StormGuard, StormLimits};
 
-use super::door::{Either, first, shown_process};
+use super::door::shown_process;
 use super::hall::{Hall, Place};
 use super::service::say_truncated;
 use crate::output::say;
 use crate::talk::{Direction, Flow};
+use sockeye_engine::{Either, first};
 
 /// Senders known at once; a new one takes the place of the one that came first.
 const SENDERS: usize = 1024;

@@ -1,10 +1,9 @@
 //! Where clients come in: accepting, limits, and when it is over.
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -276,22 +275,6 @@ impl Socket {
 /// A process of this machine, by the kernel's word (unix(7), `SO_PEERCRED`).
 pub(super) fn shown_process(pid: i32, uid: u32, gid: u32) -> String {
     format!("pid {pid} uid {uid} gid {gid}")
-}
-
-/// What came first of two.
-pub(super) enum Either<A, B> {
-    One(A),
-    Other(B),
-}
-
-/// Whichever is done first; the first one if both are. The other one is dropped.
-pub(super) async fn first<A: Future, B: Future>(one: A, other: B) -> Either<A::Output, B::Output> {
-    let (mut one, mut other) = (pin!(one), pin!(other));
-    poll_fn(|cx| match one.as_mut().poll(cx) {
-        Poll::Ready(done) => Poll::Ready(Either::One(done)),
-        Poll::Pending => other.as_mut().poll(cx).map(Either::Other),
-    })
-    .await
 }
 
 /// Whether an error only says that the peer is gone.
