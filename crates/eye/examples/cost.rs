@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use sockeye_engine::probe::{Call, ConnId, Direction, Opened, Operation, Probe, Role, Stamp};
 use sockeye_eye::record::History;
-use sockeye_eye::recorder::{Eye, Sink};
+use sockeye_eye::recorder::{Eye, Options, Sink};
 
 /// Sends how many segments a connection had and how many records it lost.
 struct Tally(Sender<(u64, u64)>);
@@ -134,7 +134,8 @@ type Watched = (Eye, Receiver<(u64, u64)>, TcpListener);
 fn open(capture: bool) -> Result<Watched, Box<dyn Error>> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let (sender, ended) = channel();
-    let eye = Eye::open_with(&[listener.local_addr()?], capture, Box::new(Tally(sender)))?;
+    let eye =
+        Eye::open(&[listener.local_addr()?], Options { capture, ..Options::to(Tally(sender)) })?;
     Ok((eye, ended, listener))
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //!  serving threads            the eye's thread                    the drawing thread
 //!  probe -> batch -> handover -> watch -> tracks -> gate -> draw -> out
-//!                                  ^
+//!                                ^  \-> taps
 //!                       capture (packets), kernel (sock_diag)
 //! ```
 //!
@@ -18,6 +18,7 @@ mod item;
 mod label;
 mod probe;
 mod slab;
+mod tap;
 mod tracks;
 mod watch;
 
@@ -32,23 +33,38 @@ use sockeye_engine::probe::ProbeSource;
 use crate::capture::{Capture, RingSize, Targets};
 use crate::kernel::SockDiag;
 use crate::view::Style;
-pub use draw::Sink;
-use draw::{Drawer, Text};
+use draw::Drawer;
+pub use draw::{Sink, Text};
 use handover::{BATCHES, Sender, channel};
 use probe::Source;
+pub use tap::{Seen, Tap};
 use watch::Watch;
 
-/// How the eye is to look and where to draw.
+/// How the eye is to look, and where what it sees goes.
 pub struct Options {
-    /// How pictures look.
-    pub style: Style,
-    /// Where they are written, each in one call.
-    pub out: Box<dyn Write + Send>,
+    /// Where connections go that have ended.
+    pub sink: Box<dyn Sink>,
+    /// Who is shown all that the eye takes in, while it does.
+    pub taps: Vec<Box<dyn Tap>>,
     /// Whether packets are captured if that is permitted.
     pub capture: bool,
     /// Whether messages are those of two who talk as they please. Else each message of a client is a
     /// question, and each of a server its answer.
     pub talk: bool,
+}
+
+impl Options {
+    /// Packets are captured if that is permitted, and connections go to `sink`.
+    #[must_use]
+    pub fn to(sink: impl Sink + 'static) -> Options {
+        Options { sink: Box::new(sink), taps: Vec::new(), capture: true, talk: false }
+    }
+
+    /// The same, drawn in this style. Each picture is written to `out` in one call.
+    #[must_use]
+    pub fn drawing(style: Style, out: impl Write + Send + 'static) -> Options {
+        Options::to(Text::new(style, Box::new(out)))
+    }
 }
 
 /// An open eye: a thread that looks on, and one that draws.
@@ -61,8 +77,7 @@ pub struct Options {
 /// use sockeye_eye::view::Style;
 ///
 /// let listener = TcpListener::bind("127.0.0.1:0")?;
-/// let options =
-///     Options { style: Style::default(), out: Box::new(std::io::stderr()), capture: true, talk: false };
+/// let options = Options::drawing(Style::default(), std::io::stderr());
 /// let eye = Eye::open(&[listener.local_addr()?], options)?;
 /// if let Some(missing) = eye.missing() {
 ///     assert!(missing.starts_with("eye: no packet capture"));
@@ -91,8 +106,7 @@ impl Eye {
     /// use sockeye_eye::recorder::{Eye, Options};
     /// use sockeye_eye::view::Style;
     ///
-    /// let options =
-    ///     Options { style: Style::default(), out: Box::new(std::io::stderr()), capture: true, talk: false };
+    /// let options = Options::drawing(Style::default(), std::io::stderr());
     /// let eye = Eye::open(Targets::peers(&[([127, 0, 0, 1], 8080).into()]), options)?;
     /// # std::io::Result::Ok(())
     /// ```
@@ -102,28 +116,8 @@ impl Eye {
     /// # Errors
     /// If the system has no descriptor or no thread to spare.
     pub fn open<'a>(targets: impl Into<Targets<'a>>, options: Options) -> io::Result<Eye> {
-        let text = Text::new(options.style, options.out);
-        Eye::start(targets.into(), options.capture, options.talk, Box::new(text))
-    }
-
-    /// The same, with histories going to `sink` in place of text.
-    ///
-    /// # Errors
-    /// As [`Eye::open`].
-    pub fn open_with<'a>(
-        targets: impl Into<Targets<'a>>,
-        capture: bool,
-        sink: Box<dyn Sink>,
-    ) -> io::Result<Eye> {
-        Eye::start(targets.into(), capture, false, sink)
-    }
-
-    fn start(
-        targets: Targets<'_>,
-        capture: bool,
-        talk: bool,
-        sink: Box<dyn Sink>,
-    ) -> io::Result<Eye> {
+        let targets = targets.into();
+        let Options { sink, taps, capture, talk } = options;
         let (sender, inbox) = channel(BATCHES)?;
         let capture =
             (capture && !targets.is_empty()).then(|| Capture::open(targets, RingSize::default()));
@@ -143,7 +137,7 @@ impl Eye {
             None => diag_of_a_client(),
         };
         let drawer = Drawer::start(sink)?;
-        let watch = Watch::new(targets, inbox, capture, diag, drawer, talk);
+        let watch = Watch::new(targets, inbox, capture, diag, drawer, taps, talk);
         let thread = thread::Builder::new().name("eye".to_owned()).spawn(|| watch.run())?;
         Ok(Eye { sender, thread: Some(thread), missing })
     }
@@ -191,7 +185,7 @@ impl Drop for Eye {
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
-            .field("style", &self.style)
+            .field("taps", &self.taps.len())
             .field("capture", &self.capture)
             .field("talk", &self.talk)
             .finish_non_exhaustive()

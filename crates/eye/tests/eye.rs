@@ -90,7 +90,7 @@ fn seen(history: &History) -> Seen {
 
 fn open(listeners: &[SocketAddr], capture: bool) -> (Eye, Receiver<Told>) {
     let (sender, told) = channel();
-    let eye = Eye::open_with(listeners, capture, Box::new(Collect(sender))).unwrap();
+    let eye = Eye::open(listeners, Options { capture, ..Options::to(Collect(sender)) }).unwrap();
     (eye, told)
 }
 
@@ -268,8 +268,7 @@ fn without_the_capability_one_line_says_what_is_missing_and_the_rest_is_shown() 
     let missing = thread::spawn(move || {
         drop_net_raw();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let options =
-            Options { style: Style::default(), out: Box::new(out), capture: true, talk: false };
+        let options = Options::drawing(Style::default(), out);
         let eye = Eye::open(&[listener.local_addr().unwrap()], options).unwrap();
         let missing = eye.missing();
         let probe = eye.source().probe();
@@ -354,7 +353,11 @@ fn a_writer_that_is_stuck_costs_pictures_but_no_connection_is_uncounted() {
     let (go, stuck) = channel();
     let (sender, told) = channel();
     let sink = Stuck { go: stuck, told: sender, gone: false };
-    let eye = Eye::open_with(&[listener.local_addr().unwrap()], false, Box::new(sink)).unwrap();
+    let eye = Eye::open(
+        &[listener.local_addr().unwrap()],
+        Options { capture: false, ..Options::to(sink) },
+    )
+    .unwrap();
     let probe = eye.source().probe();
     // The server goes on although nothing is drawn.
     for conn in 1..=MANY {

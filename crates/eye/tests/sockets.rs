@@ -38,8 +38,7 @@ impl Drawn {
 fn drawn<F: Future<Output = io::Result<()>>>(driver: DriverKind, job: F) -> String {
     let drawn = Drawn::default();
     let out = Box::new(drawn.clone());
-    let eye = Eye::open(&[], Options { style: Style::default(), out, capture: true, talk: false })
-        .unwrap();
+    let eye = Eye::open(&[], Options::drawing(Style::default(), out)).unwrap();
     assert_eq!(eye.missing(), None, "there is nothing to capture");
     let engine = Engine::with_probe(driver, &*eye.source()).unwrap();
     engine.block_on(job).unwrap();
@@ -271,8 +270,7 @@ fn what_the_error_queue_says_is_told_and_a_socket_still_open_is_drawn() {
     let gone = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let drawn = Drawn::default();
     let out = Box::new(drawn.clone());
-    let eye = Eye::open(&[], Options { style: Style::default(), out, capture: true, talk: false })
-        .unwrap();
+    let eye = Eye::open(&[], Options::drawing(Style::default(), out)).unwrap();
     let engine = Engine::with_probe(DriverKind::EpollEdge, &*eye.source()).unwrap();
     let socket = engine.block_on(async {
         let socket = Datagram::bind(&here).unwrap();

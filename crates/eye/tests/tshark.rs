@@ -15,7 +15,7 @@ use rustix::time::Timespec;
 use sockeye_engine::probe::Direction;
 use sockeye_eye::capture::Targets;
 use sockeye_eye::record::{Event, History};
-use sockeye_eye::recorder::{Eye, Sink};
+use sockeye_eye::recorder::{Eye, Options, Sink};
 use support::served::Served;
 use support::{may_capture, skip};
 
@@ -170,7 +170,7 @@ fn agree(test: &str, host: &str, converse: impl Fn(TcpStream, Served<'_>)) {
         return skip(test, "tcpdump or tshark is missing");
     };
     let (sender, ended) = channel();
-    let eye = Eye::open_with(&[address], true, Box::new(Collect(sender))).unwrap();
+    let eye = Eye::open(&[address], Options::to(Collect(sender))).unwrap();
     let probe = eye.source().probe();
     probe.listening(Some(listener.as_fd()), address);
     let client = TcpStream::connect(address).unwrap();
@@ -206,7 +206,7 @@ fn connections_made_from_here_from_their_first_segment_on() {
         };
         let (sender, ended) = channel();
         let targets = Targets::peers(std::slice::from_ref(&address));
-        let eye = Eye::open_with(targets, true, Box::new(Collect(sender))).unwrap();
+        let eye = Eye::open(targets, Options::to(Collect(sender))).unwrap();
         let probe = eye.source().probe();
         for conn in 1..=3 {
             let mut client = Served::connect(&*probe, address, conn);
@@ -241,7 +241,7 @@ fn both_ends_of_a_connection_to_ourselves_have_all_segments() {
     let address = [listener.local_addr().unwrap()];
     let (sender, ended) = channel();
     let targets = Targets { listeners: &address, peers: &address };
-    let eye = Eye::open_with(targets, true, Box::new(Collect(sender))).unwrap();
+    let eye = Eye::open(targets, Options::to(Collect(sender))).unwrap();
     let probe = eye.source().probe();
     probe.listening(Some(listener.as_fd()), address[0]);
     let mut client = Served::connect(&*probe, address[0], 1);

@@ -60,7 +60,7 @@ fn open_to(args: &args::Eye, targets: Targets<'_>, talk: bool) -> anyhow::Result
             Style::NARROWEST
         ));
     }
-    let options = Options { style, out: Box::new(io::stderr()), capture: true, talk };
+    let options = Options { talk, ..Options::drawing(style, io::stderr()) };
     let eye = Eye::open(targets, options).context("--eye")?;
     if let Some(missing) = eye.missing() {
         say(format_args!("{missing}"));

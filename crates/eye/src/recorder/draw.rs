@@ -89,6 +89,12 @@ fn draw_all(jobs: &Receiver<Job>, sink: &mut dyn Sink) {
     }
 }
 
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Text").field("style", &self.style).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for Drawer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Drawer").finish_non_exhaustive()
@@ -96,14 +102,16 @@ impl fmt::Debug for Drawer {
 }
 
 /// Pictures as text.
-pub(super) struct Text {
+pub struct Text {
     style: Style,
     /// `None` after a write error, a closed pipe most of all.
     out: Option<Box<dyn Write + Send>>,
 }
 
 impl Text {
-    pub(super) fn new(style: Style, out: Box<dyn Write + Send>) -> Text {
+    /// Draws in this style. After an error of `out`, a closed pipe most of all, it is silent.
+    #[must_use]
+    pub fn new(style: Style, out: Box<dyn Write + Send>) -> Text {
         Text { style, out: Some(out) }
     }
 

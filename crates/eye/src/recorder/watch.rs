@@ -11,6 +11,7 @@ use super::draw::Drawer;
 use super::gate::{Admission, Gate};
 use super::handover::{BATCHES, Inbox};
 use super::item::Item;
+use super::tap::{Seen, Tap, Taps};
 use super::tracks::{MAX_CONNECTIONS, MAX_SOCKETS, Tracks};
 use crate::capture::{Capture, Targets};
 use crate::kernel::SockDiag;
@@ -27,6 +28,7 @@ pub(super) struct Watch {
     tracks: Tracks,
     gate: Gate,
     drawer: Drawer,
+    taps: Taps,
     /// Messages are those of two who talk.
     talk: bool,
 }
@@ -39,6 +41,7 @@ impl Watch {
         capture: Option<Capture>,
         diag: Option<SockDiag>,
         drawer: Drawer,
+        taps: Vec<Box<dyn Tap>>,
         talk: bool,
     ) -> Watch {
         let mut tracks = Tracks::new(capture.is_some());
@@ -50,7 +53,8 @@ impl Watch {
         }
         let gate = Gate::new(Instant::now());
         let (listeners, peers) = (targets.listeners.to_vec(), targets.peers.to_vec());
-        Watch { inbox, capture, diag, listeners, peers, tracks, gate, drawer, talk }
+        let taps = Taps::new(taps);
+        Watch { inbox, capture, diag, listeners, peers, tracks, gate, drawer, taps, talk }
     }
 
     /// Looks on until told to close, then draws what has ended and says what has not.
@@ -74,15 +78,23 @@ impl Watch {
 
     fn take_packets(&mut self) {
         let Some(capture) = &mut self.capture else { return };
-        let tracks = &mut self.tracks;
+        let (tracks, taps) = (&mut self.tracks, &mut self.taps);
         capture.drain(|packet| {
             // The filter lets only TCP in; what is malformed all the same is nobody's.
             let length = usize::try_from(packet.length).unwrap_or(usize::MAX);
-            if let Ok(segment) = parse(Link::Ip, packet.bytes, length) {
+            let segment = parse(Link::Ip, packet.bytes, length).ok();
+            if !taps.is_empty() {
+                taps.see(&Seen::Packet(&packet, segment.as_ref()));
+            }
+            if let Some(segment) = segment {
                 tracks.segment(packet.at, packet.interface, &segment);
             }
         });
-        tracks.dropped(capture.take_dropped());
+        let dropped = capture.take_dropped();
+        tracks.dropped(dropped);
+        if dropped > 0 {
+            taps.see(&Seen::PacketsLost(dropped));
+        }
     }
 
     /// Whether there was any.
@@ -98,6 +110,7 @@ impl Watch {
                     self.listen(**local);
                 }
             }
+            self.taps.records(&batch);
             self.tracks.records(&batch, now);
             self.inbox.recycle(batch);
         }
@@ -125,9 +138,13 @@ impl Watch {
                 Admission::Picture => Drawer::ended,
                 Admission::Line => Drawer::ended_in_short,
                 // Not worth a question to the kernel either.
-                Admission::Count => continue,
+                Admission::Count => {
+                    self.taps.see(&Seen::Ended(&history));
+                    continue;
+                }
             };
             let history = self.ask_what_became_of(history);
+            self.taps.see(&Seen::Ended(&history));
             if !draw(&self.drawer, history) {
                 self.gate.count();
             }
@@ -208,6 +225,7 @@ impl Watch {
         if lost > 0 {
             last.push(format!("eye: {lost} records were lost: the eye was too slow"));
         }
+        last.extend(self.taps.finish());
         self.drawer.finish(last);
     }
 }

@@ -1,0 +1,145 @@
+//! Who is shown everything that the eye takes in: what is written to a file, not drawn.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use sockeye_engine::probe::{
+    Call, ConnId, Datagram, Datagrams, Direction, Opened, Reported, Stamp,
+};
+use sockeye_wire::packet::Segment;
+
+use super::item::{Item, Records};
+use crate::capture::Packet;
+use crate::record::{History, KernelFacts};
+
+/// Is shown what the eye takes in, in the order in which it does, before it is joined.
+///
+/// Records of calls and packets come in batches from different queues: each kind is in its order of
+/// time, all together are not. A tap is called on the eye's own thread. While it is busy nothing is
+/// taken in, and what then finds no room is dropped and counted as always: whom the eye watches never
+/// waits for a tap.
+pub trait Tap: Send {
+    /// One more thing was seen.
+    fn sees(&mut self, seen: &Seen<'_>);
+
+    /// Nothing more will come. The last chance to write what was held back, and to say what went
+    /// wrong, on one line.
+    fn finish(&mut self) -> Option<String> {
+        None
+    }
+}
+
+/// One thing that the eye took in.
+#[derive(Clone, Copy, Debug)]
+pub enum Seen<'a> {
+    /// A listener is bound.
+    Listening(SocketAddr),
+    /// A connection exists; with the peer's initial sequence number, where the kernel saved its SYN.
+    Opened(&'a Opened, Option<u32>),
+    /// A call of our program ended.
+    Call(ConnId, &'a Call),
+    /// Our program meant this part of a stream, or this datagram by its index, as one message.
+    Message {
+        /// Whose.
+        conn: ConnId,
+        /// When the program said so.
+        at: Stamp,
+        /// Which way it went.
+        direction: Direction,
+        /// Its place in that direction's stream.
+        range: (u64, u64),
+        /// What to call it; bytes of a peer.
+        label: &'a str,
+    },
+    /// A socket of datagrams exists.
+    Datagrams(&'a Datagrams),
+    /// A datagram was received or sent, or a call for one failed.
+    Datagram(ConnId, &'a Datagram<'a>),
+    /// An error queue said something.
+    Reported(ConnId, &'a Reported<'a>),
+    /// So many datagrams the kernel dropped before they could be received.
+    Dropped(ConnId, u32),
+    /// A packet was captured; with its segment, where it is a whole one of TCP.
+    Packet(&'a Packet<'a>, Option<&'a Segment>),
+    /// What the kernel knew when a connection was about to be closed.
+    Closing(ConnId, &'a KernelFacts),
+    /// Our descriptor is closed.
+    Closed(ConnId, Stamp),
+    /// So many records of this connection the eye was too slow for.
+    Lost(ConnId, u64),
+    /// So many packets the kernel had no room for.
+    PacketsLost(u64),
+    /// A connection is over, for the program and on the wire. What is known of it tells what became of
+    /// both ends too, unless too many connections ended at once to ask the kernel about each.
+    Ended(&'a History),
+}
+
+/// All taps of an eye.
+#[derive(Default)]
+pub(super) struct Taps(Vec<Box<dyn Tap>>);
+
+impl Taps {
+    pub(super) fn new(taps: Vec<Box<dyn Tap>>) -> Taps {
+        Taps(taps)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Shows it to all.
+    pub(super) fn see(&mut self, seen: &Seen<'_>) {
+        for tap in &mut self.0 {
+            tap.sees(seen);
+        }
+    }
+
+    /// Shows them to all.
+    pub(super) fn records(&mut self, records: &Records) {
+        if self.is_empty() {
+            return;
+        }
+        for item in &records.items {
+            self.item(item, records);
+        }
+    }
+
+    /// Lets all finish; what they have to say.
+    pub(super) fn finish(mut self) -> Vec<String> {
+        self.0.iter_mut().filter_map(|tap| tap.finish()).collect()
+    }
+
+    fn item(&mut self, item: &Item, records: &Records) {
+        match item {
+            Item::Listening(local) => self.see(&Seen::Listening(**local)),
+            Item::Opened(opened) => self.see(&Seen::Opened(&opened.0, opened.1)),
+            Item::Call(conn, call) => self.see(&Seen::Call(*conn, &call.call())),
+            Item::LargeCall(conn, call) => self.see(&Seen::Call(*conn, call)),
+            &Item::Message { conn, at, start, length, direction, label, label_length } => {
+                let Range { start, end } = start..start.saturating_add(length);
+                let label = records.label(label, label_length);
+                self.see(&Seen::Message { conn, at, direction, range: (start, end), label });
+            }
+            Item::Datagrams(opened) => self.see(&Seen::Datagrams(opened)),
+            Item::Datagram(conn, datagram) => {
+                self.see(&Seen::Datagram(*conn, &datagram.datagram()));
+            }
+            Item::Reported(conn, reported) => {
+                self.see(&Seen::Reported(*conn, &reported.reported()));
+            }
+            Item::Dropped(conn, datagrams) => self.see(&Seen::Dropped(*conn, *datagrams)),
+            // Packets don't come this way.
+            Item::Segment(_) => {}
+            Item::Closing(conn, facts) => self.see(&Seen::Closing(*conn, facts)),
+            Item::Closed(conn, at) => self.see(&Seen::Closed(*conn, *at)),
+            Item::Lost(conn, records) => self.see(&Seen::Lost(*conn, *records)),
+        }
+    }
+}
+
+impl fmt::Debug for Taps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Taps").field(&self.0.len()).finish()
+    }
+}
