@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use thiserror::Error;
 
-pub use ring::{Packet, Ring, RingSize, packets};
+pub use ring::{Packet, Ring, RingSize, Snap, packets};
 
 use crate::kernel::{get_option, length_of, set_option};
 use filter::Filter;
@@ -27,6 +27,7 @@ use filter::Filter;
 pub struct Capture {
     socket: OwnedFd,
     ring: Ring,
+    snap: Snap,
 }
 
 /// Whose segments are to be seen.
@@ -133,11 +134,17 @@ impl Capture {
         size: RingSize,
     ) -> Result<Capture, CaptureError> {
         let targets = targets.into();
-        // SOCK_DGRAM: the link header is cut off, whatever the interface, so a packet begins at
-        // its network header. Protocol 0: nothing comes in before the filter stands.
+        let snap = size.snap;
+        let kind = match snap {
+            // The link header is cut off, whatever the interface, so a packet begins at its
+            // network header.
+            Snap::Headers => SocketType::DGRAM,
+            Snap::Whole => SocketType::RAW,
+        };
+        // Protocol 0: nothing comes in before the filter stands.
         let socket = rustix::net::socket_with(
             AddressFamily::PACKET,
-            SocketType::DGRAM,
+            kind,
             SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
             None,
         )
@@ -147,13 +154,13 @@ impl Capture {
             },
             errno => CaptureError::System { operation: "socket", source: errno.into() },
         })?;
-        attach(socket.as_fd(), targets)?;
+        attach(socket.as_fd(), targets, snap)?;
         let version = libc::tpacket_versions::TPACKET_V3 as libc::c_int;
         set_option(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_VERSION, &version)
             .map_err(system("PACKET_VERSION"))?;
         let ring = Ring::map(socket.as_fd(), size).map_err(system("PACKET_RX_RING"))?;
         bind(socket.as_fd(), targets)?;
-        Ok(Capture { socket, ring })
+        Ok(Capture { socket, ring, snap })
     }
 
     /// Captures these ports instead, from now on; what is in the ring stays there.
@@ -162,7 +169,7 @@ impl Capture {
     /// As [`Capture::open`]; then the former ports are captured still.
     pub fn watch<'a>(&mut self, targets: impl Into<Targets<'a>>) -> Result<(), CaptureError> {
         let targets = targets.into();
-        attach(self.socket.as_fd(), targets)?;
+        attach(self.socket.as_fd(), targets, self.snap)?;
         bind(self.socket.as_fd(), targets)
     }
 
@@ -213,7 +220,7 @@ fn system(operation: &'static str) -> impl Fn(io::Error) -> CaptureError {
     move |source| CaptureError::System { operation, source }
 }
 
-fn attach(socket: BorrowedFd<'_>, targets: Targets<'_>) -> Result<(), CaptureError> {
+fn attach(socket: BorrowedFd<'_>, targets: Targets<'_>, snap: Snap) -> Result<(), CaptureError> {
     let ports = |addresses: &[SocketAddr]| {
         let mut ports: Vec<u16> = addresses.iter().map(SocketAddr::port).collect();
         ports.sort_unstable();
@@ -221,7 +228,7 @@ fn attach(socket: BorrowedFd<'_>, targets: Targets<'_>) -> Result<(), CaptureErr
         ports
     };
     let (ours, theirs) = (ports(targets.listeners), ports(targets.peers));
-    let filter = Filter::for_ports_and_peers(&ours, &theirs)
+    let filter = Filter::keeping(snap, &ours, &theirs)
         .ok_or(CaptureError::TooManyPorts { ports: ours.len() + theirs.len() })?;
     filter.attach(socket).map_err(system("SO_ATTACH_FILTER"))
 }

@@ -30,7 +30,7 @@ use std::thread::{self, JoinHandle};
 
 use sockeye_engine::probe::ProbeSource;
 
-use crate::capture::{Capture, RingSize, Targets};
+use crate::capture::{Capture, RingSize, Snap, Targets};
 use crate::kernel::SockDiag;
 use crate::view::Style;
 use draw::Drawer;
@@ -48,6 +48,8 @@ pub struct Options {
     pub taps: Vec<Box<dyn Tap>>,
     /// Whether packets are captured if that is permitted.
     pub capture: bool,
+    /// How much of each packet is captured; taps are shown it, pictures need headers alone.
+    pub snap: Snap,
     /// Whether messages are those of two who talk as they please. Else each message of a client is a
     /// question, and each of a server its answer.
     pub talk: bool,
@@ -57,7 +59,13 @@ impl Options {
     /// Packets are captured if that is permitted, and connections go to `sink`.
     #[must_use]
     pub fn to(sink: impl Sink + 'static) -> Options {
-        Options { sink: Box::new(sink), taps: Vec::new(), capture: true, talk: false }
+        Options {
+            sink: Box::new(sink),
+            taps: Vec::new(),
+            capture: true,
+            snap: Snap::Headers,
+            talk: false,
+        }
     }
 
     /// The same, drawn in this style. Each picture is written to `out` in one call.
@@ -117,10 +125,10 @@ impl Eye {
     /// If the system has no descriptor or no thread to spare.
     pub fn open<'a>(targets: impl Into<Targets<'a>>, options: Options) -> io::Result<Eye> {
         let targets = targets.into();
-        let Options { sink, taps, capture, talk } = options;
+        let Options { sink, taps, capture, snap, talk } = options;
         let (sender, inbox) = channel(BATCHES)?;
         let capture =
-            (capture && !targets.is_empty()).then(|| Capture::open(targets, RingSize::default()));
+            (capture && !targets.is_empty()).then(|| Capture::open(targets, RingSize::from(snap)));
         let (capture, missing) = match capture {
             Some(Ok(capture)) => (Some(capture), None),
             Some(Err(error)) => {
@@ -187,6 +195,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("taps", &self.taps.len())
             .field("capture", &self.capture)
+            .field("snap", &self.snap)
             .field("talk", &self.talk)
             .finish_non_exhaustive()
     }

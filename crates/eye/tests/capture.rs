@@ -8,8 +8,9 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 
-use sockeye_eye::capture::{Capture, CaptureError, RingSize};
+use sockeye_eye::capture::{Capture, CaptureError, RingSize, Snap};
 use sockeye_eye::kernel::{save_syn, saved_isn};
+use sockeye_wire::packet::{Link, parse};
 use support::{drop_net_raw, may_capture, wait_readable};
 
 /// What these tests read of a header.
@@ -102,6 +103,42 @@ fn sees_each_segment_of_a_loopback_connection_once_and_nothing_foreign() {
 }
 
 #[test]
+fn whole_packets_come_with_their_link_header_and_their_payload() {
+    if !may_capture("whole_packets_come_with_their_link_header_and_their_payload") {
+        return;
+    }
+    // On every interface, and on `lo` alone: that one is bound to otherwise.
+    for (host, target) in [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "::1"), ("[::]:0", "::1")] {
+        let listener = TcpListener::bind(host).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut capture = Capture::open(&[address], Snap::Whole.into()).unwrap();
+        let target = SocketAddr::new(target.parse().unwrap(), address.port());
+        let (server, peer) = converse(&listener, target);
+        drop(server);
+        let (mut seen, mut told) = (Vec::new(), Vec::new());
+        let fins = |seen: &[Seen]| seen.iter().filter(|s| s.flags & FIN != 0).count();
+        while fins(&seen) < 2 {
+            wait_readable(&capture);
+            capture.drain(|packet| {
+                assert_eq!(packet.link, Link::Ethernet);
+                assert_eq!(packet.frame.len(), 14 + packet.bytes.len());
+                assert_eq!(&packet.frame[14..], packet.bytes);
+                assert_eq!(packet.bytes.len(), packet.length as usize);
+                let length = packet.length as usize;
+                let segment = parse(Link::Ethernet, packet.frame, length + 14).unwrap();
+                assert_eq!(parse(Link::Ip, packet.bytes, length).unwrap(), segment);
+                if segment.source == peer && segment.payload > 0 {
+                    told.extend_from_slice(&packet.bytes[length - segment.payload as usize..]);
+                }
+                seen.push(read(packet.bytes, packet.length, packet.outgoing));
+            });
+        }
+        assert_eq!(told, b"ten bytes!");
+        assert!(seen.iter().all(|s| s.source == peer || s.destination == peer), "{seen:?}");
+    }
+}
+
+#[test]
 fn a_listener_on_every_address_is_seen_on_all_interfaces() {
     if !may_capture("a_listener_on_every_address_is_seen_on_all_interfaces") {
         return;
@@ -155,7 +192,7 @@ fn a_ring_that_is_full_counts_what_it_could_not_take() {
     }
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let size = RingSize { block_bytes: 4096, blocks: 2, retire_ms: 32 };
+    let size = RingSize { block_bytes: 4096, blocks: 2, ..RingSize::default() };
     let mut capture = Capture::open(&[address], size).unwrap();
     // Two blocks of a page hold some thirty headers; nobody takes them out.
     for _ in 0..20 {

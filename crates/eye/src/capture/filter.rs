@@ -1,7 +1,9 @@
 //! The classic BPF program that lets only headers of our own ports' segments into the ring.
 //!
 //! It runs in the kernel on every packet of every interface, so it decides early. Seen by a
-//! `SOCK_DGRAM` packet socket a packet begins at its network header. What passes:
+//! `SOCK_DGRAM` packet socket a packet begins at its network header; for a `SOCK_RAW` one, where it
+//! begins depends on the interface, the kernel is asked for what lies behind `SKF_NET_OFF`. What
+//! passes:
 //!
 //! - IPv4 with TCP, not a fragment. Of a fragmented segment no piece passes, since the first
 //!   would show a wrong length and the rest no ports; TCP sets DF, so this is rare.
@@ -14,13 +16,15 @@
 //!   both are the same packet.
 //! - Nothing on its way to another host.
 //!
-//! Of what passes the headers alone are kept, whatever their length, and no byte of payload.
+//! Of what passes the headers alone are kept, whatever their length, and no byte of payload; all of
+//! it for [`Snap::Whole`].
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use libc::sock_filter;
 
+use super::Snap;
 use crate::kernel::length_of;
 
 /// The most ports one filter holds: its jumps reach 255 instructions.
@@ -43,8 +47,14 @@ impl Filter {
     /// are more than [`MAX_PORTS`] together.
     #[must_use]
     pub fn for_ports_and_peers(ports: &[u16], peers: &[u16]) -> Option<Filter> {
+        Filter::keeping(Snap::Headers, ports, peers)
+    }
+
+    /// The same for a socket that keeps so much of each packet.
+    #[must_use]
+    pub fn keeping(snap: Snap, ports: &[u16], peers: &[u16]) -> Option<Filter> {
         let few = ports.len() + peers.len() <= MAX_PORTS;
-        few.then(|| Filter { program: assemble(&source(ports, peers)) })
+        few.then(|| Filter { program: assemble(&source(snap, ports, peers)) })
     }
 
     /// Puts the filter on a socket, in place of a former one.
@@ -115,6 +125,7 @@ const HEADER_LENGTH_IS: u32 = libc::BPF_LDX | libc::BPF_W | libc::BPF_IMM;
 const MASK: u32 = libc::BPF_ALU | libc::BPF_AND | libc::BPF_K;
 const SHIFT_RIGHT: u32 = libc::BPF_ALU | libc::BPF_RSH | libc::BPF_K;
 const ADD_HEADER_LENGTH: u32 = libc::BPF_ALU | libc::BPF_ADD | libc::BPF_X;
+const LOAD_NUMBER: u32 = libc::BPF_LD | libc::BPF_IMM;
 const LOAD_KEPT: u32 = libc::BPF_LD | libc::BPF_MEM;
 const KEEP: u32 = libc::BPF_ST;
 const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
@@ -127,10 +138,17 @@ const SOURCE: u32 = 0;
 const DESTINATION: u32 = 1;
 const HEADERS: u32 = 2;
 
-fn source(ports: &[u16], peers: &[u16]) -> Vec<Line> {
+/// More than any packet has.
+const WHOLE: u32 = 1 << 28;
+
+fn source(snap: Snap, ports: &[u16], peers: &[u16]) -> Vec<Line> {
     use Line::{At, Do, Go, If};
     // What the kernel knows about a packet is loaded from beyond SKF_AD_OFF (linux/filter.h).
     let about = |what: libc::c_int| (libc::SKF_AD_OFF + what).cast_unsigned();
+    let ip = |offset: u32| match snap {
+        Snap::Headers => offset,
+        Snap::Whole => libc::SKF_NET_OFF.cast_unsigned() + offset,
+    };
     let tcp = libc::IPPROTO_TCP.cast_unsigned();
     let to_another_host = u32::from(libc::PACKET_OTHERHOST);
     let outgoing = u32::from(libc::PACKET_OUTGOING);
@@ -154,42 +172,42 @@ fn source(ports: &[u16], peers: &[u16]) -> Vec<Line> {
         Go(Label::Drop),
         At(Label::V4),
         // RFC 791 §3.1: more-fragments flag and fragment offset.
-        Do(LOAD_HALF, 6),
+        Do(LOAD_HALF, ip(6)),
         If(ANY_BIT, 0x3fff, Label::Drop),
-        Do(LOAD_BYTE, 9),
+        Do(LOAD_BYTE, ip(9)),
         If(EQUAL, tcp, Label::V4Tcp),
         Go(Label::Drop),
         At(Label::V4Tcp),
         // Version 4 and five words of header: no options, as nearly always. The kernel reads at
         // a place it knows in a few instructions, but at any other through a call.
-        Do(LOAD_BYTE, 0),
+        Do(LOAD_BYTE, ip(0)),
         If(EQUAL, 0x45, Label::V4Plain),
-        Do(HEADER_LENGTH, 0),
-        Do(LOAD_HALF_BEHIND_HEADER, 0),
+        Do(HEADER_LENGTH, ip(0)),
+        Do(LOAD_HALF_BEHIND_HEADER, ip(0)),
         Do(KEEP, SOURCE),
-        Do(LOAD_HALF_BEHIND_HEADER, 2),
+        Do(LOAD_HALF_BEHIND_HEADER, ip(2)),
         Do(KEEP, DESTINATION),
-        Do(LOAD_BYTE_BEHIND_HEADER, 12),
+        Do(LOAD_BYTE_BEHIND_HEADER, ip(12)),
         Go(Label::Length),
         At(Label::V4Plain),
         Do(HEADER_LENGTH_IS, 20),
-        Do(LOAD_HALF, 20),
+        Do(LOAD_HALF, ip(20)),
         Do(KEEP, SOURCE),
-        Do(LOAD_HALF, 22),
+        Do(LOAD_HALF, ip(22)),
         Do(KEEP, DESTINATION),
-        Do(LOAD_BYTE, 32),
+        Do(LOAD_BYTE, ip(32)),
         Go(Label::Length),
         At(Label::V6),
-        Do(LOAD_BYTE, 6),
+        Do(LOAD_BYTE, ip(6)),
         If(EQUAL, tcp, Label::V6Tcp),
         Go(Label::Drop),
         At(Label::V6Tcp),
         Do(HEADER_LENGTH_IS, 40),
-        Do(LOAD_HALF, 40),
+        Do(LOAD_HALF, ip(40)),
         Do(KEEP, SOURCE),
-        Do(LOAD_HALF, 42),
+        Do(LOAD_HALF, ip(42)),
         Do(KEEP, DESTINATION),
-        Do(LOAD_BYTE, 52),
+        Do(LOAD_BYTE, ip(52)),
         At(Label::Length),
         // RFC 9293 §3.1: the upper four bits count the TCP header's words of four bytes.
         Do(MASK, 0xf0),
@@ -222,7 +240,10 @@ fn source(ports: &[u16], peers: &[u16]) -> Vec<Line> {
         // Ahead of the other return: the kernel's check takes one return to lead to the next line,
         // where it would miss the word kept.
         At(Label::Accept),
-        Do(LOAD_KEPT, HEADERS),
+        match snap {
+            Snap::Headers => Do(LOAD_KEPT, HEADERS),
+            Snap::Whole => Do(LOAD_NUMBER, WHOLE),
+        },
         Do(RETURN_KEPT, 0),
         At(Label::Drop),
         Do(RETURN, 0),
@@ -286,8 +307,10 @@ mod tests {
             Filter::for_ports(&ports).unwrap().attach(socket.as_fd()).unwrap();
             for peers in 0..=ports.len() {
                 let (peers, ports) = ports.split_at(peers);
-                let filter = Filter::for_ports_and_peers(ports, peers).unwrap();
-                filter.attach(socket.as_fd()).unwrap();
+                for snap in [Snap::Headers, Snap::Whole] {
+                    let filter = Filter::keeping(snap, ports, peers).unwrap();
+                    filter.attach(socket.as_fd()).unwrap();
+                }
             }
         }
     }

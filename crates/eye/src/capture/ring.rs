@@ -15,10 +15,21 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use libc::{tpacket_block_desc, tpacket_hdr_v1, tpacket3_hdr};
 use rustix::mm::{MapFlags, ProtFlags};
 use sockeye_engine::probe::Stamp;
+use sockeye_wire::packet::Link;
 
 use crate::kernel::set_option;
 
-/// How much memory a ring takes.
+/// How much of each packet is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Snap {
+    /// The IP and TCP headers, and no byte of payload.
+    #[default]
+    Headers,
+    /// All of it, with the link header in front where the interface has one.
+    Whole,
+}
+
+/// How much memory a ring takes, and how much of each packet it keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingSize {
     /// Bytes of a block: a power of two, at least a page.
@@ -27,12 +38,24 @@ pub struct RingSize {
     pub blocks: u32,
     /// Milliseconds after which a block that holds something is handed over though not full.
     pub retire_ms: u32,
+    /// How much of each packet is kept.
+    pub snap: Snap,
 }
 
 impl Default for RingSize {
     /// 4 MiB, enough for some 27,000 headers; a picture waits at most 32 ms for its packets.
     fn default() -> RingSize {
-        RingSize { block_bytes: 1 << 19, blocks: 8, retire_ms: 32 }
+        RingSize { block_bytes: 1 << 19, blocks: 8, retire_ms: 32, snap: Snap::Headers }
+    }
+}
+
+impl From<Snap> for RingSize {
+    /// As by default, or for whole packets 32 MiB: some 500 of the largest.
+    fn from(snap: Snap) -> RingSize {
+        match snap {
+            Snap::Headers => RingSize::default(),
+            Snap::Whole => RingSize { block_bytes: 1 << 20, blocks: 32, retire_ms: 32, snap },
+        }
     }
 }
 
@@ -47,8 +70,12 @@ pub struct Packet<'a> {
     pub outgoing: bool,
     /// How long it was on the wire, in bytes from its network header on.
     pub length: u32,
-    /// Its first bytes, from its network header on.
+    /// Its first bytes, from its network header on; with [`Snap::Whole`] all of them.
     pub bytes: &'a [u8],
+    /// The same from its link header on, where that was kept.
+    pub frame: &'a [u8],
+    /// What `frame` begins with: [`Link::Ip`] if no link header was kept.
+    pub link: Link,
 }
 
 /// The shared memory.
@@ -179,14 +206,28 @@ fn packet(bytes: &[u8]) -> Option<Packet<'_>> {
     let seconds = u64::from(field(mem::offset_of!(tpacket3_hdr, tp_sec))?);
     let nanos = u64::from(field(mem::offset_of!(tpacket3_hdr, tp_nsec))?);
     let kept = field(mem::offset_of!(tpacket3_hdr, tp_snaplen))? as usize;
-    let start = usize::from(half(bytes, mem::offset_of!(tpacket3_hdr, tp_net))?);
+    let network = usize::from(half(bytes, mem::offset_of!(tpacket3_hdr, tp_net))?);
+    let start = usize::from(half(bytes, mem::offset_of!(tpacket3_hdr, tp_mac))?);
+    let link_header = network.checked_sub(start)?;
+    let frame = bytes.get(start..start.checked_add(kept)?)?;
+    let packet = frame.get(link_header..)?;
+    let length = field(mem::offset_of!(tpacket3_hdr, tp_len))?;
     let kind = *bytes.get(ADDRESS + mem::offset_of!(libc::sockaddr_ll, sll_pkttype))?;
+    let hardware = half(bytes, ADDRESS + mem::offset_of!(libc::sockaddr_ll, sll_hatype))?;
+    let (link, frame) = match hardware {
+        _ if link_header == 0 => (Link::Ip, packet),
+        libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK => (Link::Ethernet, frame),
+        // Of other links the header is left out: few could read it.
+        _ => (Link::Ip, packet),
+    };
     Some(Packet {
         at: Stamp(seconds * 1_000_000_000 + nanos),
         interface: field(ADDRESS + mem::offset_of!(libc::sockaddr_ll, sll_ifindex))?,
         outgoing: kind == libc::PACKET_OUTGOING,
-        length: field(mem::offset_of!(tpacket3_hdr, tp_len))?,
-        bytes: bytes.get(start..start.checked_add(kept)?)?,
+        length: length.saturating_sub(u32::try_from(link_header).ok()?),
+        bytes: packet,
+        frame,
+        link,
     })
 }
 
@@ -227,6 +268,7 @@ mod tests {
             put(16, length + 1000);
             put(26, 0);
             put(ADDRESS + 4, 7);
+            packet[24] = NET.try_into().unwrap();
             packet[26] = NET.try_into().unwrap();
             packet[ADDRESS + 10] = if index == 0 { 4 } else { 0 };
             packet[NET..NET + payload.len()].copy_from_slice(payload);
@@ -247,11 +289,28 @@ mod tests {
                 interface: 7,
                 outgoing: true,
                 length: 1005,
-                bytes: b"first"
+                bytes: b"first",
+                frame: b"first",
+                link: Link::Ip,
             }
         );
         assert_eq!((read[1].bytes, read[1].outgoing), (&b""[..], false));
         assert_eq!(read[2].bytes, b"the third");
+    }
+
+    #[test]
+    fn a_link_header_stands_in_front_where_one_was_kept() {
+        let mut block = block(&[b"fourteen bytes, and the packet"]);
+        let header = 48;
+        block[header + 26] += 14;
+        // ARPHRD_ETHER, and one that is not written out
+        for (hardware, link, skipped) in [(1_u8, Link::Ethernet, 0), (32, Link::Ip, 14)] {
+            block[header + ADDRESS + 8] = hardware;
+            let packet = packets(&block).next().unwrap();
+            assert_eq!((packet.bytes, packet.length), (&b", and the packet"[..], 1016));
+            assert_eq!(packet.link, link);
+            assert_eq!(packet.frame, &b"fourteen bytes, and the packet"[skipped..]);
+        }
     }
 
     #[test]
