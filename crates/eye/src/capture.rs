@@ -38,7 +38,7 @@ pub struct Capture {
 /// use sockeye_eye::capture::Targets;
 ///
 /// let address = "127.0.0.1:8080".parse().unwrap();
-/// assert_eq!(Targets::from(&[address]), Targets { listeners: &[address], peers: &[] });
+/// assert_eq!(Targets::from(&[address]), Targets::listeners(&[address]));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Targets<'a> {
@@ -47,37 +47,54 @@ pub struct Targets<'a> {
     /// Where connections are made to from here. Named before the first of them is begun, so that
     /// no SYN is missed.
     pub peers: &'a [SocketAddr],
+    /// Whose connections are looked on at: those of other programs, at either end of which one of
+    /// these addresses is.
+    pub others: &'a [SocketAddr],
+    /// The interface to look at, by its index; else whatever the addresses call for.
+    pub interface: Option<u32>,
 }
 
 impl<'a> Targets<'a> {
     /// Those that are connected to, and nothing else.
     #[must_use]
     pub fn peers(peers: &'a [SocketAddr]) -> Targets<'a> {
-        Targets { listeners: &[], peers }
+        Targets { peers, ..Targets::default() }
+    }
+
+    /// Those that connections are accepted at, and nothing else.
+    #[must_use]
+    pub fn listeners(listeners: &'a [SocketAddr]) -> Targets<'a> {
+        Targets { listeners, ..Targets::default() }
+    }
+
+    /// Those whose connections are other programs', and nothing else.
+    #[must_use]
+    pub fn others(others: &'a [SocketAddr]) -> Targets<'a> {
+        Targets { others, ..Targets::default() }
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.listeners.is_empty() && self.peers.is_empty()
+        self.listeners.is_empty() && self.peers.is_empty() && self.others.is_empty()
     }
 }
 
 impl<'a> From<&'a [SocketAddr]> for Targets<'a> {
     fn from(listeners: &'a [SocketAddr]) -> Targets<'a> {
-        Targets { listeners, peers: &[] }
+        Targets::listeners(listeners)
     }
 }
 
 impl<'a> From<&'a Vec<SocketAddr>> for Targets<'a> {
     fn from(listeners: &'a Vec<SocketAddr>) -> Targets<'a> {
-        Targets { listeners, peers: &[] }
+        Targets::listeners(listeners)
     }
 }
 
 impl<'a, const N: usize> From<&'a [SocketAddr; N]> for Targets<'a> {
     fn from(listeners: &'a [SocketAddr; N]) -> Targets<'a> {
-        Targets { listeners, peers: &[] }
+        Targets::listeners(listeners)
     }
 }
 
@@ -221,13 +238,15 @@ fn system(operation: &'static str) -> impl Fn(io::Error) -> CaptureError {
 }
 
 fn attach(socket: BorrowedFd<'_>, targets: Targets<'_>, snap: Snap) -> Result<(), CaptureError> {
-    let ports = |addresses: &[SocketAddr]| {
-        let mut ports: Vec<u16> = addresses.iter().map(SocketAddr::port).collect();
+    let ports = |addresses: [&[SocketAddr]; 2]| {
+        let mut ports: Vec<u16> = addresses.concat().iter().map(SocketAddr::port).collect();
         ports.sort_unstable();
         ports.dedup();
         ports
     };
-    let (ours, theirs) = (ports(targets.listeners), ports(targets.peers));
+    // Of others', too, a port may be that of either end.
+    let ours = ports([targets.listeners, &[]]);
+    let theirs = ports([targets.peers, targets.others]);
     let filter = Filter::keeping(snap, &ours, &theirs)
         .ok_or(CaptureError::TooManyPorts { ports: ours.len() + theirs.len() })?;
     filter.attach(socket).map_err(system("SO_ATTACH_FILTER"))
@@ -235,15 +254,17 @@ fn attach(socket: BorrowedFd<'_>, targets: Targets<'_>, snap: Snap) -> Result<()
 
 /// Binds to `lo` if nothing else can carry the packets, else to all interfaces.
 fn bind(socket: BorrowedFd<'_>, targets: Targets<'_>) -> Result<(), CaptureError> {
-    let mut addresses = targets.listeners.iter().chain(targets.peers);
+    let mut addresses = targets.listeners.iter().chain(targets.peers).chain(targets.others);
     let only_loopback = addresses.all(|address| is_loopback(address.ip()));
-    let interface = match only_loopback {
-        true => rustix::net::netdevice::name_to_index(socket, "lo").unwrap_or(0),
-        false => 0,
+    let lo = rustix::net::netdevice::name_to_index(socket, "lo").unwrap_or(0);
+    let interface = match targets.interface {
+        Some(interface) => interface,
+        None if only_loopback => lo,
+        None => 0,
     };
     // On `lo` every packet comes back as one that arrives, so that the tap on what leaves costs
     // each packet a clone for nothing. A kernel before 4.20 has no such option, but the filter.
-    let arriving_only = libc::c_int::from(interface != 0);
+    let arriving_only = libc::c_int::from(interface != 0 && interface == lo);
     let _ = set_option(socket, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &arriving_only);
     // SAFETY: `sockaddr_ll` is made of integers, for which zero is a value.
     let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };

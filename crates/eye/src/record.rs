@@ -153,12 +153,14 @@ pub enum Event {
 }
 
 /// Everything kept about one connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct History {
     /// Its name; absent if only packets were seen (it was never accepted).
     pub conn: Option<ConnId>,
-    /// Our role.
+    /// Our role; the role of `local`, where neither end is ours.
     pub role: Role,
+    /// Neither end is this program: others talk, and the eye looks on.
+    pub neutral: bool,
     /// Our address.
     pub local: Address,
     /// The peer's; a client of a Unix socket has no name.
@@ -342,7 +344,7 @@ impl Fold {
 }
 
 /// The first and the last of a sequence that may be longer than memory allows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Kept<T> {
     head: Vec<T>,
     tail: VecDeque<T>,

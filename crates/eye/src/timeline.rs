@@ -56,6 +56,7 @@ impl Timeline {
         let history = History {
             conn: None,
             role,
+            neutral: false,
             local,
             peer,
             opened: None,
@@ -83,6 +84,24 @@ impl Timeline {
             in_vain: [false; 2],
             spare_label: String::new(),
         }
+    }
+
+    /// The same of a connection of which neither end is this program's; `local` is then only the
+    /// end it was made out for.
+    #[must_use]
+    pub fn of_others(mut self) -> Timeline {
+        self.history.neutral = true;
+        self
+    }
+
+    /// The state that packets show of each end: of `local`, and of the peer. Where no packet was
+    /// seen it is what our calls tell, and of the peer nothing.
+    #[must_use]
+    pub fn states(&self) -> [Option<State>; 2] {
+        if self.history.captured {
+            return [End::Local, End::Remote].map(|end| Some(self.tracker.state(end)));
+        }
+        [self.history.inferred.last().map(|change| change.to), None]
     }
 
     /// Keeps so many of the last events and messages from now on, though never more than of the

@@ -23,7 +23,13 @@ pub fn line(history: &History) -> String {
         Some(_) => history.totals.bytes,
         None => history.course.reached,
     };
-    if received > 0 || sent > 0 {
+    if history.neutral {
+        let (client, server) = match history.role {
+            Role::Server => (received, sent),
+            Role::Client => (sent, received),
+        };
+        parts.push(format!("{} from the client, {} from the server", bytes(client), bytes(server)));
+    } else if received > 0 || sent > 0 {
         // What calls handed over may never have left: a reset throws the queue away.
         let left = history.course.reached[index(Direction::Sent)];
         let out = if history.captured && left < sent && history.conn.is_some() {
@@ -44,7 +50,12 @@ pub fn line(history: &History) -> String {
     }
     parts.extend(rest(history));
     parts.extend(missed(history));
-    format!("{code}  {}  {}", history.other_end(), parts.join(" · "))
+    let who = match (history.neutral, history.role) {
+        (false, _) => history.other_end().to_string(),
+        (true, Role::Server) => format!("{} -> {}", history.peer, history.local),
+        (true, Role::Client) => format!("{} -> {}", history.local, history.peer),
+    };
+    format!("{code}  {who}  {}", parts.join(" · "))
 }
 
 /// A connection's end in three letters, after the termination codes of haproxy's log.
@@ -235,7 +246,7 @@ fn arrived(history: &History, way: Direction) -> u64 {
 
 fn ending(history: &History, code: Code) -> String {
     let who = match code.by {
-        Some(role) if role == history.role => "we",
+        Some(role) if role == history.role && !history.neutral => "we",
         Some(Role::Client) => "the client",
         Some(Role::Server) => "the server",
         None => "",
@@ -290,6 +301,13 @@ fn handshake(history: &History) -> Option<String> {
 
 /// The whole time and whose it was. Whose it was is not said if calls are missing.
 fn time(history: &History) -> Option<String> {
+    if history.neutral {
+        let (first, last) = history.course.span?;
+        let lasted = span(last.0.saturating_sub(first.0));
+        let cut = history.captured && history.course.syn.is_none();
+        let begun = if cut { ", begun before the eye looked" } else { "" };
+        return Some(format!("seen for {lasted}{begun}"));
+    }
     let (opened, closed) = (history.opened?, history.closed?);
     let Spent { backlog, peer, window, sending, program } = history.spent;
     let total = closed.0.saturating_sub(opened.0).saturating_add(backlog);
@@ -342,6 +360,11 @@ fn rest(history: &History) -> Option<String> {
     let left = |remaining: Option<u32>| {
         remaining.map_or(String::new(), |ms| format!(", {} left", span(u64::from(ms) * 1_000_000)))
     };
+    let (own, other_end) = match (history.neutral, history.role) {
+        (false, _) => ("here", "at the peer"),
+        (true, Role::Server) => ("at the server", "at the client"),
+        (true, Role::Client) => ("at the client", "at the server"),
+    };
     let ours = told(history.role, history.aftermath);
     let theirs = told(other(history.role), history.peer_aftermath);
     match (ours, theirs) {
@@ -349,10 +372,10 @@ fn rest(history: &History) -> Option<String> {
             Some(format!("TIME-WAIT at both ends{}", left(here.max(there))))
         }
         (Some((here, ours)), Some((there, theirs))) => {
-            Some(format!("{here} here{}, {there} at the peer{}", left(ours), left(theirs)))
+            Some(format!("{here} {own}{}, {there} {other_end}{}", left(ours), left(theirs)))
         }
-        (Some((here, ours)), None) => Some(format!("{here} here{}", left(ours))),
-        (None, Some((there, theirs))) => Some(format!("{there} at the peer{}", left(theirs))),
+        (Some((here, ours)), None) => Some(format!("{here} {own}{}", left(ours))),
+        (None, Some((there, theirs))) => Some(format!("{there} {other_end}{}", left(theirs))),
         (None, None) => None,
     }
 }

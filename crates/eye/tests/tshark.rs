@@ -240,7 +240,7 @@ fn both_ends_of_a_connection_to_ourselves_have_all_segments() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = [listener.local_addr().unwrap()];
     let (sender, ended) = channel();
-    let targets = Targets { listeners: &address, peers: &address };
+    let targets = Targets { listeners: &address, peers: &address, ..Targets::default() };
     let eye = Eye::open(targets, Options::to(Collect(sender))).unwrap();
     let probe = eye.source().probe();
     probe.listening(Some(listener.as_fd()), address[0]);

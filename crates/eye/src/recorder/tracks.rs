@@ -7,9 +7,12 @@
 //! a peer we connect to begins one that waits for our program to tell of it, or joins it. Whatever
 //! else comes with these addresses goes to the newest track of which a SYN was seen.
 //!
+//! Connections of other programs have packets alone, see [`others`].
+//!
 //! Pure: time is handed in, nothing is asked of the kernel.
 
 mod address;
+mod others;
 mod sockets;
 mod track;
 
@@ -69,6 +72,10 @@ pub(super) struct Tracks {
     listeners: Vec<Listener>,
     /// Where connections are made to from here.
     peers: Vec<Listener>,
+    /// Where connections of other programs are looked on at.
+    others: Vec<Listener>,
+    /// Of others, and finished on the wire since time was last told.
+    over: Vec<Name>,
     capturing: bool,
     /// How many of the last records are kept of each connection now.
     keep_last: KeepLast,
@@ -90,6 +97,8 @@ impl Tracks {
             sockets: Sockets::default(),
             listeners: Vec::new(),
             peers: Vec::new(),
+            others: Vec::new(),
+            over: Vec::new(),
             capturing,
             keep_last: keep_last(0),
             dropped: 0,
@@ -123,6 +132,9 @@ impl Tracks {
         // Where both ends are ours, each has its own account.
         for place in [self.of_a_listener(segment), self.of_a_peer(segment)].into_iter().flatten() {
             self.placed(at, interface, segment, place);
+        }
+        if !self.others.is_empty() {
+            self.segment_of_others(at, interface, segment);
         }
     }
 
@@ -200,6 +212,9 @@ impl Tracks {
 
     /// Ends what has waited long enough for its last packets.
     pub(super) fn expire(&mut self, now: Instant) {
+        for name in self.over.drain(..) {
+            self.ending.push_back((now + GRACE, name));
+        }
         while let Some(&(at, name)) = self.ending.front() {
             let waiting = self.tracks.get(name).is_some();
             if waiting && at > now {
@@ -219,7 +234,7 @@ impl Tracks {
 
     /// Whether some connection is closed and waits for its last packets.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.ending.is_empty()
+        !self.ending.is_empty() || !self.over.is_empty()
     }
 
     /// What has ended since this was last asked.
@@ -234,7 +249,10 @@ impl Tracks {
 
     /// The peers of the connections that are open.
     pub(super) fn open_peers(&self) -> impl Iterator<Item = &Address> {
-        let open = self.tracks.iter().filter(|track| track.conn.is_some() && !track.closed);
+        let open = self
+            .tracks
+            .iter()
+            .filter(|track| (track.conn.is_some() || track.neutral) && !track.closed);
         open.map(|track| track.timeline().history().other_end())
     }
 

@@ -25,6 +25,8 @@ pub(super) struct Watch {
     diag: Option<SockDiag>,
     listeners: Vec<SocketAddr>,
     peers: Vec<SocketAddr>,
+    others: Vec<SocketAddr>,
+    interface: Option<u32>,
     tracks: Tracks,
     gate: Gate,
     drawer: Drawer,
@@ -51,10 +53,27 @@ impl Watch {
         for &peer in targets.peers {
             tracks.connect_to(peer);
         }
+        for &other in targets.others {
+            tracks.look_on(other);
+        }
         let gate = Gate::new(Instant::now());
         let (listeners, peers) = (targets.listeners.to_vec(), targets.peers.to_vec());
+        let (others, interface) = (targets.others.to_vec(), targets.interface);
         let taps = Taps::new(taps);
-        Watch { inbox, capture, diag, listeners, peers, tracks, gate, drawer, taps, talk }
+        Watch {
+            inbox,
+            capture,
+            diag,
+            listeners,
+            peers,
+            others,
+            interface,
+            tracks,
+            gate,
+            drawer,
+            taps,
+            talk,
+        }
     }
 
     /// Looks on until told to close, then draws what has ended and says what has not.
@@ -123,7 +142,12 @@ impl Watch {
             return;
         }
         self.listeners.push(local);
-        let targets = Targets { listeners: &self.listeners, peers: &self.peers };
+        let targets = Targets {
+            listeners: &self.listeners,
+            peers: &self.peers,
+            others: &self.others,
+            interface: self.interface,
+        };
         if let Some(capture) = &mut self.capture
             && let Err(error) = capture.watch(targets)
         {

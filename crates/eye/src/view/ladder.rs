@@ -107,7 +107,8 @@ impl<'a> Ladder<'a> {
             self.paper.end_line();
             return;
         }
-        let us = |role: Role| if role == self.history.role { " (here)" } else { "" };
+        let here = (!self.history.neutral).then_some(self.history.role);
+        let us = |role: Role| if Some(role) == here { " (here)" } else { "" };
         let client = format!("client{}", us(Role::Client));
         let server = format!("server{}", us(Role::Server));
         let place = (self.columns.left - 1).saturating_sub(client.len());

@@ -2,6 +2,7 @@
 
 mod any;
 mod datagrams;
+mod others;
 mod scene;
 
 use std::fs;

@@ -80,6 +80,13 @@ impl Scene {
         }
     }
 
+    /// A connection that is looked on at: no calls, and neither end is ours.
+    pub(crate) fn of_others() -> Scene {
+        let (server, client) = (address(SERVER).into(), address(CLIENT).into());
+        let timeline = Timeline::new(Role::Server, server, client, 1 << 20).of_others();
+        Scene { timeline, program: false, ..Scene::new() }
+    }
+
     /// A client's connection.
     pub(crate) fn of_client() -> Scene {
         let timeline =

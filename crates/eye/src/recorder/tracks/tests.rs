@@ -290,3 +290,82 @@ fn among_many_the_first_and_last_records_are_kept_and_the_rest_is_summed_up() {
     let last = history.messages.tail().last().unwrap();
     assert_eq!(last.label, format!("number {}", CALLS - 1));
 }
+
+/// The same segments seen by somebody who looks on.
+fn onlooker() -> Tracks {
+    let mut tracks = Tracks::new(true);
+    tracks.look_on(address("0.0.0.0:8080"));
+    tracks
+}
+
+fn ended_after_grace(tracks: &mut Tracks) -> Vec<History> {
+    let now = Instant::now();
+    tracks.expire(now);
+    assert!(tracks.take_ended().is_empty(), "late packets are waited for");
+    tracks.expire(now + GRACE);
+    tracks.take_ended()
+}
+
+#[test]
+fn a_connection_of_others_begins_with_its_syn_and_ends_on_the_wire() {
+    let mut tracks = onlooker();
+    feed(&mut tracks, &conversation(10, 7));
+    let ended = ended_after_grace(&mut tracks);
+    let [history] = &ended[..] else { panic!("{ended:?}") };
+    assert!(history.neutral && history.conn.is_none());
+    assert_eq!(history.role, Role::Server);
+    assert_eq!(history.local, address(LISTENER).into());
+    assert_eq!(history.course.reached, [7, 0]);
+    assert_eq!(history.totals.segments, [4, 2]);
+    assert!(!tracks.is_waiting());
+}
+
+#[test]
+fn both_fins_acknowledged_end_it_too_and_a_late_segment_begins_nothing() {
+    let mut tracks = onlooker();
+    let fin = Flags::ACK | Flags::FIN;
+    let mut segments = conversation(10, 7);
+    segments.pop();
+    segments.push(segment(true, 18, 501, fin, 0));
+    segments.push(segment(false, 501, 19, fin, 0));
+    segments.push(segment(true, 19, 502, Flags::ACK, 0));
+    // The last ACK again, as if the FIN had come twice.
+    segments.push(segment(true, 19, 502, Flags::ACK, 0));
+    feed(&mut tracks, &segments);
+    assert_eq!(ended_after_grace(&mut tracks).len(), 1);
+    assert_eq!(tracks.open_peers().count(), 0);
+}
+
+#[test]
+fn a_connection_that_was_open_before_is_followed_from_the_middle() {
+    let mut tracks = onlooker();
+    feed(&mut tracks, &conversation(10, 7)[3..]);
+    let ended = ended_after_grace(&mut tracks);
+    assert_eq!(ended.len(), 1);
+    assert_eq!(ended[0].local, address(LISTENER).into());
+    assert_eq!(ended[0].course.reached, [7, 0]);
+    assert_eq!(ended[0].course.syn, None);
+}
+
+#[test]
+fn ports_used_again_are_another_connection_of_others() {
+    let mut tracks = onlooker();
+    feed(&mut tracks, &conversation(10, 7));
+    feed(&mut tracks, &conversation(90_000, 3));
+    let now = Instant::now();
+    tracks.expire(now);
+    tracks.expire(now + GRACE);
+    let ended = tracks.take_ended();
+    let reached: Vec<_> = ended.iter().map(|history| history.course.reached[0]).collect();
+    assert_eq!(reached, [7, 3]);
+}
+
+#[test]
+fn segments_between_others_ports_are_passed_over() {
+    let mut tracks = Tracks::new(true);
+    tracks.look_on(address("127.0.0.1:81"));
+    tracks.look_on(address("10.0.0.1:8080"));
+    feed(&mut tracks, &conversation(10, 7));
+    tracks.expire(Instant::now() + GRACE);
+    assert!(tracks.take_ended().is_empty() && !tracks.is_waiting());
+}

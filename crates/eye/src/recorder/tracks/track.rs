@@ -41,6 +41,10 @@ pub(super) struct Track {
     /// Segments of it were captured.
     pub(super) seen: bool,
     pub(super) closed: bool,
+    /// Neither end is ours; what is closed then is the wire, and not a descriptor.
+    pub(super) neutral: bool,
+    /// A FIN was seen: whether it has ended may be asked after each segment.
+    fin: bool,
     pub(super) role: Role,
     /// Its addresses, where its packets are looked for.
     pub(super) tuple: Option<Tuple>,
@@ -84,6 +88,8 @@ impl Track {
             client_isn: None,
             seen: false,
             closed: false,
+            neutral: timeline.history().neutral,
+            fin: false,
             interfaces: [0; 2],
             lost_calls: 0,
             dropped_before,
@@ -140,7 +146,8 @@ impl Track {
         self.seen = true;
         let flags = segment.flags;
         // Whether it has ended may be asked after each of these.
-        if self.closed || flags.syn() || flags.fin() || flags.rst() {
+        self.fin |= flags.fin();
+        if self.closed || (self.neutral && self.fin) || flags.syn() || flags.fin() || flags.rst() {
             self.take_in();
             self.timeline.segment(at, direction, segment);
             return;
@@ -167,6 +174,13 @@ impl Track {
         self.take_in();
         self.closed = true;
         self.timeline.closed(at);
+    }
+
+    /// Whether the wire of others has nothing more to say, and that is news.
+    pub(super) fn is_news_that_it_is_over(&mut self) -> bool {
+        let news = self.neutral && !self.closed && self.timeline.finished_on_the_wire();
+        self.closed |= news;
+        news
     }
 
     /// Whether the wire has nothing more to say, once it is closed.

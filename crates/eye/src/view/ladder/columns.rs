@@ -48,6 +48,8 @@ impl Columns {
             return Columns { time, left, right: left, end };
         }
         let (left, right) = match history.role {
+            // Nobody's calls stand outside: both sides hold states, and times of TIME-WAIT.
+            _ if history.neutral => (state, state),
             Role::Client => (ours, state),
             Role::Server => (state, ours),
         };

@@ -1,0 +1,117 @@
+//! Connections of other programs: nobody tells of them but packets and the kernel.
+//!
+//! Which end is the server is told by the SYN. Of a connection that was open before anybody looked
+//! it is taken to be the end that was asked for; if both ends were, the one with the lower port.
+
+use std::net::SocketAddr;
+
+use sockeye_engine::probe::{Direction, Role, Stamp};
+use sockeye_wire::packet::Segment;
+
+use super::super::slab::Name;
+use super::address::{Listener, Tuple};
+use super::track::Track;
+use super::{MAX_CONNECTIONS, Tracks};
+
+impl Tracks {
+    /// Takes packets to and from this address for those of other programs' connections.
+    pub(in super::super) fn look_on(&mut self, address: SocketAddr) {
+        let other = Listener::of(address);
+        if !self.others.contains(&other) {
+            self.others.push(other);
+        }
+    }
+
+    /// Takes in a segment if it is of a connection that is looked on at.
+    pub(super) fn segment_of_others(&mut self, at: Stamp, interface: u32, segment: &Segment) {
+        let Some((server, client)) = self.ends_of_others(segment) else { return };
+        let direction = match segment.destination == server {
+            true => Direction::Received,
+            false => Direction::Sent,
+        };
+        let tuple = Tuple::new(server, client);
+        let begins = segment.flags.syn() && !segment.flags.ack();
+        let known = self.by_tuple.get(&tuple).copied();
+        let name = match known {
+            Some(name) if begins && direction == Direction::Received => {
+                let isn = Some(segment.seq.0);
+                let track = self.tracks.get(name);
+                let same = track.is_some_and(|track| track.client_isn == isn);
+                if same {
+                    Some(name)
+                } else {
+                    // The ports are used again, so the former connection is over for both.
+                    self.end(name);
+                    self.begin_of_others(server, client)
+                }
+            }
+            Some(name) => Some(name),
+            // Answered with RST, or the last word on a connection that nobody saw.
+            None if segment.flags.rst() => return,
+            None => self.begin_of_others(server, client),
+        };
+        let keep = self.keep_last;
+        let Some(name) = name else {
+            self.unwatched += u64::from(begins);
+            return;
+        };
+        let Some(track) = self.tracks.get_mut(name) else { return };
+        if begins && direction == Direction::Received {
+            track.client_isn = Some(segment.seq.0);
+        }
+        track.segment(at, direction, interface, segment, keep);
+        if track.is_news_that_it_is_over() {
+            self.over.push(name);
+        }
+    }
+
+    /// The server's address and the client's; `None` if it is of none that are looked on at.
+    fn ends_of_others(&self, segment: &Segment) -> Option<(SocketAddr, SocketAddr)> {
+        let (source, destination) = (segment.source, segment.destination);
+        let asked = |address| self.others.iter().any(|other| other.is_at(address));
+        let (from, to) = (asked(source), asked(destination));
+        if !from && !to {
+            return None;
+        }
+        let (arriving, leaving) = ((destination, source), (source, destination));
+        let known = |(server, client)| self.by_tuple.contains_key(&Tuple::new(server, client));
+        let flags = segment.flags;
+        // Of two ends that open at once, the second SYN belongs to what the first one began.
+        if known(leaving) && !self.is_over(leaving) {
+            return Some(leaving);
+        }
+        if known(arriving) && !self.is_over(arriving) {
+            return Some(arriving);
+        }
+        match (flags.syn(), flags.ack()) {
+            (true, false) => return Some(arriving),
+            (true, true) => return Some(leaving),
+            _ if known(leaving) => return Some(leaving),
+            _ if known(arriving) => return Some(arriving),
+            _ => {}
+        }
+        Some(match (from, to) {
+            (true, false) => leaving,
+            (false, true) => arriving,
+            _ if source.port() < destination.port() => leaving,
+            _ => arriving,
+        })
+    }
+
+    fn is_over(&self, (server, client): (SocketAddr, SocketAddr)) -> bool {
+        let name = self.by_tuple.get(&Tuple::new(server, client));
+        name.and_then(|name| self.tracks.get(*name)).is_none_or(|track| track.closed)
+    }
+
+    /// `None` if too many are open.
+    fn begin_of_others(&mut self, server: SocketAddr, client: SocketAddr) -> Option<Name> {
+        if self.tracks.len() >= MAX_CONNECTIONS {
+            return None;
+        }
+        let timeline = self.timeline(Role::Server, server.into(), client.into()).of_others();
+        let tuple = Tuple::new(server, client);
+        let name = self.insert(Track::new(Some(tuple), Role::Server, timeline, self.dropped));
+        self.make_newest(name, tuple);
+        Some(name)
+    }
+}
