@@ -115,11 +115,49 @@ pub struct Datagram<'a> {
     pub length: u64,
     /// Bytes that were moved: fewer than its length if the rest was cut off and lost.
     pub taken: u64,
+    /// A [`digest`] of its content, by which the two ends of its way can tell it from others; None
+    /// where it failed, or where less than a digest looks at was moved.
+    pub digest: Option<u32>,
     /// Who sent it, or to whom it went; None where the call did not say.
     pub peer: Option<&'a Address>,
     /// The error number, if it failed. An error of an earlier message may come with a later call:
     /// `ECONNREFUSED` after an ICMP message that nobody listens at the port (udp(7)).
     pub result: Result<(), i32>,
+}
+
+/// So many bytes of a message, the first ones, its [`digest`] looks at.
+pub const DIGESTED: usize = 64;
+
+/// Thirty-two bits for the length of a message and its first [`DIGESTED`] bytes, which lie in `parts`
+/// one behind the other: the same on every machine, and different for different messages but for one
+/// pair in four thousand million. Not fit to keep an adversary out.
+///
+/// ```
+/// use sockeye_engine::probe::digest;
+///
+/// assert_eq!(digest(6, [&b"GET"[..], b" a\n"]), digest(6, [&b"GET a\n"[..]]));
+/// assert_ne!(digest(6, [&b"GET a\n"[..]]), digest(6, [&b"GET b\n"[..]]));
+/// ```
+#[must_use]
+pub fn digest<'a>(length: u64, parts: impl IntoIterator<Item = &'a [u8]>) -> u32 {
+    let mut first = [0; DIGESTED];
+    let mut filled = 0;
+    for part in parts {
+        let room = &mut first[filled..];
+        let taken = part.len().min(room.len());
+        room[..taken].copy_from_slice(&part[..taken]);
+        filled += taken;
+    }
+    // An odd factor without pattern, as multiplicative hashing wants (Knuth 6.4).
+    let mix = |state: u64, word: u64| {
+        let product = (state ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        product ^ (product >> 32)
+    };
+    let (words, _) = first.as_chunks::<8>();
+    let all =
+        words.iter().fold(mix(0, length), |state, word| mix(state, u64::from_le_bytes(*word)));
+    u32::try_from(all >> 32).unwrap_or_default()
+        ^ u32::try_from(all & 0xffff_ffff).unwrap_or_default()
 }
 
 /// What an error queue says about a datagram that was sent (ip(7), `IP_RECVERR`).

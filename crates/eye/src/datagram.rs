@@ -85,6 +85,8 @@ pub struct Seen {
     pub index: u64,
     /// What became of it.
     pub outcome: Outcome,
+    /// Of its content ([`digest`](sockeye_engine::probe::digest)), where that was moved.
+    pub digest: Option<u32>,
     /// What the program calls it; bytes of a peer, not yet fit for a terminal. Empty for no name.
     pub label: String,
 }
@@ -136,12 +138,12 @@ impl DatagramHistory {
             return;
         };
         flow.tally.add(datagram);
-        let &Datagram { end, index, length, taken, .. } = datagram;
+        let &Datagram { end, index, length, taken, digest, .. } = datagram;
         let outcome = match datagram.result {
             Ok(()) => Outcome::Moved { length, taken },
             Err(errno) => Outcome::Failed(errno),
         };
-        flow.push(Seen { at: end, index, outcome, label: String::new() });
+        flow.push(Seen { at: end, index, outcome, digest, label: String::new() });
     }
 
     /// Takes in what the error queue says of one that was sent.
@@ -150,7 +152,7 @@ impl DatagramHistory {
         let sent = self.total(Direction::Sent).count;
         if let Some(flow) = self.flow(Direction::Sent, reported.to) {
             let (at, outcome) = (reported.at, Outcome::Reported(reported.errno));
-            flow.push(Seen { at, index: sent, outcome, label: String::new() });
+            flow.push(Seen { at, index: sent, outcome, digest: None, label: String::new() });
         }
     }
 
@@ -235,7 +237,18 @@ mod tests {
     fn datagram(peer: &Address, index: u64, result: Result<(), i32>) -> Datagram<'_> {
         let direction = Direction::Received;
         let (start, end, peer) = (Stamp(index), Stamp(index + 1), Some(peer));
-        Datagram { direction, index, start, end, asked: 20, length: 30, taken: 20, peer, result }
+        Datagram {
+            direction,
+            index,
+            start,
+            end,
+            asked: 20,
+            length: 30,
+            taken: 20,
+            digest: None,
+            peer,
+            result,
+        }
     }
 
     #[test]

@@ -2,15 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sockeye_engine::probe::Direction;
+use sockeye_engine::probe::{Direction, digest};
 use sockeye_engine::{
     Address, Datagram, DriverKind, Engine, Event, Listener, SeqpacketListener, Stream, UnixAddress,
 };
-use sockeye_eye::recorder::{Eye, Options};
+use sockeye_eye::recorder::{Eye, Options, Seen, Tap};
 use sockeye_eye::view::Style;
 
 /// What was drawn.
@@ -291,5 +291,63 @@ fn what_the_error_queue_says_is_told_and_a_socket_still_open_is_drawn() {
         String::from("still open"),
     ] {
         assert!(text.contains(&shown), "{shown}\n{text}");
+    }
+}
+
+/// Way, length, bytes taken and digest of a datagram.
+type Told = (Direction, u64, u64, Option<u32>);
+
+/// Of each datagram, in the order in which the eye was told.
+#[derive(Clone, Default)]
+struct Digests(Arc<Mutex<Vec<Told>>>);
+
+impl Tap for Digests {
+    fn sees(&mut self, seen: &Seen<'_>) {
+        if let Seen::Datagram(_, datagram) = seen {
+            let told = (datagram.direction, datagram.length, datagram.taken, datagram.digest);
+            self.0.lock().unwrap().push(told);
+        }
+    }
+}
+
+#[test]
+fn a_datagram_has_the_same_digest_at_both_ends_and_none_where_too_little_of_it_was_received() {
+    for driver in [DriverKind::Epoll, DriverKind::Uring, DriverKind::Blocking] {
+        let digests = Digests::default();
+        let mut options = Options::drawing(Style::default(), io::sink());
+        options.taps.push(Box::new(digests.clone()));
+        let eye = Eye::open(&[], options).unwrap();
+        let engine = Engine::with_probe(driver, &*eye.source()).unwrap();
+        let job = async {
+            let here = Address::from(([127, 0, 0, 1], 0));
+            let (server, client) = (Datagram::bind(&here)?, Datagram::bind(&here)?);
+            let to = server.local_addr()?;
+            let long = [vec![7; 100], vec![8; 900]].concat();
+            let parts = [IoSlice::new(&long[..10]), IoSlice::new(&long[10..])];
+            for room in [2000, 64, 63] {
+                server.set_room(room);
+                client.send_parts(&parts, Some(&to)).await?;
+                server.recv().await?;
+            }
+            server.set_room(2000);
+            client.send_to(b"", &to).await?;
+            server.recv().await?;
+            io::Result::Ok(())
+        };
+        engine.block_on(job).unwrap();
+        drop(engine);
+        eye.close();
+        let long = Some(digest(1000, [&[7; 64][..]]));
+        let empty = Some(digest(0, []));
+        let of = |way| {
+            let told = digests.0.lock().unwrap().clone();
+            told.into_iter().filter(move |told| told.0 == way).collect::<Vec<_>>()
+        };
+        let [received, sent] = [Direction::Received, Direction::Sent].map(of);
+        let whole = (Direction::Sent, 1000, 1000, long);
+        assert_eq!(sent, [whole, whole, whole, (Direction::Sent, 0, 0, empty)], "{driver}");
+        let cut = |taken, digest| (Direction::Received, 1000, taken, digest);
+        let end = (Direction::Received, 0, 0, empty);
+        assert_eq!(received, [cut(1000, long), cut(64, long), cut(63, None), end], "{driver}");
     }
 }

@@ -14,7 +14,9 @@ use super::Datagram;
 use crate::address::{Address, UnixAddress};
 use crate::driver::{Raw, Side};
 use crate::message::{Origin, Outbound, QueuedError, Received};
-use crate::probe::{self, Call, ConnId, Direction, Opened, Operation, Probe, Role, Stamp};
+use crate::probe::{
+    self, Call, ConnId, DIGESTED, Direction, Opened, Operation, Probe, Role, Stamp, digest,
+};
 use crate::reactor::Reactor;
 use crate::stream::next_conn;
 
@@ -114,8 +116,12 @@ impl Datagram {
             Ok(received) => (received.len, received.bytes.len(), received.from.as_ref()),
             Err(_) => (0, 0, None),
         };
+        let whole = taken >= length.min(DIGESTED);
+        let content = result.as_ref().ok().filter(|_| whole).map(|received| &*received.bytes);
+        let digest = content.map(|bytes| digest(length as u64, [bytes]));
         let result = result.as_ref().map(|_| ()).map_err(number_of);
-        self.tell(probe, Direction::Received, start, [room, length, taken], peer, result);
+        let sizes = [room, length, taken];
+        self.tell(probe, Direction::Received, start, sizes, digest, peer, result);
     }
 
     #[cold]
@@ -128,15 +134,23 @@ impl Datagram {
     ) {
         let length = message.parts.iter().map(|part| part.len()).sum();
         let taken = if result.is_ok() { length } else { 0 };
-        self.tell(probe, Direction::Sent, start, [length, length, taken], message.to, result);
+        let content = message.parts.iter().map(|part| &**part);
+        let digest = result.is_ok().then(|| digest(length as u64, content));
+        let sizes = [length, length, taken];
+        self.tell(probe, Direction::Sent, start, sizes, digest, message.to, result);
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one place that knows of a datagram all there is"
+    )]
     fn tell(
         &self,
         probe: &dyn Probe,
         direction: Direction,
         start: Stamp,
         [asked, length, taken]: [usize; 3],
+        digest: Option<u32>,
         peer: Option<&Address>,
         result: Result<(), i32>,
     ) {
@@ -162,8 +176,18 @@ impl Datagram {
         }
         let connected = told.peer.borrow();
         let peer = peer.or(connected.as_ref());
-        let datagram =
-            probe::Datagram { direction, index, start, end, asked, length, taken, peer, result };
+        let datagram = probe::Datagram {
+            direction,
+            index,
+            start,
+            end,
+            asked,
+            length,
+            taken,
+            digest,
+            peer,
+            result,
+        };
         probe.datagram(told.conn, &datagram);
     }
 

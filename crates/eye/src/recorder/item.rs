@@ -64,13 +64,8 @@ pub(super) struct OwnDatagram {
 
 impl OwnDatagram {
     pub(super) fn new(datagram: &Datagram<'_>) -> OwnDatagram {
-        let &Datagram { direction, index, start, end, asked, length, taken, peer, result } =
-            datagram;
-        let own = peer.cloned();
-        let peer = None;
-        let datagram =
-            Datagram { direction, index, start, end, asked, length, taken, peer, result };
-        OwnDatagram { datagram, peer: own }
+        let own = datagram.peer.cloned();
+        OwnDatagram { datagram: Datagram { peer: None, ..*datagram }, peer: own }
     }
 
     pub(super) fn datagram(&self) -> Datagram<'_> {

@@ -38,6 +38,7 @@ fn moved(history: &mut DatagramHistory, way: Direction, at: u64, size: (u64, u64
         asked: taken,
         length,
         taken,
+        digest: None,
         peer: Some(&peer),
         result: Ok(()),
     });
@@ -70,6 +71,7 @@ fn conversation() -> DatagramHistory {
         asked: 70_000,
         length: 70_000,
         taken: 0,
+        digest: None,
         peer: Some(&to),
         result: Err(libc::EMSGSIZE),
     });
