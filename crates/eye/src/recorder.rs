@@ -28,7 +28,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use sockeye_engine::probe::ProbeSource;
+use sockeye_engine::probe::{ProbeSource, Stamp};
 
 use crate::capture::{Capture, RingSize, Snap, Targets};
 use crate::kernel::SockDiag;
@@ -37,7 +37,7 @@ use draw::Drawer;
 pub use draw::{Sink, Text};
 use handover::{BATCHES, Sender, channel};
 use probe::Source;
-pub use tap::{Seen, Tap};
+pub use tap::{Begun, Seen, Tap};
 use watch::Watch;
 
 /// How the eye is to look, and where what it sees goes.
@@ -125,7 +125,7 @@ impl Eye {
     /// If the system has no descriptor or no thread to spare.
     pub fn open<'a>(targets: impl Into<Targets<'a>>, options: Options) -> io::Result<Eye> {
         let targets = targets.into();
-        let Options { sink, taps, capture, snap, talk } = options;
+        let Options { sink, mut taps, capture, snap, talk } = options;
         let (sender, inbox) = channel(BATCHES)?;
         let capture =
             (capture && !targets.is_empty()).then(|| Capture::open(targets, RingSize::from(snap)));
@@ -144,6 +144,16 @@ impl Eye {
             None if targets.is_empty() => None,
             None => diag_of_a_client(),
         };
+        let begun = Begun {
+            at: Stamp::now(),
+            talk,
+            listeners: targets.listeners,
+            peers: targets.peers,
+            capture: capture.is_some(),
+            diag: diag.is_some(),
+            missing: missing.as_deref(),
+        };
+        taps.iter_mut().for_each(|tap| tap.sees(&Seen::Begun(&begun)));
         let drawer = Drawer::start(sink)?;
         let watch = Watch::new(targets, inbox, capture, diag, drawer, taps, talk);
         let thread = thread::Builder::new().name("eye".to_owned()).spawn(|| watch.run())?;

@@ -7,6 +7,13 @@ pub(super) struct Name {
     serial: u64,
 }
 
+impl Name {
+    /// A number that no other entry has, before or after.
+    pub(super) fn serial(self) -> u64 {
+        self.serial
+    }
+}
+
 /// Entries by name.
 #[derive(Debug)]
 pub(super) struct Slab<T> {

@@ -4,13 +4,16 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Range;
 
+use sockeye_engine::Address;
 use sockeye_engine::probe::{
-    Call, ConnId, Datagram, Datagrams, Direction, Opened, Reported, Stamp,
+    Call, ConnId, Datagram, Datagrams, Direction, Opened, Reported, Role, Stamp,
 };
 use sockeye_wire::packet::Segment;
 
 use super::item::{Item, Records};
+use super::tracks::Fact;
 use crate::capture::Packet;
+use crate::datagram::DatagramHistory;
 use crate::record::{History, KernelFacts};
 
 /// Is shown what the eye takes in, in the order in which it does, before it is joined.
@@ -23,6 +26,12 @@ pub trait Tap: Send {
     /// One more thing was seen.
     fn sees(&mut self, seen: &Seen<'_>);
 
+    /// The eye is about to wait, or has been busy for a second: what was held back may be written.
+    /// What went wrong since, on one line, is said at once.
+    fn pause(&mut self) -> Option<String> {
+        None
+    }
+
     /// Nothing more will come. The last chance to write what was held back, and to say what went
     /// wrong, on one line.
     fn finish(&mut self) -> Option<String> {
@@ -33,6 +42,46 @@ pub trait Tap: Send {
 /// One thing that the eye took in.
 #[derive(Clone, Copy, Debug)]
 pub enum Seen<'a> {
+    /// The eye opened: always the first.
+    Begun(&'a Begun<'a>),
+    /// A connection that was not known, by a packet or by our program.
+    Found {
+        /// The number it has from now on.
+        track: u64,
+        /// Our role.
+        role: Role,
+        /// It is one of other programs: what is called ours is the server's.
+        neutral: bool,
+        /// Our address.
+        local: &'a Address,
+        /// The peer's.
+        peer: &'a Address,
+    },
+    /// A connection that was found is the one that our program calls so; [`Seen::Opened`] is next. Of
+    /// a connection that is opened without it nothing more is looked at: too many are open.
+    Joined {
+        /// The number it was found with.
+        track: u64,
+        /// What the program calls it.
+        conn: ConnId,
+    },
+    /// The segment of the packet before is one of this connection's.
+    Segment {
+        /// The number it was found with.
+        track: u64,
+        /// When the kernel stamped it.
+        at: Stamp,
+        /// Which way it went.
+        direction: Direction,
+        /// The segment.
+        segment: &'a Segment,
+    },
+    /// Nothing more is waited for of this connection: it has ended, or it was never accepted and is
+    /// forgotten.
+    Over {
+        /// The number it was found with.
+        track: u64,
+    },
     /// A listener is bound.
     Listening(SocketAddr),
     /// A connection exists; with the peer's initial sequence number, where the kernel saved its SYN.
@@ -70,9 +119,37 @@ pub enum Seen<'a> {
     Lost(ConnId, u64),
     /// So many packets the kernel had no room for.
     PacketsLost(u64),
+    /// So many records the eye was too slow for, of connections that are not known any more.
+    RecordsLost(u64),
     /// A connection is over, for the program and on the wire. What is known of it tells what became of
     /// both ends too, unless too many connections ended at once to ask the kernel about each.
-    Ended(&'a History),
+    Ended {
+        /// The number it was found with.
+        track: u64,
+        /// All that is known of it.
+        history: &'a History,
+    },
+    /// A socket of datagrams was closed.
+    SocketEnded(&'a DatagramHistory),
+}
+
+/// How the eye opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Begun<'a> {
+    /// When.
+    pub at: Stamp,
+    /// Messages are those of two who talk as they please.
+    pub talk: bool,
+    /// Where connections are accepted.
+    pub listeners: &'a [SocketAddr],
+    /// Where connections are made to.
+    pub peers: &'a [SocketAddr],
+    /// Packets are captured.
+    pub capture: bool,
+    /// The kernel is asked what becomes of connections that were closed.
+    pub diag: bool,
+    /// What can't be seen and how to see it, as the user was told.
+    pub missing: Option<&'a str>,
 }
 
 /// All taps of an eye.
@@ -95,14 +172,26 @@ impl Taps {
         }
     }
 
-    /// Shows them to all.
-    pub(super) fn records(&mut self, records: &Records) {
-        if self.is_empty() {
-            return;
+    /// Shows what was found out, the last part of it about this segment.
+    pub(super) fn facts(&mut self, facts: Vec<Fact>, segment: Option<(Stamp, &Segment)>) {
+        for fact in &facts {
+            match (fact, segment) {
+                (&Fact::Found { track, role, neutral, ref local, ref peer }, _) => {
+                    self.see(&Seen::Found { track, role, neutral, local, peer });
+                }
+                (&Fact::Joined { track, conn }, _) => self.see(&Seen::Joined { track, conn }),
+                (&Fact::Placed { track, direction }, Some((at, segment))) => {
+                    self.see(&Seen::Segment { track, at, direction, segment });
+                }
+                (Fact::Placed { .. }, None) => {}
+                (&Fact::Over { track }, _) => self.see(&Seen::Over { track }),
+            }
         }
-        for item in &records.items {
-            self.item(item, records);
-        }
+    }
+
+    /// Lets all write what they held back; what they have to say.
+    pub(super) fn pause(&mut self) -> impl Iterator<Item = String> {
+        self.0.iter_mut().filter_map(|tap| tap.pause())
     }
 
     /// Lets all finish; what they have to say.
@@ -110,7 +199,8 @@ impl Taps {
         self.0.iter_mut().filter_map(|tap| tap.finish()).collect()
     }
 
-    fn item(&mut self, item: &Item, records: &Records) {
+    /// Shows one of these records.
+    pub(super) fn item(&mut self, item: &Item, records: &Records) {
         match item {
             Item::Listening(local) => self.see(&Seen::Listening(**local)),
             Item::Opened(opened) => self.see(&Seen::Opened(&opened.0, opened.1)),

@@ -12,6 +12,7 @@
 //! Pure: time is handed in, nothing is asked of the kernel.
 
 mod address;
+mod journal;
 mod others;
 mod sockets;
 mod track;
@@ -31,9 +32,11 @@ use super::slab::{Name, Slab};
 use crate::record::History;
 use crate::timeline::Timeline;
 use address::{Listener, Tuple};
+use journal::Journal;
 use sockets::Sockets;
 use track::{KeepLast, Track, keep, keep_last};
 
+pub(super) use journal::Fact;
 pub(super) use sockets::MAX_SOCKETS;
 pub(super) use track::SmallSegment;
 
@@ -66,7 +69,8 @@ pub(super) struct Tracks {
     unaccepted: VecDeque<Name>,
     /// Closed and not finished on the wire, by the time at which waiting ends.
     ending: VecDeque<(Instant, Name)>,
-    ended: Vec<History>,
+    ended: Vec<(u64, History)>,
+    journal: Journal,
     /// Those of datagrams.
     pub(super) sockets: Sockets,
     listeners: Vec<Listener>,
@@ -94,6 +98,7 @@ impl Tracks {
             unaccepted: VecDeque::new(),
             ending: VecDeque::new(),
             ended: Vec::new(),
+            journal: Journal::default(),
             sockets: Sockets::default(),
             listeners: Vec::new(),
             peers: Vec::new(),
@@ -120,6 +125,16 @@ impl Tracks {
         if !self.peers.contains(&peer) {
             self.peers.push(peer);
         }
+    }
+
+    /// From now on, notes what is found out about which connection is which.
+    pub(super) fn keep_journal(&mut self) {
+        self.journal.begin();
+    }
+
+    /// What was noted since this was last asked, in order.
+    pub(super) fn take_facts(&mut self) -> Vec<Fact> {
+        self.journal.take()
     }
 
     /// The kernel dropped so many packets.
@@ -150,11 +165,12 @@ impl Tracks {
             true => Some(self.track_of_syn(role, tuple, segment)),
             false => self.track_of_segment(tuple),
         };
-        let Some(track) = name.and_then(|name| self.tracks.get_mut(name)) else { return };
-        track.segment(at, direction, interface, segment, self.keep_last);
-        if track.is_finished()
-            && let Some(name) = name
-        {
+        let Some(name) = name else { return };
+        let Some(track) = self.tracks.get_mut(name) else { return };
+        if track.segment(at, direction, interface, segment, self.keep_last) {
+            self.journal.placed(name.serial(), direction);
+        }
+        if track.is_finished() {
             self.end(name);
         }
     }
@@ -166,7 +182,8 @@ impl Tracks {
         }
     }
 
-    fn item(&mut self, item: &Item, records: &Records, now: Instant) {
+    /// Takes in one of them.
+    pub(super) fn item(&mut self, item: &Item, records: &Records, now: Instant) {
         match item {
             Item::Listening(local) => self.listen(**local),
             Item::Opened(opened) => self.open(&opened.0, opened.1),
@@ -237,8 +254,8 @@ impl Tracks {
         !self.ending.is_empty() || !self.over.is_empty()
     }
 
-    /// What has ended since this was last asked.
-    pub(super) fn take_ended(&mut self) -> Vec<History> {
+    /// What has ended since this was last asked, each with its number.
+    pub(super) fn take_ended(&mut self) -> Vec<(u64, History)> {
         std::mem::take(&mut self.ended)
     }
 
@@ -296,6 +313,7 @@ impl Tracks {
             }
         };
         self.by_conn.insert(opened.conn, name);
+        self.journal.joined(name.serial(), opened.conn);
         if let Some(track) = self.tracks.get_mut(name) {
             track.opened(opened, peer_isn);
         }
@@ -450,12 +468,13 @@ impl Tracks {
 
     fn end(&mut self, name: Name) {
         let Some(track) = self.remove(name) else { return };
-        self.ended.push(track.into_history(self.dropped));
+        self.ended.push((name.serial(), track.into_history(self.dropped)));
     }
 
     /// Takes a track out of everything that leads to it.
     fn remove(&mut self, name: Name) -> Option<Box<Track>> {
         let track = self.tracks.remove(name)?;
+        self.journal.over(name.serial());
         self.keep_last = keep_last(self.tracks.len());
         if let Some(conn) = track.conn {
             self.by_conn.remove(&conn);
@@ -482,7 +501,16 @@ impl Tracks {
     /// Enters a connection; every other one is kept the less of.
     fn insert(&mut self, track: Track) -> Name {
         self.keep_last = keep_last(self.tracks.len());
-        self.tracks.insert(track)
+        let addresses = self.journal.is_kept().then(|| {
+            let history = track.timeline().history();
+            (history.local.clone(), history.peer.clone())
+        });
+        let (role, neutral) = (track.role, track.neutral);
+        let name = self.tracks.insert(track);
+        if let Some((local, peer)) = addresses {
+            self.journal.found(name.serial(), role, neutral, local, peer);
+        }
+        name
     }
 
     fn timeline(&self, role: Role, local: Address, peer: Address) -> Timeline {

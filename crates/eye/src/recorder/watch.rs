@@ -10,12 +10,15 @@ use sockeye_wire::packet::{Link, parse};
 use super::draw::Drawer;
 use super::gate::{Admission, Gate};
 use super::handover::{BATCHES, Inbox};
-use super::item::Item;
+use super::item::{Item, Records};
 use super::tap::{Seen, Tap, Taps};
 use super::tracks::{MAX_CONNECTIONS, MAX_SOCKETS, Tracks};
 use crate::capture::{Capture, Targets};
 use crate::kernel::SockDiag;
 use crate::record::History;
+
+/// However busy the eye is, taps have time to write after so long.
+const PAUSE_EVERY: Duration = Duration::from_secs(1);
 
 /// What the thread of the eye owns.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub(super) struct Watch {
     gate: Gate,
     drawer: Drawer,
     taps: Taps,
+    /// When taps last had time to write.
+    paused: Instant,
     /// Messages are those of two who talk.
     talk: bool,
 }
@@ -60,6 +65,10 @@ impl Watch {
         let (listeners, peers) = (targets.listeners.to_vec(), targets.peers.to_vec());
         let (others, interface) = (targets.others.to_vec(), targets.interface);
         let taps = Taps::new(taps);
+        if !taps.is_empty() {
+            tracks.keep_journal();
+        }
+        let paused = Instant::now();
         Watch {
             inbox,
             capture,
@@ -72,6 +81,7 @@ impl Watch {
             gate,
             drawer,
             taps,
+            paused,
             talk,
         }
     }
@@ -85,7 +95,13 @@ impl Watch {
             let took = self.take_records();
             let now = Instant::now();
             self.tracks.expire(now);
+            if !self.taps.is_empty() {
+                self.taps.facts(self.tracks.take_facts(), None);
+            }
             self.draw_ended(now);
+            if !self.taps.is_empty() && (!took || now > self.paused + PAUSE_EVERY) {
+                self.let_taps_pause(now);
+            }
             if closing && !took && !self.tracks.is_waiting() {
                 return self.finish();
             }
@@ -107,6 +123,9 @@ impl Watch {
             }
             if let Some(segment) = segment {
                 tracks.segment(packet.at, packet.interface, &segment);
+                if !taps.is_empty() {
+                    taps.facts(tracks.take_facts(), Some((packet.at, &segment)));
+                }
             }
         });
         let dropped = capture.take_dropped();
@@ -129,11 +148,38 @@ impl Watch {
                     self.listen(**local);
                 }
             }
-            self.taps.records(&batch);
-            self.tracks.records(&batch, now);
+            match self.taps.is_empty() {
+                true => self.tracks.records(&batch, now),
+                false => self.show_and_take_in(&batch, now),
+            }
             self.inbox.recycle(batch);
         }
         took
+    }
+
+    /// Takes records in one by one, so that taps learn what each of them told in between.
+    fn show_and_take_in(&mut self, batch: &Records, now: Instant) {
+        for item in &batch.items {
+            // Which connection this is turns out when it is taken in; of all others, taps hear
+            // before anything may follow from it.
+            let begins = matches!(item, Item::Opened(_));
+            if !begins {
+                self.taps.item(item, batch);
+            }
+            self.tracks.item(item, batch, now);
+            self.taps.facts(self.tracks.take_facts(), None);
+            if begins {
+                self.taps.item(item, batch);
+            }
+        }
+    }
+
+    /// Lets taps write what they held back; what went wrong is said.
+    fn let_taps_pause(&mut self, now: Instant) {
+        self.paused = now;
+        for line in self.taps.pause() {
+            self.drawer.say(line);
+        }
     }
 
     /// Looks at one more listener's port.
@@ -156,24 +202,25 @@ impl Watch {
     }
 
     fn draw_ended(&mut self, now: Instant) {
-        for mut history in self.tracks.take_ended() {
+        for (track, mut history) in self.tracks.take_ended() {
             history.talk = self.talk;
             let draw: fn(&Drawer, Box<History>) -> bool = match self.gate.admit(now) {
                 Admission::Picture => Drawer::ended,
                 Admission::Line => Drawer::ended_in_short,
                 // Not worth a question to the kernel either.
                 Admission::Count => {
-                    self.taps.see(&Seen::Ended(&history));
+                    self.taps.see(&Seen::Ended { track, history: &history });
                     continue;
                 }
             };
             let history = self.ask_what_became_of(history);
-            self.taps.see(&Seen::Ended(&history));
+            self.taps.see(&Seen::Ended { track, history: &history });
             if !draw(&self.drawer, history) {
                 self.gate.count();
             }
         }
         for socket in self.tracks.sockets.take_closed() {
+            self.taps.see(&Seen::SocketEnded(&socket));
             let drawn = match self.gate.admit(now) {
                 Admission::Count => continue,
                 Admission::Picture | Admission::Line => self.drawer.datagrams(Box::new(socket)),
@@ -247,6 +294,7 @@ impl Watch {
         }
         let lost = self.inbox.lost();
         if lost > 0 {
+            self.taps.see(&Seen::RecordsLost(lost));
             last.push(format!("eye: {lost} records were lost: the eye was too slow"));
         }
         last.extend(self.taps.finish());

@@ -59,7 +59,9 @@ impl Tracks {
         if begins && direction == Direction::Received {
             track.client_isn = Some(segment.seq.0);
         }
-        track.segment(at, direction, interface, segment, keep);
+        if track.segment(at, direction, interface, segment, keep) {
+            self.journal.placed(name.serial(), direction);
+        }
         if track.is_news_that_it_is_over() {
             self.over.push(name);
         }

@@ -49,6 +49,10 @@ fn conversation(isn: u32, bytes: u32) -> Vec<Segment> {
     ]
 }
 
+fn ended(tracks: &mut Tracks) -> Vec<History> {
+    tracks.take_ended().into_iter().map(|(_, history)| history).collect()
+}
+
 fn feed(tracks: &mut Tracks, segments: &[Segment]) {
     for segment in segments {
         tracks.segment(Stamp(5), 1, segment);
@@ -87,7 +91,7 @@ fn packets_before_accept_belong_to_what_is_accepted() {
     feed(&mut tracks, &conversation(100, 7));
     tell(&mut tracks, opened(1, Some(100)), now);
     tell(&mut tracks, closed(1), now);
-    assert_eq!(told(&tracks.take_ended()), [(Some(1), 7)]);
+    assert_eq!(told(&ended(&mut tracks)), [(Some(1), 7)]);
     assert_eq!(tracks.tracks.len(), 0);
     assert!(tracks.by_tuple.is_empty() && tracks.by_conn.is_empty());
 }
@@ -99,9 +103,9 @@ fn packets_after_close_are_waited_for() {
     tell(&mut tracks, closed(1), now);
     assert!(tracks.is_waiting());
     tracks.expire(now + GRACE / 2);
-    assert!(tracks.take_ended().is_empty());
+    assert!(ended(&mut tracks).is_empty());
     feed(&mut tracks, &conversation(100, 7));
-    assert_eq!(told(&tracks.take_ended()), [(Some(1), 7)]);
+    assert_eq!(told(&ended(&mut tracks)), [(Some(1), 7)]);
     tracks.expire(now + GRACE / 2);
     assert!(!tracks.is_waiting(), "nothing is waited for twice");
 }
@@ -113,7 +117,7 @@ fn packets_that_never_come_are_given_up_after_a_grace() {
     tell(&mut tracks, closed(1), now);
     assert_eq!(tracks.expires_at(), Some(now + GRACE));
     tracks.expire(now + GRACE);
-    let ended = tracks.take_ended();
+    let ended = ended(&mut tracks);
     assert_eq!(told(&ended), [(Some(1), 0)]);
     assert!(!ended[0].captured);
 }
@@ -136,7 +140,7 @@ fn three_connections_of_one_address_stay_apart_however_packets_and_calls_interle
             for segments in &all[packets_first..] {
                 feed(&mut tracks, segments);
             }
-            let mut ended = told(&tracks.take_ended());
+            let mut ended = told(&ended(&mut tracks));
             ended.sort_unstable();
             assert_eq!(
                 ended,
@@ -156,7 +160,7 @@ fn a_packet_that_crosses_a_bridge_is_taken_once() {
     }
     tell(&mut tracks, opened(1, Some(100)), now);
     tell(&mut tracks, closed(1), now);
-    let ended = tracks.take_ended();
+    let ended = ended(&mut tracks);
     assert_eq!(ended[0].totals.segments, [4, 2]);
     assert_eq!(ended[0].totals.retransmissions, [0, 0]);
 }
@@ -225,7 +229,7 @@ fn what_was_lost_is_told_of_the_connection_that_lost_it() {
     tracks.dropped(4);
     tell(&mut tracks, closed(1), now);
     tracks.expire(now + GRACE);
-    let ended = tracks.take_ended();
+    let ended = ended(&mut tracks);
     assert_eq!(ended[0].lost, Loss { calls: 3, packets: 4 });
 }
 
@@ -247,7 +251,7 @@ fn a_connection_made_from_here_has_calls_alone() {
     tell(&mut tracks, closed(1), now);
     assert_eq!(tracks.expires_at(), Some(now + SETTLE));
     tracks.expire(now + SETTLE);
-    assert_eq!(told(&tracks.take_ended()), [(Some(1), 0)]);
+    assert_eq!(told(&ended(&mut tracks)), [(Some(1), 0)]);
 }
 
 #[test]
@@ -277,7 +281,7 @@ fn among_many_the_first_and_last_records_are_kept_and_the_rest_is_summed_up() {
     }
     tell(&mut tracks, closed(7), now);
     tracks.expire(now + GRACE);
-    let history = tracks.take_ended().pop().unwrap();
+    let history = ended(&mut tracks).pop().unwrap();
 
     assert_eq!(history.totals.calls, [CALLS, 0]);
     assert_eq!(history.totals.messages, [CALLS, 0]);
@@ -301,9 +305,9 @@ fn onlooker() -> Tracks {
 fn ended_after_grace(tracks: &mut Tracks) -> Vec<History> {
     let now = Instant::now();
     tracks.expire(now);
-    assert!(tracks.take_ended().is_empty(), "late packets are waited for");
+    assert!(ended(tracks).is_empty(), "late packets are waited for");
     tracks.expire(now + GRACE);
-    tracks.take_ended()
+    ended(tracks)
 }
 
 #[test]
@@ -355,7 +359,7 @@ fn ports_used_again_are_another_connection_of_others() {
     let now = Instant::now();
     tracks.expire(now);
     tracks.expire(now + GRACE);
-    let ended = tracks.take_ended();
+    let ended = ended(&mut tracks);
     let reached: Vec<_> = ended.iter().map(|history| history.course.reached[0]).collect();
     assert_eq!(reached, [7, 3]);
 }
@@ -367,5 +371,32 @@ fn segments_between_others_ports_are_passed_over() {
     tracks.look_on(address("10.0.0.1:8080"));
     feed(&mut tracks, &conversation(10, 7));
     tracks.expire(Instant::now() + GRACE);
-    assert!(tracks.take_ended().is_empty() && !tracks.is_waiting());
+    assert!(ended(&mut tracks).is_empty() && !tracks.is_waiting());
+}
+
+#[test]
+fn the_journal_tells_packets_of_the_next_connection_from_those_of_the_last() {
+    let mut tracks = tracks();
+    tracks.keep_journal();
+    feed(&mut tracks, &conversation(100, 7));
+    tell(&mut tracks, opened(1, Some(100)), Instant::now());
+    tell(&mut tracks, closed(1), Instant::now());
+    feed(&mut tracks, &conversation(900, 9)[..1]);
+    let (mut first, mut second) = (0, 0);
+    let facts = tracks.take_facts();
+    let [Fact::Found { track: one, .. }, .., Fact::Found { track: other, .. }, _] = facts[..]
+    else {
+        panic!("{facts:?}")
+    };
+    for fact in &facts {
+        match fact {
+            Fact::Placed { track, .. } if *track == one => first += 1,
+            Fact::Placed { track, .. } if *track == other => second += 1,
+            _ => {}
+        }
+    }
+    assert_eq!((first, second), (6, 1));
+    assert!(facts.contains(&Fact::Joined { track: one, conn: ConnId(1) }));
+    assert!(facts.contains(&Fact::Over { track: one }));
+    assert!(tracks.take_facts().is_empty());
 }

@@ -123,7 +123,7 @@ impl Track {
         self.take_in_if_many(keep);
     }
 
-    /// A segment seen at this interface.
+    /// A segment seen at this interface; false if it was seen at another one already.
     pub(super) fn segment(
         &mut self,
         at: Stamp,
@@ -131,7 +131,7 @@ impl Track {
         interface: u32,
         segment: &Segment,
         keep: KeepLast,
-    ) {
+    ) -> bool {
         // A packet that crosses a bridge is seen at each of its interfaces.
         let [received, sent] = &mut self.interfaces;
         let first_seen = match direction {
@@ -141,7 +141,7 @@ impl Track {
         if *first_seen == 0 {
             *first_seen = interface;
         } else if *first_seen != interface {
-            return;
+            return false;
         }
         self.seen = true;
         let flags = segment.flags;
@@ -150,7 +150,7 @@ impl Track {
         if self.closed || (self.neutral && self.fin) || flags.syn() || flags.fin() || flags.rst() {
             self.take_in();
             self.timeline.segment(at, direction, segment);
-            return;
+            return true;
         }
         self.told.items.push(Item::Segment(SmallSegment {
             at,
@@ -162,6 +162,7 @@ impl Track {
             direction,
         }));
         self.take_in_if_many(keep);
+        true
     }
 
     pub(super) fn kernel(&mut self, mut facts: KernelFacts) {
