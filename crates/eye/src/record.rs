@@ -132,6 +132,95 @@ pub struct Aftermath {
     pub remaining_ms: Option<u32>,
 }
 
+/// A moment the kernel stamped on its way with bytes of ours (`SO_TIMESTAMPING`).
+///
+/// It covers every byte from the end of the one before it at the same point: of sends that were
+/// joined the kernel stamps the last alone, so for an earlier one it is an upper bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelStamp {
+    /// When the kernel stamped it.
+    pub at: Stamp,
+    /// Where it did.
+    pub point: Point,
+    /// The end of the bytes it covers, in the stream we send.
+    pub end: u64,
+}
+
+/// Where the kernel stamps what is sent (Documentation/networking/timestamping.rst).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Point {
+    /// Handed to the queue in front of the network device (`SCM_TSTAMP_SCHED`).
+    Scheduled,
+    /// Handed to the device (`SCM_TSTAMP_SND`).
+    Sent,
+    /// All of it acknowledged by the peer (`SCM_TSTAMP_ACK`).
+    Acked,
+}
+
+impl Point {
+    /// All of them, in the order in which bytes pass.
+    pub const ALL: [Point; 3] = [Point::Scheduled, Point::Sent, Point::Acked];
+}
+
+/// How full the queues of one end were at one moment, as `sock_diag` told without its descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueSample {
+    /// When it was asked.
+    pub at: Stamp,
+    /// Which end: its role.
+    pub end: Role,
+    /// The state it was in; the kernel's own word.
+    pub state: State,
+    /// Bytes that had come in order and that its program had not read.
+    pub receive: u32,
+    /// Bytes its program had sent and the other end had not acknowledged.
+    pub send: u32,
+    /// Those of them that had not left yet.
+    pub unsent: Option<u32>,
+    /// How many bytes the other end would take, from the last one it acknowledged; since Linux 5.18.
+    pub send_window: Option<u32>,
+    /// How many bytes it would take itself; since Linux 6.1.
+    pub receive_window: Option<u32>,
+    /// Smoothed round-trip time in microseconds.
+    pub rtt_us: Option<u32>,
+    /// The congestion window in segments.
+    pub congestion_window: Option<u32>,
+    /// Segments it sent again in its life.
+    pub retransmits: Option<u32>,
+}
+
+/// What all samples of one end come to; true when most of them had to be left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueuePeaks {
+    /// How many samples.
+    pub samples: u64,
+    /// The most bytes that waited to be read.
+    pub receive: u32,
+    /// The most bytes that waited to be acknowledged.
+    pub send: u32,
+    /// The most bytes that had not left.
+    pub unsent: u32,
+    /// Nanoseconds between samples that both found its receive window too small to be of use while
+    /// bytes waited to be read: to within the pace of the samples.
+    pub shut: u64,
+    /// Nanoseconds between samples that both found bytes waiting to be read: its program was slower
+    /// than its peer. To within the pace of the samples.
+    pub unread: u64,
+}
+
+/// The kernel's last word on an end, from the moment it let go of the socket: later than close, and
+/// after all that went over the wire since (`SKNLGRP_INET_TCP_DESTROY`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketEnd {
+    /// When the eye was told.
+    pub at: Stamp,
+    /// Which end: its role.
+    pub end: Role,
+    /// The counters. The state is no state of the connection: a socket that goes to TIME-WAIT is let
+    /// go of, too.
+    pub facts: KernelFacts,
+}
+
 /// Where an initial sequence number comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IsnSource {
@@ -193,6 +282,16 @@ pub struct History {
     pub aftermath: Option<Aftermath>,
     /// What became of the peer's end; asked only where that is on this machine too.
     pub peer_aftermath: Option<Aftermath>,
+    /// What the kernel stamped of the bytes we sent, in the order in which it told; empty unless
+    /// stamps were asked for.
+    pub stamps: Kept<KernelStamp>,
+    /// Samples of both ends' queues, in order of time; of the peer's end only where that is on this
+    /// machine.
+    pub queues: Kept<QueueSample>,
+    /// What the samples come to, of our end and of the peer's.
+    pub peaks: [QueuePeaks; 2],
+    /// The kernel's last word on our end and on the peer's, where it told in time.
+    pub ends: [Option<SocketEnd>; 2],
     /// Whether segments were captured at all.
     pub captured: bool,
     /// Records known to be lost: calls dropped because the eye was too slow, packets the kernel dropped.
@@ -226,6 +325,12 @@ pub struct Loss {
     pub calls: u64,
     /// Packets, over all connections of the capture while this one was open.
     pub packets: u64,
+    /// Ends of the stream we sent that were acknowledged and have no stamp: the error queue had no
+    /// room for it. 0 or 1; how many more are missing before it nobody knows.
+    pub stamps: u64,
+    /// Times the kernel had no room to tell of sockets it let go of, of whatever connection, while
+    /// this one was open.
+    pub ends: u64,
 }
 
 /// Sums over the whole connection; index 0 received, 1 sent.

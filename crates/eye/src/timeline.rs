@@ -4,6 +4,7 @@
 //! nothing more is allocated.
 
 mod infer;
+mod queues;
 mod spent;
 
 use std::ops::Range;
@@ -14,11 +15,16 @@ use sockeye_wire::packet;
 use sockeye_wire::tcp::{self, End, Seq, State, Tracker};
 
 use crate::record::{
-    Ack, Aftermath, Certainty, Course, Event, History, IsnSource, Kept, KernelFacts, LeftOut, Loss,
-    Mark, Message, Segment, Spent, StateChange, Totals,
+    Ack, Aftermath, Certainty, Course, Event, History, IsnSource, Kept, KernelFacts, KernelStamp,
+    LeftOut, Loss, Mark, Message, QueuePeaks, QueueSample, Segment, SocketEnd, Spent, StateChange,
+    Totals,
 };
 use infer::OwnEnd;
+use queues::Pace;
 use spent::Clock;
+
+/// The most samples of queues kept of the first, and of the last.
+const SAMPLES: usize = 512;
 
 /// Grows the history of one connection.
 ///
@@ -42,6 +48,7 @@ pub struct Timeline {
     tracker: Tracker,
     own_end: OwnEnd,
     clock: Clock,
+    pace: Pace,
     /// Whether the last call of each direction said `EAGAIN`.
     in_vain: [bool; 2],
     /// The label of a message that was left out, to be used again.
@@ -72,6 +79,10 @@ impl Timeline {
             kernel: None,
             aftermath: None,
             peer_aftermath: None,
+            stamps: Kept::new(keep),
+            queues: Kept::new(keep.min(SAMPLES)),
+            peaks: [QueuePeaks::default(); 2],
+            ends: [None, None],
             captured: false,
             lost: Loss::default(),
             totals: Totals::default(),
@@ -81,6 +92,7 @@ impl Timeline {
             tracker: Tracker::new(),
             own_end: OwnEnd::new(role),
             clock: Clock::default(),
+            pace: Pace::default(),
             in_vain: [false; 2],
             spare_label: String::new(),
         }
@@ -107,7 +119,9 @@ impl Timeline {
     /// Keeps so many of the last events and messages from now on, though never more than of the
     /// first; those there is no room for any more are summed up.
     pub fn keep_last(&mut self, keep: usize) {
-        let History { events, messages, left_out, .. } = &mut self.history;
+        let History { events, messages, stamps, queues, left_out, .. } = &mut self.history;
+        stamps.keep_last(keep, |_| {});
+        queues.keep_last(keep, |_| {});
         events.keep_last(keep, |event| leave_out(left_out, &event));
         messages.keep_last(keep, |message| {
             left_out.messages[index(message.direction)].add(&message.range);
@@ -282,6 +296,25 @@ impl Timeline {
         self.history.kernel = Some(facts);
     }
 
+    /// The kernel stamped bytes we sent.
+    pub fn stamp(&mut self, stamp: KernelStamp) {
+        // Summed up it would say nothing: what is left out is only counted.
+        let _ = self.history.stamps.push(stamp);
+    }
+
+    /// How full the queues of an end were; samples of one end come in order of time.
+    pub fn queue(&mut self, sample: QueueSample) {
+        let whose = usize::from(sample.end != self.history.role);
+        self.pace.add(&mut self.history.peaks[whose], whose, &sample);
+        let _ = self.history.queues.push(sample);
+    }
+
+    /// The kernel has let go of an end's socket.
+    pub fn ended(&mut self, end: SocketEnd) {
+        let whose = usize::from(end.end != self.history.role);
+        self.history.ends[whose].get_or_insert(end);
+    }
+
     /// What became of our end after its close.
     pub fn aftermath(&mut self, aftermath: Aftermath) {
         self.history.aftermath = Some(aftermath);
@@ -303,6 +336,8 @@ impl Timeline {
     pub fn lost(&mut self, lost: Loss) {
         self.history.lost.calls += lost.calls;
         self.history.lost.packets += lost.packets;
+        self.history.lost.stamps += lost.stamps;
+        self.history.lost.ends += lost.ends;
     }
 
     /// Whether the wire has nothing more to say: a reset was seen, or both FINs acknowledged.

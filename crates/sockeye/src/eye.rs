@@ -11,7 +11,7 @@ use sockeye_eye::recorder::{Eye, Options};
 use sockeye_eye::view::Style;
 use sockeye_wire::text::{Encoding, TextDecoder};
 
-use crate::args;
+use crate::args::{self, What};
 use crate::output::{self, say};
 
 /// Opens the eye for a client of this endpoint, as [`open`] does.
@@ -19,7 +19,7 @@ pub(crate) fn open_for_client(args: &args::Eye, peer: &Endpoint) -> anyhow::Resu
     // Only TCP has segments that can be captured. A name that nobody knows is told of when it is
     // connected to.
     let peers = match peer.kind() {
-        EndpointKind::Tcp if args.eye => peer.resolve().unwrap_or_default(),
+        EndpointKind::Tcp if args.is_open() => peer.resolve().unwrap_or_default(),
         _ => Vec::new(),
     };
     open_to(args, Targets::peers(&peers), true)
@@ -43,7 +43,7 @@ pub(crate) fn open<'a>(
 }
 
 fn open_to(args: &args::Eye, targets: Targets<'_>, talk: bool) -> anyhow::Result<Option<Eye>> {
-    if !args.eye {
+    if !args.is_open() {
         return Ok(None);
     }
     let style = Style {
@@ -60,7 +60,8 @@ fn open_to(args: &args::Eye, targets: Targets<'_>, talk: bool) -> anyhow::Result
             Style::NARROWEST
         ));
     }
-    let options = Options { talk, ..Options::drawing(style, io::stderr()) };
+    let capture = !args.does(What::Calls);
+    let options = Options { talk, capture, ..Options::drawing(style, io::stderr()) };
     let eye = Eye::open(targets, options).context("--eye")?;
     if let Some(missing) = eye.missing() {
         say(format_args!("{missing}"));

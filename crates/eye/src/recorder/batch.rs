@@ -151,6 +151,7 @@ fn thin_out(records: &mut Records) -> u64 {
             | Item::LargeCall(conn, _)
             | Item::Datagram(conn, _)
             | Item::Reported(conn, _)
+            | Item::Stamp(conn, _)
             | Item::Message { conn, .. } => (conn, 1),
             Item::Lost(conn, lost) => (conn, lost),
             item if kept.len() < HELD_BACK => {

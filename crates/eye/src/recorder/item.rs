@@ -12,7 +12,7 @@ use sockeye_engine::probe::{
 
 use super::label;
 use super::tracks::SmallSegment;
-use crate::record::KernelFacts;
+use crate::record::{KernelFacts, KernelStamp};
 
 /// Records in the order in which they happened, and the labels of the messages among them.
 #[derive(Debug, Default)]
@@ -48,6 +48,9 @@ pub(super) enum Item {
     Dropped(ConnId, u32),
     /// One captured by the eye itself.
     Segment(SmallSegment),
+    /// The kernel stamped bytes we sent.
+    #[expect(dead_code, reason = "nobody asks for stamps yet")]
+    Stamp(ConnId, KernelStamp),
     Closing(ConnId, Box<KernelFacts>),
     Closed(ConnId, Stamp),
     /// So many calls and messages of this connection found no room.

@@ -14,7 +14,7 @@ use super::item::{Item, Records};
 use super::tracks::Fact;
 use crate::capture::Packet;
 use crate::datagram::DatagramHistory;
-use crate::record::{History, KernelFacts};
+use crate::record::{History, KernelFacts, KernelStamp, QueueSample, SocketEnd};
 
 /// Is shown what the eye takes in, in the order in which it does, before it is joined.
 ///
@@ -111,6 +111,13 @@ pub enum Seen<'a> {
     Dropped(ConnId, u32),
     /// A packet was captured; with its segment, where it is a whole one of TCP.
     Packet(&'a Packet<'a>, Option<&'a Segment>),
+    /// The kernel stamped bytes we sent.
+    Stamp(ConnId, &'a KernelStamp),
+    /// How full the queues of an end of this connection were, ours or the peer's.
+    Queue(ConnId, &'a QueueSample),
+    /// The kernel has let go of the socket of an end of this connection, ours or the peer's. Comes
+    /// after [`Seen::Closed`] most often, but not always, and never after [`Seen::Ended`].
+    End(ConnId, &'a SocketEnd),
     /// What the kernel knew when a connection was about to be closed.
     Closing(ConnId, &'a KernelFacts),
     /// Our descriptor is closed.
@@ -121,6 +128,8 @@ pub enum Seen<'a> {
     PacketsLost(u64),
     /// So many records the eye was too slow for, of connections that are not known any more.
     RecordsLost(u64),
+    /// So many times the kernel had no room to tell of sockets it let go of.
+    EndsLost(u64),
     /// A connection is over, for the program and on the wire. What is known of it tells what became of
     /// both ends too, unless too many connections ended at once to ask the kernel about each.
     Ended {
@@ -221,6 +230,7 @@ impl Taps {
             Item::Dropped(conn, datagrams) => self.see(&Seen::Dropped(*conn, *datagrams)),
             // Packets don't come this way.
             Item::Segment(_) => {}
+            Item::Stamp(conn, stamp) => self.see(&Seen::Stamp(*conn, stamp)),
             Item::Closing(conn, facts) => self.see(&Seen::Closing(*conn, facts)),
             Item::Closed(conn, at) => self.see(&Seen::Closed(*conn, *at)),
             Item::Lost(conn, records) => self.see(&Seen::Lost(*conn, *records)),

@@ -212,6 +212,11 @@ impl Tracks {
             Item::Dropped(conn, datagrams) => self.sockets.dropped(*conn, *datagrams),
             // Packets don't come this way.
             Item::Segment(_) => {}
+            Item::Stamp(conn, stamp) => {
+                if let Some(track) = self.of(*conn) {
+                    track.stamp(*stamp);
+                }
+            }
             Item::Closing(conn, facts) => {
                 if let Some(track) = self.of(*conn) {
                     track.kernel((**facts).clone());

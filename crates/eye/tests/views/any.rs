@@ -101,7 +101,7 @@ fn tell(timeline: &mut Timeline, input: Input) {
                 .kernel(KernelFacts { state: Some(State::CloseWait), ..KernelFacts::default() });
             timeline.closed(Stamp(at));
         }
-        Input::Lost { calls, packets } => timeline.lost(Loss { calls, packets }),
+        Input::Lost { calls, packets } => timeline.lost(Loss { calls, packets, ..Loss::default() }),
     }
 }
 

@@ -208,7 +208,11 @@ fn a_server_first_close_without_packets() {
     scene.accept().wait(80).recv(92).message(Received, 0, 92, "GET /missing");
     scene.wait(30).message(Sent, 0, 187, "404 9 bytes").send(187).wait(60).shutdown();
     scene.wait(20_000).recv(0).wait(10).close().wait(90);
-    scene.aftermath(State::TimeWait, Some(59_999)).lost(Loss { calls: 2, packets: 0 });
+    scene.aftermath(State::TimeWait, Some(59_999)).lost(Loss {
+        calls: 2,
+        packets: 0,
+        ..Loss::default()
+    });
     check("no_capture_server_first", scene.history(), &Style::default());
 }
 
@@ -298,7 +302,7 @@ fn a_fold_never_stands_below_what_came_after_it() {
 fn a_peer_that_says_nothing() {
     let mut scene = Scene::new();
     scene.open().wait(10_000).fin(Received).wait(20).recv(0).wait(12).close().wait(4).fin(Sent);
-    scene.wait(9).ack(Received).lost(Loss { calls: 3, packets: 12 });
+    scene.wait(9).ack(Received).lost(Loss { calls: 3, packets: 12, ..Loss::default() });
     check("nothing_said", scene.history(), &Style::default());
 }
 
@@ -395,7 +399,7 @@ fn torn() -> Scene {
     }
     scene.wait(9_000_000).reset(Received).fails(Operation::SendFile, 9, 104).close();
     scene.kernel(KernelFacts { unread: Some(12_345_678), ..KernelFacts::default() });
-    scene.lost(Loss { calls: 1_000_000, packets: 2_000_000 });
+    scene.lost(Loss { calls: 1_000_000, packets: 2_000_000, ..Loss::default() });
     scene
 }
 

@@ -3,6 +3,7 @@
 mod connect;
 mod drivers;
 mod endpoint;
+mod eye;
 mod help;
 mod listen;
 mod said;
@@ -18,6 +19,7 @@ use sockeye_engine::DriverKind;
 
 pub(crate) use connect::Connect;
 pub(crate) use drivers::Drivers;
+pub(crate) use eye::{Eye, What};
 pub(crate) use help::{Completions, Help, Man};
 pub(crate) use listen::{Listen, Service};
 pub(crate) use said::Said;
@@ -73,22 +75,6 @@ pub(crate) struct Engine {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     #[arg(allow_hyphen_values = true)]
     pub(crate) grace: Duration,
-}
-
-#[derive(clap::Args)]
-#[command(next_help_heading = "Eye")]
-pub(crate) struct Eye {
-    /// Draw every connection that ends on standard error: its ladder, its rulers, its verdict
-    #[arg(long)]
-    pub(crate) eye: bool,
-
-    /// Draw with ASCII characters alone [default: what the locale can show]
-    #[arg(long)]
-    pub(crate) ascii: bool,
-
-    /// Width of the drawing in columns, 40 to 240 [default: the terminal's]
-    #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(40..=240))]
-    pub(crate) width: Option<u16>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -32,7 +32,7 @@ pub(super) async fn talk(
     let (mut reader, mut writer) = stream.split();
     // Bytes that nobody looks at need not pass through here. Whoever waits for a time wants to know of
     // each of them.
-    let unseen = session.is_none() && !args.eye.eye && args.idle_timeout.is_none();
+    let unseen = session.is_none() && !args.eye.is_open() && args.idle_timeout.is_none();
     let up = send(conversation, session.as_ref(), unseen, &mut writer, flow_out, &mut sending);
     let down = receive(conversation, session.as_ref(), unseen, &mut reader, flow_in, &mut watch);
     conversation.both(typed, args.close_after, up, down).await?;

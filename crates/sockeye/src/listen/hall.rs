@@ -110,7 +110,7 @@ impl Hall {
         let streams =
             |endpoint: &Endpoint| matches!(endpoint.kind(), EndpointKind::Tcp | EndpointKind::Unix);
         let alone = args.once
-            && !args.eye.eye
+            && !args.eye.is_open()
             && args.idle_timeout.is_none()
             && args.endpoints.iter().all(streams)
             && (input.is_plain() && printer.is_plain() && !args.pick);

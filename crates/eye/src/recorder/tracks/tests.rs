@@ -230,7 +230,7 @@ fn what_was_lost_is_told_of_the_connection_that_lost_it() {
     tell(&mut tracks, closed(1), now);
     tracks.expire(now + GRACE);
     let ended = ended(&mut tracks);
-    assert_eq!(ended[0].lost, Loss { calls: 3, packets: 4 });
+    assert_eq!(ended[0].lost, Loss { calls: 3, packets: 4, ..Loss::default() });
 }
 
 #[test]

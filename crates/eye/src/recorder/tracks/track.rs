@@ -15,7 +15,7 @@ use super::super::item::{Item, Records, SmallCall};
 use super::super::slab::Name;
 use super::Tuple;
 use crate::kernel::uncount_syn;
-use crate::record::{History, KernelFacts, Loss};
+use crate::record::{History, KernelFacts, KernelStamp, Loss};
 use crate::timeline::Timeline;
 
 /// So many records are taken in together; up to twice as many are put down.
@@ -123,6 +123,11 @@ impl Track {
         self.take_in_if_many(keep);
     }
 
+    /// The kernel stamped bytes we sent.
+    pub(super) fn stamp(&mut self, stamp: KernelStamp) {
+        self.timeline.stamp(stamp);
+    }
+
     /// A segment seen at this interface; false if it was seen at another one already.
     pub(super) fn segment(
         &mut self,
@@ -197,7 +202,7 @@ impl Track {
     pub(super) fn into_history(mut self, dropped: u64) -> History {
         self.take_in();
         let packets = dropped - self.dropped_before;
-        self.timeline.lost(Loss { calls: self.lost_calls, packets });
+        self.timeline.lost(Loss { calls: self.lost_calls, packets, ..Loss::default() });
         self.timeline.into_history()
     }
 

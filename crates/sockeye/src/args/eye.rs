@@ -1,0 +1,51 @@
+//! What the eye may be told: what it looks at, and how it draws.
+
+use clap::ValueEnum;
+
+/// What the eye looks at, and how it draws.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Eye")]
+pub(crate) struct Eye {
+    /// Draw every connection that ends on standard error: its ladder, its rulers, its verdict.
+    /// With =WHAT, several joined by commas, say what else the eye does, or does not
+    #[arg(
+        long,
+        value_name = "WHAT",
+        num_args = 0..=1,
+        require_equals = true,
+        value_delimiter = ',',
+        default_missing_value = "text",
+        value_enum,
+    )]
+    eye: Vec<What>,
+
+    /// Draw with ASCII characters alone [default: what the locale can show]
+    #[arg(long)]
+    pub(crate) ascii: bool,
+
+    /// Width of the drawing in columns, 40 to 240 [default: the terminal's]
+    #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(40..=240))]
+    pub(crate) width: Option<u16>,
+}
+
+/// What the eye does, beyond what it does anyway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum What {
+    /// Draw as text: what --eye alone does
+    Text,
+    /// Look at this program's calls and messages alone: no packets, no questions to the kernel while
+    /// a connection is open
+    Calls,
+}
+
+impl Eye {
+    /// Whether somebody looks on.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.eye.is_empty()
+    }
+
+    /// Whether it was told so.
+    pub(crate) fn does(&self, what: What) -> bool {
+        self.eye.contains(&what)
+    }
+}
