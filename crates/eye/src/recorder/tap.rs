@@ -113,11 +113,21 @@ pub enum Seen<'a> {
     Packet(&'a Packet<'a>, Option<&'a Segment>),
     /// The kernel stamped bytes we sent.
     Stamp(ConnId, &'a KernelStamp),
-    /// How full the queues of an end of this connection were, ours or the peer's.
-    Queue(ConnId, &'a QueueSample),
-    /// The kernel has let go of the socket of an end of this connection, ours or the peer's. Comes
+    /// How full the queues of an end of a connection were, ours or the peer's.
+    Queue {
+        /// The number it was found with.
+        track: u64,
+        /// The sample.
+        sample: &'a QueueSample,
+    },
+    /// The kernel has let go of the socket of an end of a connection, ours or the peer's. It comes
     /// after [`Seen::Closed`] most often, but not always, and never after [`Seen::Ended`].
-    End(ConnId, &'a SocketEnd),
+    End {
+        /// The number it was found with.
+        track: u64,
+        /// The kernel's last word.
+        end: &'a SocketEnd,
+    },
     /// What the kernel knew when a connection was about to be closed.
     Closing(ConnId, &'a KernelFacts),
     /// Our descriptor is closed.
