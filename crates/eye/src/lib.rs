@@ -2,9 +2,11 @@
 
 pub mod capture;
 pub mod datagram;
+pub mod finding;
 pub mod kernel;
 pub mod record;
 pub mod recorder;
 pub mod timeline;
 pub mod verdict;
 pub mod view;
+pub mod words;

@@ -2,6 +2,8 @@
 
 use anstyle::{AnsiColor, Color};
 
+use crate::words::Lang;
+
 /// How pictures look.
 ///
 /// ```
@@ -21,11 +23,13 @@ pub struct Style {
     pub ascii: bool,
     /// Colour with ANSI sequences.
     pub colour: bool,
+    /// The language of its words. Chinese needs more than ASCII: with [`Style::ascii`] it is English.
+    pub lang: Lang,
 }
 
 impl Default for Style {
     fn default() -> Style {
-        Style { width: 100, rows: 60, ascii: false, colour: false }
+        Style { width: 100, rows: 60, ascii: false, colour: false, lang: Lang::En }
     }
 }
 

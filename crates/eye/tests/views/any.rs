@@ -133,7 +133,7 @@ proptest! {
         for input in inputs {
             tell(&mut timeline, input);
         }
-        let style = Style { width, rows, ascii, colour: false };
+        let style = Style { width, rows, ascii, ..Style::default() };
         let picture = view::picture(timeline.history(), &style);
         prop_assert!(printed_times(&picture).is_sorted(), "{}", picture);
         for line in picture.lines() {
