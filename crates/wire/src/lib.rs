@@ -5,6 +5,7 @@
 pub mod escape;
 pub mod frame;
 pub mod hex;
+pub mod layers;
 pub mod packet;
 pub mod tcp;
 pub mod telnet;
