@@ -43,6 +43,20 @@ pub struct Segment {
     pub window: u32,
     /// What sets it apart.
     pub mark: Mark,
+    /// What it says has arrived besides what it acknowledges.
+    pub sack: Option<Sack>,
+}
+
+/// A block of bytes of the opposite stream that has arrived, apart from those acknowledged or a second
+/// time (RFC 2018, RFC 2883).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sack {
+    /// Offset of its first byte.
+    pub start: u64,
+    /// Its length in bytes.
+    pub length: u32,
+    /// They had arrived before.
+    pub duplicate: bool,
 }
 
 /// How far an ACK reaches.
@@ -315,6 +329,14 @@ impl History {
             Address::Unix(UnixAddress::Unnamed) => &self.local,
             peer => peer,
         }
+    }
+}
+
+impl Sack {
+    /// Where the block lies in its stream.
+    #[must_use]
+    pub fn range(&self) -> Range<u64> {
+        self.start..self.start.saturating_add(self.length.into())
     }
 }
 

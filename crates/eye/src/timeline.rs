@@ -16,8 +16,8 @@ use sockeye_wire::tcp::{self, End, Seq, State, Tracker};
 
 use crate::record::{
     Ack, Aftermath, Certainty, Course, Event, History, IsnSource, Kept, KernelFacts, KernelStamp,
-    LeftOut, Loss, Mark, Message, QueuePeaks, QueueSample, Segment, SocketEnd, Spent, StateChange,
-    Totals,
+    LeftOut, Loss, Mark, Message, QueuePeaks, QueueSample, Sack, Segment, SocketEnd, Spent,
+    StateChange, Totals,
 };
 use infer::OwnEnd;
 use queues::Pace;
@@ -265,6 +265,13 @@ impl Timeline {
             }),
             window: placed.window,
             mark,
+            sack: segment.sack.zip(placed.ack).map(|(sack, ack)| Sack {
+                start: ack
+                    .offset
+                    .saturating_add_signed(sack.start.distance_from(segment.ack).into()),
+                length: sack.end.distance_from(sack.start).max(0).unsigned_abs(),
+                duplicate: sack.duplicate,
+            }),
         };
         self.clock.segment(&segment);
         self.push(Event::Segment(segment));
@@ -372,7 +379,12 @@ impl Timeline {
                         segment.range.start += shift;
                         segment.range.end += shift;
                     }
-                    (Direction::Sent, Some(ack)) => ack.offset += shift,
+                    (Direction::Sent, Some(ack)) => {
+                        ack.offset += shift;
+                        if let Some(sack) = &mut segment.sack {
+                            sack.start += shift;
+                        }
+                    }
                     (Direction::Sent, None) => {}
                 }
             }

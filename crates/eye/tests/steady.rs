@@ -68,6 +68,7 @@ fn round(timeline: &mut Timeline, number: u64, local: SocketAddr, peer: SocketAd
         payload: 10,
         window_scale: None,
         mss: None,
+        sack: None,
     };
     let call = |operation, nanos| Call {
         operation,

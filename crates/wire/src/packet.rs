@@ -33,6 +33,19 @@ pub struct Segment {
     pub window_scale: Option<u8>,
     /// The maximum-segment-size option (RFC 9293 §3.7.1).
     pub mss: Option<u16>,
+    /// The first block of the selective-acknowledgment option.
+    pub sack: Option<Sack>,
+}
+
+/// The block of bytes that caused an acknowledgment: the first of its option (RFC 2018 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sack {
+    /// The sequence number of its first byte.
+    pub start: Seq,
+    /// The sequence number behind its last byte.
+    pub end: Seq,
+    /// These bytes had arrived before (RFC 2883 §4).
+    pub duplicate: bool,
 }
 
 /// What a frame begins with.
@@ -107,6 +120,7 @@ pub fn parse(link: Link, frame: &[u8], wire_len: usize) -> Result<Segment, Packe
         payload: u32::try_from(payload).map_err(|_| PacketError::Malformed)?,
         window_scale: None,
         mss: None,
+        sack: None,
     };
     if segment.flags.syn() {
         for option in header.options_iterator().map_while(Result::ok) {
@@ -117,7 +131,34 @@ pub fn parse(link: Link, frame: &[u8], wire_len: usize) -> Result<Segment, Packe
             }
         }
     }
+    if segment.flags.ack() && !is_plain(header.options()) {
+        segment.sack = sack(&header, segment.ack);
+    }
     Ok(segment)
+}
+
+/// Whether these are no options, or a timestamp alone, which nearly every segment carries
+/// (RFC 7323, appendix A).
+fn is_plain(options: &[u8]) -> bool {
+    match options {
+        [] => true,
+        [1, 1, 8, 10, rest @ ..] => rest.len() == 8,
+        _ => false,
+    }
+}
+
+fn sack(header: &TcpHeaderSlice<'_>, ack: Seq) -> Option<Sack> {
+    let mut options = header.options_iterator().map_while(Result::ok);
+    let (first, second) = options.find_map(|option| match option {
+        TcpOptionElement::SelectiveAcknowledgement(first, [second, ..]) => Some((first, second)),
+        _ => None,
+    })?;
+    let (start, end) = (Seq(first.0), Seq(first.1));
+    // RFC 2883 §4: below what is acknowledged, or part of the block behind it.
+    let within = second.is_some_and(|(from, to)| {
+        start.distance_from(Seq(from)) >= 0 && Seq(to).distance_from(end) >= 0
+    });
+    Some(Sack { start, end, duplicate: ack.distance_from(start) > 0 || within })
 }
 
 /// Source and destination, the TCP header, and how many bytes follow it.

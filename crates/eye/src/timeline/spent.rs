@@ -226,6 +226,7 @@ mod tests {
             ack: None,
             window: 0,
             mark: Mark::None,
+            sack: None,
         }
     }
 

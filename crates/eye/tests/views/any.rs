@@ -89,6 +89,7 @@ fn tell(timeline: &mut Timeline, input: Input) {
                 payload,
                 window_scale: Some(7),
                 mss: None,
+                sack: None,
             },
         ),
         Input::Aftermath { remaining_ms } => {

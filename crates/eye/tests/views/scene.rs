@@ -200,6 +200,7 @@ impl Scene {
                     payload,
                     window_scale: flags.syn().then_some(7),
                     mss: None,
+                    sack: None,
                 },
             );
         }

@@ -53,6 +53,45 @@ fn the_payload_length_is_that_of_the_wire_when_the_capture_is_cut() {
     assert_eq!(segment.payload, 5000);
 }
 
+/// An ACK of 5000 with these options.
+fn ack_with(options: &[TcpOptionElement]) -> Segment {
+    let mut bytes = Vec::new();
+    PacketBuilder::ipv4([127, 0, 0, 1], [127, 0, 0, 1], 64)
+        .tcp(1, 2, 1000, 512)
+        .ack(5000)
+        .options(options)
+        .expect("they fit")
+        .write(&mut bytes, &[])
+        .expect("a vector takes any length");
+    parse(Link::Ip, &bytes, bytes.len()).expect("valid")
+}
+
+/// The block kept of an ACK with these, the first of which caused it.
+fn sack(first: (u32, u32), second: Option<(u32, u32)>) -> Option<Sack> {
+    let option = TcpOptionElement::SelectiveAcknowledgement(first, [second, None, None]);
+    let stamped = ack_with(&[TcpOptionElement::Timestamp(7, 8), option.clone()]).sack;
+    assert_eq!(ack_with(&[option]).sack, stamped);
+    stamped
+}
+
+#[test]
+fn the_first_block_of_a_selective_acknowledgment_is_kept() {
+    let expected = Sack { start: Seq(6000), end: Seq(6100), duplicate: false };
+    assert_eq!(sack((6000, 6100), None), Some(expected));
+    assert_eq!(sack((6000, 6100), Some((7000, 7100))), Some(expected));
+    assert_eq!(ack_with(&[TcpOptionElement::Timestamp(7, 8)]).sack, None);
+    assert_eq!(ack_with(&[]).sack, None);
+}
+
+#[test]
+fn bytes_that_arrived_twice_are_told_from_those_that_arrived_early() {
+    let duplicate = |first, second| sack(first, second).is_some_and(|sack| sack.duplicate);
+    // RFC 2883 §4.1: below the acknowledgment; §4.2: within the block behind it.
+    assert!(duplicate((4000, 4500), None));
+    assert!(duplicate((6000, 6100), Some((6000, 6500))));
+    assert!(!duplicate((6000, 6100), Some((6200, 6500))));
+}
+
 #[test]
 fn padding_of_a_short_frame_is_not_payload() {
     let mut frame = syn_ack_v4();

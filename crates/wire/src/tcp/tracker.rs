@@ -141,6 +141,7 @@ pub struct Placed {
 ///     payload: 0,
 ///     window_scale: Some(7),
 ///     mss: None,
+///     sack: None,
 /// };
 /// let mut tracker = Tracker::new();
 /// tracker.segment(End::Remote, &syn);

@@ -33,6 +33,7 @@ fn segment(from_peer: bool, seq: u32, ack: u32, flags: Flags, payload: u32) -> S
         payload,
         window_scale: None,
         mss: None,
+        sack: None,
     }
 }
 

@@ -8,7 +8,7 @@
 use std::mem;
 
 use sockeye_engine::probe::{Call, ConnId, Direction, Opened, Role, Stamp};
-use sockeye_wire::packet::Segment;
+use sockeye_wire::packet::{Sack, Segment};
 use sockeye_wire::tcp::{Flags, Seq};
 
 use super::super::item::{Item, Records, SmallCall};
@@ -71,6 +71,7 @@ pub(in super::super) struct SmallSegment {
     window: u16,
     flags: Flags,
     direction: Direction,
+    sack: Option<Sack>,
 }
 
 impl Track {
@@ -165,6 +166,7 @@ impl Track {
             window: segment.window,
             flags,
             direction,
+            sack: segment.sack,
         }));
         self.take_in_if_many(keep);
         true
@@ -256,6 +258,7 @@ impl Track {
                         payload: small.payload,
                         window_scale: None,
                         mss: None,
+                        sack: small.sack,
                     };
                     self.timeline.segment(small.at, small.direction, &segment);
                 }

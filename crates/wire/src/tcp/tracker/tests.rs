@@ -40,6 +40,7 @@ impl Wire {
             payload: length,
             window_scale: flags.syn().then_some(7),
             mss: None,
+            sack: None,
         };
         let placed = self.tracker.segment(from, &segment).expect("the same connection");
         self.changes.extend(placed.changes.iter().map(|change| (change.end, change.to)));
@@ -254,6 +255,7 @@ fn a_probe_into_a_closed_window_is_a_window_probe() {
         payload: 0,
         window_scale: None,
         mss: None,
+        sack: None,
     };
     wire.tracker.segment(Local, &closed).expect("the same connection");
     assert_eq!(wire.send(Remote, Flags::NONE, 9, 0, Some(0)).mark, Mark::WindowProbe);
@@ -295,6 +297,7 @@ fn a_new_connection_on_the_same_ports_is_turned_away() {
         payload: 0,
         window_scale: None,
         mss: None,
+        sack: None,
     };
     assert!(wire.tracker.segment(Remote, &syn).is_none());
     syn.seq = Seq(7000);
@@ -337,6 +340,7 @@ proptest! {
                 payload,
                 window_scale: Some(bits),
                 mss: None,
+                sack: None,
             };
             let Some(placed) = tracker.segment(if local { Local } else { Remote }, &segment) else {
                 continue;
