@@ -258,6 +258,8 @@ pub enum Event {
 /// Everything kept about one connection.
 #[derive(Clone, Debug)]
 pub struct History {
+    /// Its number among all connections that an eye found, from 1; 0 where nobody counted.
+    pub number: u64,
     /// Its name; absent if only packets were seen (it was never accepted).
     pub conn: Option<ConnId>,
     /// Our role; the role of `local`, where neither end is ours.
@@ -319,6 +321,12 @@ impl History {
     #[must_use]
     pub fn is_tcp(&self) -> bool {
         self.local.ip().is_some()
+    }
+
+    /// Whether both ends were seen: on the wire, or by asking the kernel about others.
+    #[must_use]
+    pub fn is_two_sided(&self) -> bool {
+        self.captured || self.neutral
     }
 
     /// The address that says most about the other end: the peer's, or ours where the peer has no

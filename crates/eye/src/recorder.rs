@@ -20,6 +20,7 @@ mod probe;
 mod slab;
 mod tap;
 mod tracks;
+mod viewer;
 mod watch;
 
 use std::fmt;
@@ -38,6 +39,7 @@ pub use draw::{Sink, Text};
 use handover::{BATCHES, Sender, channel};
 use probe::Source;
 pub use tap::{Begun, Seen, Tap};
+pub use viewer::{ROWS_MAX, Row, Snapshot, Viewer};
 use watch::Watch;
 
 /// How the eye is to look, and where what it sees goes.
@@ -53,6 +55,8 @@ pub struct Options {
     /// Whether messages are those of two who talk as they please. Else each message of a client is a
     /// question, and each of a server its answer.
     pub talk: bool,
+    /// Who may look at what is open now.
+    pub viewer: Option<Viewer>,
 }
 
 impl Options {
@@ -65,6 +69,7 @@ impl Options {
             capture: true,
             snap: Snap::Headers,
             talk: false,
+            viewer: None,
         }
     }
 
@@ -125,14 +130,19 @@ impl Eye {
     /// If the system has no descriptor or no thread to spare.
     pub fn open<'a>(targets: impl Into<Targets<'a>>, options: Options) -> io::Result<Eye> {
         let targets = targets.into();
-        let Options { sink, mut taps, capture, snap, talk } = options;
+        let Options { sink, mut taps, capture, snap, talk, viewer } = options;
         let (sender, inbox) = channel(BATCHES)?;
         let capture =
             (capture && !targets.is_empty()).then(|| Capture::open(targets, RingSize::from(snap)));
         let (capture, missing) = match capture {
             Some(Ok(capture)) => (Some(capture), None),
             Some(Err(error)) => {
-                let rows = "the segment and ack rows and the exact states are not shown";
+                let rows = match targets.others {
+                    [] => "the segment and ack rows and the exact states are not shown",
+                    _ => {
+                        "states and bytes are those the kernel tells when it is asked, ten times a second"
+                    }
+                };
                 let remedy = error.remedy().map(|way| format!("; to see them: {way}"));
                 (None, Some(format!("eye: {error}: {rows}{}", remedy.unwrap_or_default())))
             }
@@ -155,7 +165,7 @@ impl Eye {
         };
         taps.iter_mut().for_each(|tap| tap.sees(&Seen::Begun(&begun)));
         let drawer = Drawer::start(sink)?;
-        let watch = Watch::new(targets, inbox, capture, diag, drawer, taps, talk);
+        let watch = Watch::new(targets, inbox, capture, diag, drawer, taps, talk, viewer);
         let thread = thread::Builder::new().name("eye".to_owned()).spawn(|| watch.run())?;
         Ok(Eye { sender, thread: Some(thread), missing })
     }

@@ -53,6 +53,10 @@ pub struct Timeline {
     in_vain: [bool; 2],
     /// The label of a message that was left out, to be used again.
     spare_label: String,
+    /// What the kernel told of the state of each end: ours, and the peer's.
+    told: [Option<State>; 2],
+    /// Changes of that are events.
+    tells: bool,
 }
 
 impl Timeline {
@@ -61,6 +65,7 @@ impl Timeline {
     #[must_use]
     pub fn new(role: Role, local: Address, peer: Address, keep: usize) -> Timeline {
         let history = History {
+            number: 0,
             conn: None,
             role,
             neutral: false,
@@ -95,6 +100,8 @@ impl Timeline {
             pace: Pace::default(),
             in_vain: [false; 2],
             spare_label: String::new(),
+            told: [None; 2],
+            tells: false,
         }
     }
 
@@ -106,14 +113,44 @@ impl Timeline {
         self
     }
 
-    /// The state that packets show of each end: of `local`, and of the peer. Where no packet was
-    /// seen it is what our calls tell, and of the peer nothing.
+    /// Gives it its number.
+    pub fn number(&mut self, number: u64) {
+        self.history.number = number;
+    }
+
+    /// The state of each end, of `local` and of the peer: what packets show; where none were seen,
+    /// what the kernel told, or our calls.
     #[must_use]
     pub fn states(&self) -> [Option<State>; 2] {
         if self.history.captured {
             return [End::Local, End::Remote].map(|end| Some(self.tracker.state(end)));
         }
-        [self.history.inferred.last().map(|change| change.to), None]
+        let [ours, theirs] = self.told;
+        [ours.or(self.history.inferred.last().map(|change| change.to)), theirs]
+    }
+
+    /// The kernel was asked about an end's socket, of others: its state, and how many bytes it
+    /// received and had acknowledged. As long as no packet was seen, that is all that is known.
+    pub fn told(&mut self, end: Role, state: State, at: Stamp, received: u64, acknowledged: u64) {
+        let ours = end == self.history.role;
+        let whose = usize::from(!ours);
+        let before = self.told[whose].replace(state);
+        if self.history.captured {
+            return;
+        }
+        self.reach(at);
+        let (in_, out) = if ours { (received, acknowledged) } else { (acknowledged, received) };
+        let [reached_in, reached_out] = &mut self.history.course.reached;
+        (*reached_in, *reached_out) = ((*reached_in).max(in_), (*reached_out).max(out));
+        if before != Some(state) && self.tells {
+            let (from, certainty) = (before.unwrap_or(state), Certainty::Exact);
+            self.push(Event::State(StateChange { at, end, from, to: state, certainty }));
+        }
+    }
+
+    /// No packets will come: what the kernel tells of states when it is asked is drawn.
+    pub fn without_packets(&mut self) {
+        self.tells = true;
     }
 
     /// Keeps so many of the last events and messages from now on, though never more than of the

@@ -174,6 +174,9 @@ fn end(history: &History) -> (Option<Role>, How) {
     if let Some((_, direction)) = first_fin {
         return (Some(sender(direction)), How::Fin);
     }
+    if let Some(first) = first_to_close(history) {
+        return (Some(first), How::Fin);
+    }
     match (course.failed, course.end_of_stream, course.ended_by_us) {
         (Some((_, libc::ECONNRESET | libc::EPIPE)), _, _) => {
             (Some(other(history.role)), How::Reset)
@@ -190,6 +193,26 @@ fn end(history: &History) -> (Option<Role>, How) {
         }
         _ => (None, How::Unknown),
     }
+}
+
+/// Whom the states show to have closed first, of others of whom no packet was seen.
+fn first_to_close(history: &History) -> Option<Role> {
+    let changes = history.events.iter().filter_map(|event| match event {
+        Event::State(change) if history.neutral && !history.captured => Some(change),
+        _ => None,
+    });
+    let mut closers = changes.filter_map(|change| match change.to {
+        State::FinWait1 | State::FinWait2 | State::Closing | State::TimeWait => Some(change.end),
+        State::CloseWait | State::LastAck => Some(other(change.end)),
+        _ => None,
+    });
+    let told = |end: Role, aftermath: Option<Aftermath>| {
+        aftermath.filter(|told| told.state == State::TimeWait).map(|_| end)
+    };
+    let neutral = history.neutral && !history.captured;
+    let left = told(history.role, history.aftermath)
+        .or_else(|| told(other(history.role), history.peer_aftermath));
+    closers.next().or(left.filter(|_| neutral))
 }
 
 fn phase(history: &History) -> Phase {
@@ -306,7 +329,8 @@ fn time(history: &History) -> Option<String> {
         let lasted = span(last.0.saturating_sub(first.0));
         let cut = history.captured && history.course.syn.is_none();
         let begun = if cut { ", begun before the eye looked" } else { "" };
-        return Some(format!("seen for {lasted}{begun}"));
+        let how = if history.captured { "" } else { ", without packets" };
+        return Some(format!("seen for {lasted}{begun}{how}"));
     }
     let (opened, closed) = (history.opened?, history.closed?);
     let Spent { backlog, peer, window, sending, program } = history.spent;

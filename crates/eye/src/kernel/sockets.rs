@@ -232,7 +232,8 @@ mod tests {
             assert_eq!((ours.state, ours.peer), (State::Established, to));
             // The SYN is among them.
             assert_eq!(ours.facts.bytes_acked, Some(6));
-            let theirs = found.iter().find(|socket| socket.local == to && socket.peer == ours.local);
+            let theirs =
+                found.iter().find(|socket| socket.local == to && socket.peer == ours.local);
             let theirs = theirs.unwrap();
             assert_eq!((theirs.state, theirs.receive_queue), (State::Established, 3));
             assert_eq!(theirs.facts.bytes_received, Some(5));

@@ -70,6 +70,13 @@ impl<T> Slab<T> {
         Some(entry)
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Name, &mut T)> {
+        self.places.iter_mut().enumerate().filter_map(|(index, place)| {
+            let (serial, entry) = place.as_mut()?;
+            Some((Name { index, serial: *serial }, &mut **entry))
+        })
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.places.iter().flatten().map(|(_, entry)| &**entry)
     }

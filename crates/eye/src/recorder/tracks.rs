@@ -13,6 +13,7 @@
 
 mod address;
 mod journal;
+mod look;
 mod others;
 mod sockets;
 mod track;
@@ -271,10 +272,7 @@ impl Tracks {
 
     /// The peers of the connections that are open.
     pub(super) fn open_peers(&self) -> impl Iterator<Item = &Address> {
-        let open = self
-            .tracks
-            .iter()
-            .filter(|track| (track.conn.is_some() || track.neutral) && !track.closed);
+        let open = self.tracks.iter().filter(|track| track.conn.is_some() && !track.closed);
         open.map(|track| track.timeline().history().other_end())
     }
 
@@ -512,6 +510,9 @@ impl Tracks {
         });
         let (role, neutral) = (track.role, track.neutral);
         let name = self.tracks.insert(track);
+        if let Some(track) = self.tracks.get_mut(name) {
+            track.number(name.serial());
+        }
         if let Some((local, peer)) = addresses {
             self.journal.found(name.serial(), role, neutral, local, peer);
         }

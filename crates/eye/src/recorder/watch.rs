@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
+use sockeye_engine::probe::Stamp;
 use sockeye_wire::packet::{Link, parse};
 
 use super::draw::Drawer;
@@ -13,12 +14,18 @@ use super::handover::{BATCHES, Inbox};
 use super::item::{Item, Records};
 use super::tap::{Seen, Tap, Taps};
 use super::tracks::{MAX_CONNECTIONS, MAX_SOCKETS, Tracks};
+use super::viewer::{LOOK_EVERY, Viewer};
 use crate::capture::{Capture, Targets};
-use crate::kernel::SockDiag;
+use crate::kernel::{SockDiag, SocketList};
 use crate::record::History;
 
 /// However busy the eye is, taps have time to write after so long.
 const PAUSE_EVERY: Duration = Duration::from_secs(1);
+
+/// So often the kernel is asked which sockets of others there are, beside their packets; and
+/// without those.
+const LIST_EVERY: Duration = Duration::from_secs(1);
+const ASK_EVERY: Duration = Duration::from_millis(100);
 
 /// What the thread of the eye owns.
 #[derive(Debug)]
@@ -38,10 +45,14 @@ pub(super) struct Watch {
     paused: Instant,
     /// Messages are those of two who talk.
     talk: bool,
+    /// Lists the sockets of others, and when it is asked next.
+    sockets: Option<(SocketList, Instant)>,
+    viewer: Option<Viewer>,
 }
 
 impl Watch {
     /// An eye for these, with what the system lets it see with.
+    #[expect(clippy::too_many_arguments, reason = "called once, by whoever put them together")]
     pub(super) fn new(
         targets: Targets<'_>,
         inbox: Inbox,
@@ -50,6 +61,7 @@ impl Watch {
         drawer: Drawer,
         taps: Vec<Box<dyn Tap>>,
         talk: bool,
+        viewer: Option<Viewer>,
     ) -> Watch {
         let mut tracks = Tracks::new(capture.is_some());
         for &listener in targets.listeners {
@@ -61,6 +73,9 @@ impl Watch {
         for &other in targets.others {
             tracks.look_on(other);
         }
+        // Without it, connections that were open before are shown from their next segment on.
+        let sockets = (!targets.others.is_empty()).then(|| SocketList::open().ok()).flatten();
+        let sockets = sockets.map(|sockets| (sockets, Instant::now()));
         let gate = Gate::new(Instant::now());
         let (listeners, peers) = (targets.listeners.to_vec(), targets.peers.to_vec());
         let (others, interface) = (targets.others.to_vec(), targets.interface);
@@ -83,6 +98,8 @@ impl Watch {
             taps,
             paused,
             talk,
+            sockets,
+            viewer,
         }
     }
 
@@ -94,6 +111,7 @@ impl Watch {
             self.take_packets();
             let took = self.take_records();
             let now = Instant::now();
+            self.list_sockets(now);
             self.tracks.expire(now);
             if !self.taps.is_empty() {
                 self.taps.facts(self.tracks.take_facts(), None);
@@ -101,6 +119,9 @@ impl Watch {
             self.draw_ended(now);
             if !self.taps.is_empty() && (!took || now > self.paused + PAUSE_EVERY) {
                 self.let_taps_pause(now);
+            }
+            if let Some(viewer) = &self.viewer {
+                viewer.answer(|selected| self.tracks.look(selected));
             }
             if closing && !took && !self.tracks.is_waiting() {
                 return self.finish();
@@ -182,6 +203,28 @@ impl Watch {
         }
     }
 
+    /// Asks the kernel which sockets of others there are, if it is time to.
+    fn list_sockets(&mut self, now: Instant) {
+        let Some((list, next)) = &mut self.sockets else { return };
+        if now < *next {
+            return;
+        }
+        // Packets tell sooner, where there are any.
+        *next = now + if self.capture.is_some() { LIST_EVERY } else { ASK_EVERY };
+        let at = Stamp::now();
+        let mut ports: Vec<u16> = self.others.iter().map(SocketAddr::port).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        let found: Result<Vec<_>, _> = ports.iter().map(|port| list.at_port(*port)).collect();
+        match found {
+            Ok(found) => self.tracks.listed(at, &found.concat()),
+            Err(error) => {
+                self.drawer.say(format!("eye: {error}; sockets are not listed any more"));
+                self.sockets = None;
+            }
+        }
+    }
+
     /// Looks at one more listener's port.
     fn listen(&mut self, local: SocketAddr) {
         if self.listeners.contains(&local) {
@@ -251,7 +294,11 @@ impl Watch {
     }
 
     fn wait(&mut self, now: Instant) {
-        let until = [self.tracks.expires_at(), self.gate.tell_at()].into_iter().flatten().min();
+        let list = self.sockets.as_ref().map(|(_, next)| *next);
+        let looking = self.viewer.as_ref().is_some_and(Viewer::is_looking);
+        let look = looking.then(|| now + LOOK_EVERY);
+        let until = [self.tracks.expires_at(), self.gate.tell_at(), list, look];
+        let until = until.into_iter().flatten().min();
         let timeout = until.map(|until| timespec(until.saturating_duration_since(now)));
         self.inbox.fall_asleep();
         if self.inbox.is_empty() {
@@ -270,6 +317,9 @@ impl Watch {
 
     fn finish(mut self) {
         let now = Instant::now();
+        // What others do goes on, and this is how far it was seen.
+        self.tracks.end_of_looking_on();
+        self.draw_ended(now);
         for socket in self.tracks.sockets.take_open() {
             match self.gate.admit(now) {
                 Admission::Count => {}

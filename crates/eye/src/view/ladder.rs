@@ -100,7 +100,7 @@ impl<'a> Ladder<'a> {
         let [ours, theirs] = initial_states(self.history);
         let unit = if self.seconds { "s" } else { "ms" };
         self.paper.put_before(self.columns.time, Ink::Dim, unit);
-        if !self.history.captured {
+        if !self.history.is_two_sided() {
             let name = role_name(self.history.role);
             self.paper.go_to(self.columns.left.saturating_sub(name.len() / 2));
             self.paper.put(Ink::Strong, name);
@@ -135,7 +135,7 @@ impl<'a> Ladder<'a> {
         }
         self.time(row.at);
         let glyphs = self.style.glyphs();
-        if !self.history.captured {
+        if !self.history.is_two_sided() {
             self.one_sided(row);
             return;
         }
@@ -234,7 +234,7 @@ impl<'a> Ladder<'a> {
         let idle = self.style.glyphs().idle;
         let arrow_text = arrow.as_ref().map_or("", |(_, _, text)| text);
         self.intervals |= ours.contains('[') || arrow_text.contains('[');
-        if !self.history.captured {
+        if !self.history.is_two_sided() {
             self.paper.go_to(self.columns.left);
             self.paper.put(Ink::Dim, &idle.to_string());
             self.paper.blank(1);
@@ -263,7 +263,7 @@ impl<'a> Ladder<'a> {
         let idle = self.style.glyphs().idle.to_string();
         self.paper.go_to(self.columns.left);
         self.paper.put(Ink::Dim, &idle);
-        if self.history.captured {
+        if self.history.is_two_sided() {
             let between = self.columns.between();
             let text = escape::fit(text, between, self.style.glyphs().ellipsis);
             self.paper.blank((between - text.width().min(between)) / 2);
@@ -280,7 +280,7 @@ impl<'a> Ladder<'a> {
     /// What the kernel said of both ends after the last row: which of them waits how long.
     fn aftermath(&mut self, before: Option<Stamp>) {
         let history = self.history;
-        let captured = history.captured;
+        let captured = history.is_two_sided();
         let told = |aftermath: Option<Aftermath>, width: usize| {
             let aftermath = aftermath?;
             let left = span(u64::from(aftermath.remaining_ms?) * 1_000_000);
@@ -327,6 +327,9 @@ impl<'a> Ladder<'a> {
         if rows.iter().any(|row| inferred(row.ours) || inferred(row.theirs)) {
             let from = if self.history.captured { "later segments" } else { "our calls" };
             notes.push(format!("~ concluded from {from}"));
+        }
+        if !self.history.captured && self.history.neutral {
+            notes.push(String::from("states as the kernel told when it was asked"));
         }
         let dot = self.style.glyphs().dot;
         let mut signs = Vec::new();
@@ -418,7 +421,7 @@ impl<'a> Ladder<'a> {
 
     fn width_of(&self, end: Role) -> usize {
         let columns = &self.columns;
-        match (self.history.captured, end) {
+        match (self.history.is_two_sided(), end) {
             (true, Role::Client) => columns.left.saturating_sub(columns.time + 3),
             (true, Role::Server) => columns.end.saturating_sub(columns.right + 2),
             (false, _) => columns.end.saturating_sub(columns.left + 2),

@@ -2,16 +2,22 @@
 //!
 //! Which end is the server is told by the SYN. Of a connection that was open before anybody looked
 //! it is taken to be the end that was asked for; if both ends were, the one with the lower port.
+//!
+//! The kernel's list of sockets (sock_diag(7)) tells which are open already, and which are gone
+//! though no packet said so. Without packets it is the only source.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use sockeye_engine::probe::{Direction, Role, Stamp};
 use sockeye_wire::packet::Segment;
+use sockeye_wire::tcp::State;
 
 use super::super::slab::Name;
 use super::address::{Listener, Tuple};
-use super::track::Track;
+use super::track::{Listed, Track};
 use super::{MAX_CONNECTIONS, Tracks};
+use crate::kernel::{SocketSeen, uncount_syn};
 
 impl Tracks {
     /// Takes packets to and from this address for those of other programs' connections.
@@ -36,7 +42,8 @@ impl Tracks {
             Some(name) if begins && direction == Direction::Received => {
                 let isn = Some(segment.seq.0);
                 let track = self.tracks.get(name);
-                let same = track.is_some_and(|track| track.client_isn == isn);
+                // Listed before its SYN came out of the ring, it has no number yet.
+                let same = track.is_some_and(|track| !track.seen || track.client_isn == isn);
                 if same {
                     Some(name)
                 } else {
@@ -92,12 +99,92 @@ impl Tracks {
             _ if known(arriving) => return Some(arriving),
             _ => {}
         }
-        Some(match (from, to) {
-            (true, false) => leaving,
-            (false, true) => arriving,
-            _ if source.port() < destination.port() => leaving,
-            _ => arriving,
-        })
+        Some(self.guessed(source, destination))
+    }
+
+    /// The server's address and the client's, where nothing shows which is which.
+    fn guessed(&self, one: SocketAddr, other: SocketAddr) -> (SocketAddr, SocketAddr) {
+        let asked = |address| self.others.iter().any(|other| other.is_at(address));
+        match (asked(one), asked(other)) {
+            (true, false) => (one, other),
+            (false, true) => (other, one),
+            _ if one.port() < other.port() => (one, other),
+            _ => (other, one),
+        }
+    }
+
+    /// Takes in a list of all sockets at the addresses that are looked on at.
+    pub(in super::super) fn listed(&mut self, at: Stamp, sockets: &[SocketSeen]) {
+        // What is in this list is told so; what is still as it was after it is in it no more.
+        let mut there = HashSet::new();
+        for socket in sockets {
+            let (local, peer) = (socket.local, socket.peer);
+            let ours = [local, peer];
+            if socket.state == State::Listen
+                || !ours.iter().any(|end| self.others.iter().any(|other| other.is_at(*end)))
+            {
+                continue;
+            }
+            let known = |ends: (SocketAddr, SocketAddr)| {
+                self.by_tuple.get(&Tuple::new(ends.0, ends.1)).copied()
+            };
+            let (name, server) = match (known((local, peer)), known((peer, local))) {
+                (Some(name), _) => (Some(name), local),
+                (None, Some(name)) => (Some(name), peer),
+                // What only waits for its end to be forgotten was over before.
+                (None, None) if matches!(socket.state, State::TimeWait | State::Closed) => continue,
+                (None, None) => {
+                    let (server, client) = self.guessed(local, peer);
+                    (self.begin_of_others(server, client), server)
+                }
+            };
+            let Some(name) = name else { continue };
+            let capturing = self.capturing;
+            let Some(track) = self.tracks.get_mut(name).filter(|track| !track.closed) else {
+                continue;
+            };
+            let end = if local == server { Role::Server } else { Role::Client };
+            track.take_in();
+            let timeline = track.timeline_mut();
+            if !capturing {
+                timeline.without_packets();
+            }
+            let mut facts = socket.facts.clone();
+            uncount_syn(&mut facts, end);
+            let received = facts.bytes_received.unwrap_or(0);
+            timeline.told(end, socket.state, at, received, facts.bytes_acked.unwrap_or(0));
+            if socket.state != State::TimeWait {
+                there.insert(name);
+            }
+        }
+        let mut gone = Vec::new();
+        for (name, track) in self.tracks.iter_mut().filter(|(_, track)| track.neutral) {
+            track.listed = match track.listed {
+                _ if there.contains(&name) => Listed::Now,
+                Listed::Now => Listed::NoMore,
+                // Twice not there: by now its last packets would have come.
+                Listed::NoMore if !track.closed => {
+                    gone.push(name);
+                    Listed::NotYet
+                }
+                before => before,
+            };
+        }
+        for name in gone {
+            if let Some(track) = self.tracks.get_mut(name) {
+                track.gone(at);
+                self.over.push(name);
+            }
+        }
+    }
+
+    /// Nobody looks on any more: what is open is told as far as it came.
+    pub(in super::super) fn end_of_looking_on(&mut self) {
+        let open = self.tracks.iter_mut().filter(|(_, track)| track.neutral);
+        let open: Vec<Name> = open.map(|(name, _)| name).collect();
+        for name in open {
+            self.end(name);
+        }
     }
 
     fn is_over(&self, (server, client): (SocketAddr, SocketAddr)) -> bool {

@@ -1,10 +1,11 @@
 //! Joining, with packets late, packets early, and addresses used again.
 
 use sockeye_engine::probe::{Call, Operation};
-use sockeye_wire::tcp::{Flags, Seq};
+use sockeye_wire::tcp::{Flags, Seq, State};
 
 use super::*;
-use crate::record::Loss;
+use crate::kernel::SocketSeen;
+use crate::record::{KernelFacts, Loss};
 
 const LISTENER: &str = "127.0.0.1:8080";
 const PEER: &str = "127.0.0.1:40000";
@@ -400,4 +401,77 @@ fn the_journal_tells_packets_of_the_next_connection_from_those_of_the_last() {
     assert!(facts.contains(&Fact::Joined { track: one, conn: ConnId(1) }));
     assert!(facts.contains(&Fact::Over { track: one }));
     assert!(tracks.take_facts().is_empty());
+}
+
+fn socket(from_peer: bool, state: State) -> SocketSeen {
+    let (peer, local) = (address(PEER), address(LISTENER));
+    let (local, peer) = if from_peer { (peer, local) } else { (local, peer) };
+    let facts = KernelFacts {
+        bytes_received: Some(if from_peer { 0 } else { 7 }),
+        bytes_acked: Some(if from_peer { 8 } else { 0 }),
+        ..KernelFacts::default()
+    };
+    let (receive_queue, send_queue, remaining_ms) = (0, 0, None);
+    SocketSeen { local, peer, state, remaining_ms, receive_queue, send_queue, facts }
+}
+
+#[test]
+fn without_packets_the_kernels_list_tells_of_states_and_bytes_and_of_the_end() {
+    let mut tracks = Tracks::new(false);
+    tracks.look_on(address(LISTENER));
+    use State::{CloseWait, Established, FinWait2, Listen, TimeWait};
+    let list = |client, server| [socket(true, client), socket(false, server)];
+    tracks.listed(Stamp(10), &[socket(false, Listen)]);
+    assert_eq!(tracks.look(None).rows, []);
+    tracks.listed(Stamp(20), &list(Established, Established));
+    let open = tracks.look(None).rows;
+    assert_eq!(open[0].states, [Some(Established); 2]);
+    assert_eq!(open[0].bytes, [7, 0], "its SYN is no byte");
+    tracks.listed(Stamp(30), &list(FinWait2, CloseWait));
+    // In TIME-WAIT it has ended for everybody but the kernel.
+    tracks.listed(Stamp(40), &[socket(true, TimeWait)]);
+    tracks.listed(Stamp(50), &[socket(true, TimeWait)]);
+    let ended = ended_after_grace(&mut tracks);
+    let [history] = &ended[..] else { panic!("{ended:?}") };
+    let line = crate::verdict::line(history);
+    assert!(
+        line.starts_with("CDF  127.0.0.1:40000 -> 127.0.0.1:8080  the client closed"),
+        "{line}"
+    );
+    assert!(line.contains("7 B from the client, 0 B from the server"), "{line}");
+    tracks.listed(Stamp(60), &[socket(true, TimeWait)]);
+    assert_eq!(tracks.look(None).rows, [], "what has ended is not found again");
+}
+
+#[test]
+fn of_others_that_were_listed_first_packets_tell_from_their_syn_on() {
+    let mut tracks = onlooker();
+    let both = [socket(true, State::Established), socket(false, State::Established)];
+    tracks.listed(Stamp(10), &both);
+    feed(&mut tracks, &conversation(10, 7));
+    let ended = ended_after_grace(&mut tracks);
+    let [history] = &ended[..] else { panic!("{ended:?}") };
+    assert_eq!((history.number, history.course.reached), (1, [7, 0]));
+    assert!(history.course.syn.is_some());
+}
+
+#[test]
+fn what_is_selected_is_handed_out_whole_and_the_rest_as_rows() {
+    let mut tracks = onlooker();
+    feed(&mut tracks, &conversation(10, 7)[..4]);
+    let snapshot = tracks.look(Some(1));
+    let [row] = &snapshot.rows[..] else { panic!("{snapshot:?}") };
+    assert_eq!(row.ends, [address(PEER).into(), address(LISTENER).into()]);
+    assert_eq!((row.bytes, row.code.to_string().as_str()), ([7, 0], "-D-"));
+    assert_eq!(snapshot.selected.map(|history| history.totals.segments), Some([3, 1]));
+    assert!(tracks.look(Some(2)).selected.is_none());
+}
+
+#[test]
+fn those_still_open_at_the_end_of_looking_on_are_told_as_open() {
+    let mut tracks = onlooker();
+    feed(&mut tracks, &conversation(10, 7)[..4]);
+    tracks.end_of_looking_on();
+    let ended = ended(&mut tracks);
+    assert!(crate::verdict::line(&ended[0]).contains("is still open"));
 }

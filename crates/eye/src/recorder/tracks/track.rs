@@ -45,6 +45,8 @@ pub(super) struct Track {
     pub(super) neutral: bool,
     /// A FIN was seen: whether it has ended may be asked after each segment.
     fin: bool,
+    /// How the kernel lists the sockets of others.
+    pub(super) listed: Listed,
     pub(super) role: Role,
     /// Its addresses, where its packets are looked for.
     pub(super) tuple: Option<Tuple>,
@@ -59,6 +61,17 @@ pub(super) struct Track {
     /// What was put down before that.
     earlier: Records,
     timeline: Timeline,
+}
+
+/// How the kernel lists the sockets of a connection of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listed {
+    /// It did not, so far: both may be elsewhere.
+    NotYet,
+    /// At least one of them was in the last list.
+    Now,
+    /// None was in the last list, but one was before.
+    NoMore,
 }
 
 /// A segment that is no SYN, without its addresses.
@@ -91,6 +104,7 @@ impl Track {
             closed: false,
             neutral: timeline.history().neutral,
             fin: false,
+            listed: Listed::NotYet,
             interfaces: [0; 2],
             lost_calls: 0,
             dropped_before,
@@ -191,9 +205,24 @@ impl Track {
         news
     }
 
+    /// The sockets of others are gone.
+    pub(super) fn gone(&mut self, at: Stamp) {
+        self.take_in();
+        self.closed = true;
+        self.timeline.closed(at);
+    }
+
     /// Whether the wire has nothing more to say, once it is closed.
     pub(super) fn is_finished(&self) -> bool {
         self.closed && self.timeline.finished_on_the_wire()
+    }
+
+    pub(super) fn number(&mut self, number: u64) {
+        self.timeline.number(number);
+    }
+
+    pub(super) fn timeline_mut(&mut self) -> &mut Timeline {
+        &mut self.timeline
     }
 
     pub(super) fn timeline(&self) -> &Timeline {
@@ -223,7 +252,7 @@ impl Track {
         }
     }
 
-    fn take_in(&mut self) {
+    pub(super) fn take_in(&mut self) {
         self.take_in_earlier();
         mem::swap(&mut self.told, &mut self.earlier);
         self.take_in_earlier();

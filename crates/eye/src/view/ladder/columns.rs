@@ -43,7 +43,7 @@ impl Columns {
             SHORTER_BELOW..SHORT_BELOW => "~FIN-WAIT-1".len(),
             _ => STATE_WIDTH,
         };
-        if !history.captured {
+        if !history.is_two_sided() {
             let left = time + gap + state + 1;
             return Columns { time, left, right: left, end };
         }
