@@ -157,6 +157,8 @@ pub struct UnknownDriver {
 pub(crate) struct Env {
     pub(crate) pool: Rc<Pool>,
     pub(crate) probe: Option<Box<dyn Probe>>,
+    /// The probe empties error queues.
+    pub(crate) reads_error_queues: bool,
     /// The clock of a simulated network, in place of the machine's.
     pub(crate) clock: Option<Rc<VirtualClock>>,
 }
@@ -188,7 +190,47 @@ impl VirtualClock {
     }
 }
 
+/// So many sends fill an error queue before it is emptied.
+const SENDS_BEFORE_LOOK: u8 = 8;
+
 impl Env {
+    pub(crate) fn new(
+        pool: Rc<Pool>,
+        probe: Option<Box<dyn Probe>>,
+        clock: Option<Rc<VirtualClock>>,
+    ) -> Env {
+        let reads_error_queues = probe.as_ref().is_some_and(|probe| probe.reads_error_queues());
+        Env { pool, probe, reads_error_queues, clock }
+    }
+
+    /// Has the error queue emptied, if somebody does that.
+    pub(crate) fn look_at_errors(&self, socket: &Socket) {
+        if self.reads_error_queues
+            && !socket.unix
+            && let (Some(probe), Some(conn)) = (&self.probe, socket.conn)
+        {
+            socket.sends.set(0);
+            probe.error_queue(ConnId(conn.get()), socket.fd.as_fd(), socket.sent.get());
+        }
+    }
+
+    /// Has it emptied if the socket has sent since that was last done.
+    pub(crate) fn look_after_sends(&self, socket: &Socket) {
+        if self.reads_error_queues && socket.sends.get() > 0 {
+            self.look_at_errors(socket);
+        }
+    }
+
+    /// Has it emptied if this was one of many sends.
+    pub(crate) fn count_send(&self, socket: &Socket) {
+        if self.reads_error_queues {
+            socket.sends.set(socket.sends.get().saturating_add(1));
+            if socket.sends.get() >= SENDS_BEFORE_LOOK {
+                self.look_at_errors(socket);
+            }
+        }
+    }
+
     /// The start of a call that somebody may want to see.
     pub(crate) fn started(&self) -> Stamp {
         if self.probe.is_some() { self.stamp() } else { Stamp(0) }
@@ -271,6 +313,7 @@ impl Env {
             return;
         };
         let conn = ConnId(conn.get());
+        self.look_at_errors(&socket);
         probe.closing(conn, Some(socket.fd.as_fd()));
         let start = self.stamp();
         drop(socket.fd);
@@ -344,6 +387,8 @@ pub(crate) struct Socket {
     pub(crate) received: Cell<u64>,
     /// Bytes the kernel took so far.
     pub(crate) sent: Cell<u64>,
+    /// Sends since its error queue was last emptied.
+    pub(crate) sends: Cell<u8>,
     /// A Unix stream is received in the pieces its peer passed descriptors with, however many
     /// wait (unix(7)).
     pub(crate) unix: bool,
@@ -357,8 +402,8 @@ impl Socket {
         let conn = conn.and_then(|conn| NonZeroU64::new(conn.0));
         let unix = matches!(raw, Raw::Unix(_));
         let shared = matches!(raw, Raw::Shared(_));
-        let (received, sent) = (Cell::new(0), Cell::new(0));
-        Ok(Socket { fd: raw.into_fd()?, conn, received, sent, unix, shared })
+        let (received, sent, sends) = (Cell::new(0), Cell::new(0), Cell::new(0));
+        Ok(Socket { fd: raw.into_fd()?, conn, received, sent, sends, unix, shared })
     }
 
     /// Sets the blocking mode, unless others depend on it.

@@ -51,6 +51,17 @@ pub trait Probe {
     /// The socket's error queue had something about a datagram that was sent. A call may have failed
     /// of the same cause.
     fn reported(&self, _conn: ConnId, _reported: &Reported<'_>) {}
+    /// Whether [`Probe::error_queue`] is to be called; asked once.
+    fn reads_error_queues(&self) -> bool {
+        false
+    }
+    /// The error queue of a connection is to be emptied, where something was asked for that arrives
+    /// there (recv(2), `MSG_ERRQUEUE`): as long as it is not, a thread that waits for the socket may be
+    /// woken again and again. The kernel has taken `sent` bytes of it so far.
+    ///
+    /// It is called after every few sends, before a receive that comes after one, when a wait found an
+    /// error, and before the connection is closed; never for a Unix socket.
+    fn error_queue(&self, _conn: ConnId, _fd: BorrowedFd<'_>, _sent: u64) {}
     /// The connection is about to be closed: the last moment to ask the kernel about it.
     fn closing(&self, conn: ConnId, fd: Option<BorrowedFd<'_>>);
     /// The descriptor is closed; nothing more comes for this connection.

@@ -95,7 +95,7 @@ impl Reactor {
         make: impl FnOnce(Rc<Env>, Arc<Inbox>) -> io::Result<Box<dyn Driver>>,
     ) -> io::Result<Rc<Reactor>> {
         let probe = probe.map(ProbeSource::probe);
-        let env = Rc::new(Env { pool: Rc::new(Pool::default()), probe, clock });
+        let env = Rc::new(Env::new(Rc::new(Pool::default()), probe, clock));
         let driver = make(Rc::clone(&env), Arc::clone(&place.inbox))?;
         Ok(Rc::new(Reactor {
             driver,

@@ -10,12 +10,14 @@ mod facts;
 mod option;
 mod saved_syn;
 mod sockets;
+mod stamps;
 
 pub use aftermath::{DiagError, SockDiag};
 pub use drops::dropped_datagrams;
 pub use facts::{kernel_facts, parse_tcp_info, uncount_syn};
 pub use saved_syn::{save_syn, saved_isn};
 pub use sockets::{SocketList, SocketSeen};
+pub use stamps::{ask_stamps, take_stamps};
 
 pub(crate) use option::{get_option, length_of, set_option};
 

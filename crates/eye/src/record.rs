@@ -33,11 +33,8 @@ pub struct Segment {
     pub direction: Direction,
     /// The sequence number as it stood in the header.
     pub seq: u32,
-    /// Its payload's place in the stream; empty for a bare ACK, and for a probe, whatever byte it
-    /// carries.
+    /// Its payload's place in the stream; empty for a bare ACK.
     pub range: Range<u64>,
-    /// How many bytes it carries.
-    pub payload: u32,
     /// Flags of the header.
     pub flags: Flags,
     /// The acknowledgement: the offset in the opposite stream up to which bytes have arrived.
@@ -220,6 +217,9 @@ pub struct QueuePeaks {
     /// Nanoseconds between samples that both found its receive window too small to be of use while
     /// bytes waited to be read: to within the pace of the samples.
     pub shut: u64,
+    /// Nanoseconds between samples that both found bytes waiting to be acknowledged. To within the
+    /// pace of the samples.
+    pub waiting: u64,
     /// Nanoseconds between samples that both found bytes waiting to be read: its program was slower
     /// than its peer. To within the pace of the samples.
     pub unread: u64,

@@ -18,6 +18,7 @@ mod item;
 mod label;
 mod probe;
 mod slab;
+mod sources;
 mod tap;
 mod tracks;
 mod viewer;
@@ -25,19 +26,18 @@ mod watch;
 
 use std::fmt;
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use sockeye_engine::probe::{ProbeSource, Stamp};
 
-use crate::capture::{Capture, RingSize, Snap, Targets};
-use crate::kernel::SockDiag;
+use crate::capture::{Snap, Targets};
 use crate::view::Style;
 use draw::Drawer;
 pub use draw::{Sink, Text};
 use handover::{BATCHES, Sender, channel};
 use probe::Source;
+use sources::{Sources, Wanted};
 pub use tap::{Begun, Seen, Tap};
 pub use viewer::{ROWS_MAX, Row, Snapshot, Viewer};
 use watch::Watch;
@@ -52,6 +52,8 @@ pub struct Options {
     pub capture: bool,
     /// How much of each packet is captured; taps are shown it, pictures need headers alone.
     pub snap: Snap,
+    /// Whether the kernel is asked to stamp what is sent: costs a tenth and more of the speed.
+    pub stamps: bool,
     /// Whether messages are those of two who talk as they please. Else each message of a client is a
     /// question, and each of a server its answer.
     pub talk: bool,
@@ -68,6 +70,7 @@ impl Options {
             taps: Vec::new(),
             capture: true,
             snap: Snap::Headers,
+            stamps: false,
             talk: false,
             viewer: None,
         }
@@ -103,6 +106,8 @@ impl Options {
 pub struct Eye {
     sender: Sender,
     thread: Option<JoinHandle<()>>,
+    /// Probes ask the kernel to stamp what is sent.
+    stamps: bool,
     missing: Option<String>,
 }
 
@@ -130,44 +135,24 @@ impl Eye {
     /// If the system has no descriptor or no thread to spare.
     pub fn open<'a>(targets: impl Into<Targets<'a>>, options: Options) -> io::Result<Eye> {
         let targets = targets.into();
-        let Options { sink, mut taps, capture, snap, talk, viewer } = options;
+        let Options { sink, mut taps, capture, snap, stamps, talk, viewer } = options;
         let (sender, inbox) = channel(BATCHES)?;
-        let capture =
-            (capture && !targets.is_empty()).then(|| Capture::open(targets, RingSize::from(snap)));
-        let (capture, missing) = match capture {
-            Some(Ok(capture)) => (Some(capture), None),
-            Some(Err(error)) => {
-                let rows = match targets.others {
-                    [] => "the segment and ack rows and the exact states are not shown",
-                    _ => {
-                        "states and bytes are those the kernel tells when it is asked, ten times a second"
-                    }
-                };
-                let remedy = error.remedy().map(|way| format!("; to see them: {way}"));
-                (None, Some(format!("eye: {error}: {rows}{}", remedy.unwrap_or_default())))
-            }
-            None => (None, None),
-        };
-        // Without it pictures lack the aftermath; nothing the user could do about it.
-        let diag = match targets.listeners.first() {
-            Some(&listener) => SockDiag::open(listener).ok(),
-            None if targets.is_empty() => None,
-            None => diag_of_a_client(),
-        };
+        let sources = Sources::open(targets, Wanted { capture, snap, stamps });
         let begun = Begun {
             at: Stamp::now(),
             talk,
             listeners: targets.listeners,
             peers: targets.peers,
-            capture: capture.is_some(),
-            diag: diag.is_some(),
-            missing: missing.as_deref(),
+            capture: sources.capture.is_some(),
+            diag: sources.diag.is_some(),
+            missing: sources.missing.as_deref(),
         };
         taps.iter_mut().for_each(|tap| tap.sees(&Seen::Begun(&begun)));
         let drawer = Drawer::start(sink)?;
-        let watch = Watch::new(targets, inbox, capture, diag, drawer, taps, talk, viewer);
+        let (stamps, missing) = (sources.stamps, sources.missing.clone());
+        let watch = Watch::new(targets, inbox, sources, drawer, taps, talk, viewer);
         let thread = thread::Builder::new().name("eye".to_owned()).spawn(|| watch.run())?;
-        Ok(Eye { sender, thread: Some(thread), missing })
+        Ok(Eye { sender, thread: Some(thread), stamps, missing })
     }
 
     /// What can't be seen for lack of privilege and how to get it, in one line; `None` if nothing
@@ -182,7 +167,7 @@ impl Eye {
     /// It may outlive the eye; what is reported then goes nowhere.
     #[must_use]
     pub fn source(&self) -> Arc<dyn ProbeSource> {
-        Arc::new(Source::new(self.sender.clone()))
+        Arc::new(Source::new(self.sender.clone(), self.stamps))
     }
 
     /// Draws what has ended, says what is still open, and waits until that is written.
@@ -198,12 +183,6 @@ impl Eye {
     }
 }
 
-/// `sock_diag` needs a socket to be sure that it works, and a client has none yet.
-fn diag_of_a_client() -> Option<SockDiag> {
-    let witness = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
-    SockDiag::open(witness.local_addr().ok()?).ok()
-}
-
 impl Drop for Eye {
     fn drop(&mut self) {
         self.sender.close();
@@ -216,6 +195,7 @@ impl fmt::Debug for Options {
             .field("taps", &self.taps.len())
             .field("capture", &self.capture)
             .field("snap", &self.snap)
+            .field("stamps", &self.stamps)
             .field("talk", &self.talk)
             .finish_non_exhaustive()
     }

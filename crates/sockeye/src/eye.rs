@@ -60,8 +60,8 @@ fn open_to(args: &args::Eye, targets: Targets<'_>, talk: bool) -> anyhow::Result
             Style::NARROWEST
         ));
     }
-    let capture = !args.does(What::Calls);
-    let options = Options { talk, capture, ..Options::drawing(style, io::stderr()) };
+    let (capture, stamps) = (!args.does(What::Calls), args.does(What::Stamps));
+    let options = Options { talk, capture, stamps, ..Options::drawing(style, io::stderr()) };
     let eye = Eye::open(targets, options).context("--eye")?;
     if let Some(missing) = eye.missing() {
         say(format_args!("{missing}"));

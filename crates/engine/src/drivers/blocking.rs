@@ -325,18 +325,19 @@ impl Driver for Blocking {
 
     fn wait(&self, timeout: Option<Duration>, alone: bool) -> io::Result<()> {
         let mut slots = self.slots.borrow_mut();
-        let mut wanted: Vec<&mut Half> = Vec::new();
+        let mut wanted: Vec<(&mut Half, &Socket)> = Vec::new();
         let mut fds = vec![PollFd::from_borrowed_fd(self.inbox.event(), PollFlags::IN)];
         for slot in slots.values_mut() {
             let Slot { socket, read, write, .. } = slot;
             for (half, flags) in [(read, PollFlags::IN), (write, PollFlags::OUT)] {
                 if half.turn == Turn::Wanted {
-                    wanted.push(half);
+                    let socket: &Socket = socket;
+                    wanted.push((half, socket));
                     fds.push(PollFd::from_borrowed_fd(socket.fd.as_fd(), flags));
                 }
             }
         }
-        if let ([only], true, false) =
+        if let ([(only, _)], true, false) =
             (&mut wanted[..], alone && !self.inbox.stopping(), timeout == Some(Duration::ZERO))
             && !only.polls
         {
@@ -350,8 +351,18 @@ impl Driver for Blocking {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        for (half, fd) in wanted.into_iter().zip(&fds[1..]) {
-            if !fd.revents().is_empty() {
+        for ((half, socket), fd) in wanted.into_iter().zip(&fds[1..]) {
+            let mut found = fd.revents();
+            if self.env.reads_error_queues && found == PollFlags::ERR {
+                // What waits in the error queue is no reason to try the call.
+                self.env.look_at_errors(socket);
+                let mut again = [PollFd::new(&socket.fd, PollFlags::empty())];
+                let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+                if rustix::event::poll(&mut again, Some(&at_once)).is_ok() {
+                    found = again[0].revents();
+                }
+            }
+            if !found.is_empty() {
                 half.go(Turn::Try);
             }
         }

@@ -67,7 +67,7 @@ impl Selector for Busy {
         std::thread::yield_now();
         for (token, sides) in &self.asked {
             // Whether it is true, the call itself will say.
-            report(*token, Ready { read: sides.read, write: sides.write, ended: false });
+            report(*token, Ready { read: sides.read, write: sides.write, ..Ready::default() });
         }
         Ok(())
     }

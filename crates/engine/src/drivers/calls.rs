@@ -74,6 +74,7 @@ pub(crate) fn attempt(socket: &Socket, attempt: &mut Attempt<'_>) -> Result<()> 
 pub(crate) fn recv(env: &Env, socket: &Socket, room: &mut [u8], now: bool) -> Result<usize> {
     let flags = if now { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
     let (offset, asked) = (socket.received.get(), room.len());
+    env.look_after_sends(socket);
     let count = env.telling(socket.conn, Operation::Recv, offset, asked, || {
         let recv = || rustix::net::recv(&socket.fd, &mut *room, flags);
         either(now, Point::Recv, socket, recv).map(|(count, _)| count)
@@ -232,5 +233,6 @@ fn sent(
     let offset = socket.sent.get();
     let count = env.telling(socket.conn, operation, offset, asked, make)?;
     socket.sent.set(offset + count as u64);
+    env.count_send(socket);
     Ok(count)
 }

@@ -68,6 +68,7 @@ impl Selector for Epoll {
                 read: broken || flags.intersects(EventFlags::IN | EventFlags::RDHUP),
                 write: broken || flags.contains(EventFlags::OUT),
                 ended: false,
+                error: flags.contains(EventFlags::ERR),
             };
             report(event.data.u64(), ready);
         }

@@ -61,6 +61,7 @@ impl Selector for EpollEdge {
                 read: ended || flags.contains(EventFlags::IN),
                 write: broken || flags.contains(EventFlags::OUT),
                 ended,
+                error: flags.contains(EventFlags::ERR),
             };
             report(event.data.u64(), ready);
         }

@@ -87,13 +87,7 @@ impl Selector for Poll {
                 continue;
             }
             left -= 1;
-            let broken = flags.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL);
-            let ready = Ready {
-                read: broken || flags.intersects(PollFlags::IN | PollFlags::RDHUP),
-                write: broken || flags.contains(PollFlags::OUT),
-                ended: false,
-            };
-            report(*token, ready);
+            report(*token, Ready::polled(flags));
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use rustix::event::Timespec;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
 use super::calls;
@@ -60,6 +60,22 @@ pub(crate) struct Ready {
     /// Nothing more will come from the peer, or an error waits. Only where changes are reported:
     /// elsewhere it is reported again.
     pub(crate) ended: bool,
+    /// It may be reported for no more than what waits in its error queue.
+    pub(crate) error: bool,
+}
+
+impl Ready {
+    /// What poll(2) says.
+    pub(crate) fn polled(flags: PollFlags) -> Ready {
+        let broken = flags.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL);
+        let ended = broken || flags.contains(PollFlags::RDHUP);
+        Ready {
+            read: ended || flags.contains(PollFlags::IN),
+            write: broken || flags.contains(PollFlags::OUT),
+            ended,
+            error: flags.contains(PollFlags::ERR),
+        }
+    }
 }
 
 pub(crate) struct Readiness<S> {
@@ -144,6 +160,19 @@ impl Slot {
         }
     }
 
+    /// Has its error queue emptied, and asks what else there is to report.
+    fn past_errors(&self, env: &Env) -> Ready {
+        env.look_at_errors(&self.socket);
+        let flags = PollFlags::IN | PollFlags::OUT | PollFlags::RDHUP;
+        let mut asked = [PollFd::new(&self.socket.fd, flags)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let found = rustix::event::poll(&mut asked, Some(&at_once));
+        // If it can't be asked, the calls themselves will tell.
+        found.map_or(Ready { read: true, write: true, ..Ready::default() }, |_| {
+            Ready::polled(asked[0].revents())
+        })
+    }
+
     /// The call on this side said EAGAIN.
     fn used_up(&mut self, side: Side) {
         match side {
@@ -158,7 +187,7 @@ impl<S: Selector> Driver for Readiness<S> {
         let socket = Socket::new(raw, conn)?;
         socket.set_nonblocking(true)?;
         // Everything is worth a try at first; the kernel's first report may come before or after.
-        let ready = Ready { read: true, write: true, ended: false };
+        let ready = Ready { read: true, write: true, ..Ready::default() };
         let told = Sides::default();
         let slot = Slot { socket, reader: None, writer: None, ready, told };
         let key = self.slots.borrow_mut().insert(slot);
@@ -356,6 +385,10 @@ impl<S: Selector> Driver for Readiness<S> {
             // The inbox is read by the run loop; a key of a socket that is gone finds nothing.
             let Some(slot) = slots.get_mut(Key::unpack(token)) else {
                 return;
+            };
+            let ready = match ready.error && self.env.reads_error_queues {
+                true => slot.past_errors(&self.env),
+                false => ready,
             };
             if S::EDGE {
                 slot.ready.ended |= ready.ended;

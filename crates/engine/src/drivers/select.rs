@@ -97,8 +97,9 @@ impl Selector for Select {
             Err(error) => return Err(error.into()),
         }
         for (map, sides) in [
-            (&self.read.answer, Ready { read: true, ..Ready::default() }),
-            (&self.write.answer, Ready { write: true, ..Ready::default() }),
+            // Which of them are reported for an error alone, the maps don't say (select(2)).
+            (&self.read.answer, Ready { read: true, error: true, ..Ready::default() }),
+            (&self.write.answer, Ready { write: true, error: true, ..Ready::default() }),
         ] {
             for fd in FdSetIter::new(map) {
                 if let Some(token) = self.tokens.at(fd) {

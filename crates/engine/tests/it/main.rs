@@ -33,6 +33,7 @@ mod sockets_splice;
 mod sockets_split;
 mod sockets_unix;
 mod stage;
+mod stamps;
 mod standard;
 mod stopping;
 mod timers;

@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 
 use sockeye_engine::sim::{Acceptor, Link, Net, Plan, Simulation};
 use sockeye_engine::{
-    Address, Datagram, DriverKind, Listener, Stopper, Stream, Usage, sleep, spawn,
+    Address, Datagram, DriverKind, Engine, Listener, Stopper, Stream, Usage, sleep, spawn,
 };
 
 use crate::peer::{self, Peer};
+use crate::stamps::Stamps;
 use crate::{adopt, engine, turns, until, until_closed};
 
 /// All drivers: those that reach a network, and the one that is a network.
@@ -65,11 +66,17 @@ pub(crate) fn play(kind: DriverKind, script: &impl AsyncFn(Stage)) {
     if kind == DriverKind::Sim {
         return SEEDS.for_each(|seed| simulate(seed, async |stage| script(stage).await));
     }
-    let engine = engine(kind);
+    play_on(&engine(kind), script);
+    // The same with somebody who looks on, for whom the kernel stamps all that is sent.
+    let looked_at = Engine::with_probe(kind, &Stamps::default());
+    play_on(&looked_at.unwrap_or_else(|error| panic!("{kind}: {error}")), script);
+}
+
+fn play_on(engine: &Engine, script: &impl AsyncFn(Stage)) {
     let stage = Stage { net: None, stopper: engine.stopper(), start: Instant::now() };
     engine.block_on(script(stage));
-    engine.block_on(until_closed(&engine));
-    assert_eq!(engine.usage(), Usage::default(), "{kind} holds on to something");
+    engine.block_on(until_closed(engine));
+    assert_eq!(engine.usage(), Usage::default(), "it holds on to something");
 }
 
 /// Plays the script in a simulation.

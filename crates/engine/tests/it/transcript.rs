@@ -119,6 +119,7 @@ const ON_A_KERNEL: &[(&str, &str)] = &[
     ("sockets_datagram", "sockets of the machine; sim.rs has datagrams in a simulation"),
     ("sockets_splice", "splice(2) moves bytes between descriptors"),
     ("sockets_unix", "Unix sockets live in folders of the machine"),
+    ("stamps", "it is the kernel that stamps what is sent"),
     ("standard", "standard input and output are the process's own descriptors"),
 ];
 

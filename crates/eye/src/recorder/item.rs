@@ -49,7 +49,6 @@ pub(super) enum Item {
     /// One captured by the eye itself.
     Segment(SmallSegment),
     /// The kernel stamped bytes we sent.
-    #[expect(dead_code, reason = "nobody asks for stamps yet")]
     Stamp(ConnId, KernelStamp),
     Closing(ConnId, Box<KernelFacts>),
     Closed(ConnId, Stamp),

@@ -13,23 +13,28 @@ use sockeye_engine::probe::{
 use super::batch::Batch;
 use super::handover::Sender;
 use super::item::{Item, OwnDatagram, OwnReported};
-use crate::kernel::{dropped_datagrams, kernel_facts, save_syn, saved_isn};
+use crate::kernel::{
+    ask_stamps, dropped_datagrams, kernel_facts, save_syn, saved_isn, take_stamps,
+};
 
 /// Makes the probes.
 #[derive(Debug)]
 pub(super) struct Source {
     sender: Sender,
+    /// Stamps of the kernel are asked for.
+    stamps: bool,
 }
 
 impl Source {
-    pub(super) fn new(sender: Sender) -> Source {
-        Source { sender }
+    pub(super) fn new(sender: Sender, stamps: bool) -> Source {
+        Source { sender, stamps }
     }
 }
 
 impl ProbeSource for Source {
     fn probe(&self) -> Box<dyn Probe> {
-        Box::new(Recorder { sender: self.sender.clone(), batch: RefCell::new(Batch::new()) })
+        let batch = RefCell::new(Batch::new());
+        Box::new(Recorder { sender: self.sender.clone(), stamps: self.stamps, batch })
     }
 }
 
@@ -37,6 +42,7 @@ impl ProbeSource for Source {
 #[derive(Debug)]
 struct Recorder {
     sender: Sender,
+    stamps: bool,
     batch: RefCell<Batch>,
 }
 
@@ -60,6 +66,13 @@ impl Probe for Recorder {
             Role::Server => fd.and_then(saved_isn),
             Role::Client => None,
         };
+        if self.stamps
+            && connection.local.ip().is_some()
+            && let Some(fd) = fd
+        {
+            // Whether the kernel has them was tried when the eye opened.
+            let _ = ask_stamps(fd);
+        }
         self.push(Item::Opened(Box::new((connection.clone(), peer_isn))));
     }
 
@@ -87,6 +100,14 @@ impl Probe for Recorder {
 
     fn reported(&self, conn: ConnId, reported: &Reported<'_>) {
         self.push(Item::Reported(conn, Box::new(OwnReported::new(reported))));
+    }
+
+    fn reads_error_queues(&self) -> bool {
+        self.stamps
+    }
+
+    fn error_queue(&self, conn: ConnId, fd: BorrowedFd<'_>, sent: u64) {
+        take_stamps(fd, sent, |stamp| self.push(Item::Stamp(conn, stamp)));
     }
 
     fn closing(&self, conn: ConnId, fd: Option<BorrowedFd<'_>>) {

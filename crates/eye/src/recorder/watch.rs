@@ -12,6 +12,7 @@ use super::draw::Drawer;
 use super::gate::{Admission, Gate};
 use super::handover::{BATCHES, Inbox};
 use super::item::{Item, Records};
+use super::sources::Sources;
 use super::tap::{Seen, Tap, Taps};
 use super::tracks::{MAX_CONNECTIONS, MAX_SOCKETS, Tracks};
 use super::viewer::{LOOK_EVERY, Viewer};
@@ -52,17 +53,16 @@ pub(super) struct Watch {
 
 impl Watch {
     /// An eye for these, with what the system lets it see with.
-    #[expect(clippy::too_many_arguments, reason = "called once, by whoever put them together")]
     pub(super) fn new(
         targets: Targets<'_>,
         inbox: Inbox,
-        capture: Option<Capture>,
-        diag: Option<SockDiag>,
+        sources: Sources,
         drawer: Drawer,
         taps: Vec<Box<dyn Tap>>,
         talk: bool,
         viewer: Option<Viewer>,
     ) -> Watch {
+        let Sources { capture, diag, .. } = sources;
         let mut tracks = Tracks::new(capture.is_some());
         for &listener in targets.listeners {
             tracks.listen(listener);

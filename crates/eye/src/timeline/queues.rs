@@ -15,6 +15,7 @@ pub(super) struct Pace {
 struct Found {
     at: Stamp,
     unread: bool,
+    waiting: bool,
     shut: bool,
 }
 
@@ -26,12 +27,12 @@ impl Pace {
         peaks.send = peaks.send.max(sample.send);
         peaks.unsent = peaks.unsent.max(sample.unsent.unwrap_or(0));
         let unread = sample.receive > 0;
-        // A window below one byte's worth of its scale is closed, whatever is left of it.
         let shut = unread && sample.receive_window == Some(0);
-        let now = Found { at: sample.at, unread, shut };
+        let now = Found { at: sample.at, unread, waiting: sample.send > 0, shut };
         if let Some(before) = self.last[whose].replace(now) {
             let passed = sample.at.0.saturating_sub(before.at.0);
             peaks.unread += if before.unread && unread { passed } else { 0 };
+            peaks.waiting += if before.waiting && now.waiting { passed } else { 0 };
             peaks.shut += if before.shut && shut { passed } else { 0 };
         }
     }
@@ -68,8 +69,15 @@ mod tests {
         {
             pace.add(&mut peaks, 0, &sample(at, receive, window));
         }
-        let expected =
-            QueuePeaks { samples: 6, receive: 90, send: 7, unsent: 3, shut: 15, unread: 30 };
+        let expected = QueuePeaks {
+            samples: 6,
+            receive: 90,
+            send: 7,
+            unsent: 3,
+            shut: 15,
+            waiting: 60,
+            unread: 30,
+        };
         assert_eq!(peaks, expected);
     }
 

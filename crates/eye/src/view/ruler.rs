@@ -1,6 +1,8 @@
 //! The byte ruler: one direction's stream from left to right, its layers under one another in
 //! the order in which the bytes passed them.
 
+mod kernel;
+
 use std::ops::Range;
 
 use sockeye_engine::probe::{Call, Direction, Operation, Role, Stamp};
@@ -33,6 +35,7 @@ pub(super) fn draw(history: &History, way: Direction, style: &Style) -> String {
             Direction::Sent => {
                 ruler.messages(&layers, "written");
                 ruler.calls(&layers);
+                ruler.stamps(&layers);
                 ruler.segments(&layers);
                 ruler.resent(&layers);
                 ruler.acks(&layers);
@@ -45,6 +48,7 @@ pub(super) fn draw(history: &History, way: Direction, style: &Style) -> String {
                 ruler.messages(&layers, "decoded");
             }
         }
+        ruler.queues();
         ruler.note();
     }
     ruler.paper.into_string()

@@ -98,6 +98,7 @@ pub(super) struct Glyphs {
     pub(super) tick: char,
     pub(super) single: Line,
     pub(super) double: Line,
+    pub(super) dotted: Line,
     /// More than one border in a column.
     pub(super) dense: char,
     pub(super) ack: char,
@@ -125,6 +126,7 @@ static UNICODE: Glyphs = Glyphs {
     tick: '╷',
     single: Line { fill: '─', first: '├', between: '┼', last: '┤' },
     double: Line { fill: '═', first: '╞', between: '╪', last: '╡' },
+    dotted: Line { fill: '┄', first: '├', between: '┼', last: '┤' },
     dense: '▒',
     ack: '▲',
     again: '↻',
@@ -143,6 +145,7 @@ static ASCII: Glyphs = Glyphs {
     tick: '\'',
     single: Line { fill: '-', first: '|', between: '|', last: '|' },
     double: Line { fill: '=', first: '|', between: '|', last: '|' },
+    dotted: Line { fill: '.', first: '|', between: '|', last: '|' },
     dense: '#',
     ack: '^',
     again: 'r',

@@ -358,12 +358,14 @@ impl Uring {
             Kind::Receive => self.received(state, key, entry.flags(), moved, result),
             Kind::Readable => {
                 if let Some(slot) = state.slots.get_mut(key) {
+                    self.env.look_at_errors(&slot.socket);
                     slot.wake_reader();
                 }
             }
             Kind::Send => self.sent(state, key, result),
             Kind::Writable | Kind::Cancel => {
                 if let Some(slot) = state.slots.get_mut(key) {
+                    self.env.look_at_errors(&slot.socket);
                     slot.write_poll = false;
                     slot.wake_writer();
                 }
@@ -414,6 +416,7 @@ impl Uring {
         if !slot.closing {
             let (at, count) = (self.env.started(), result.map(|len| len as usize));
             let offset = slot.socket.received.get();
+            self.env.look_after_sends(&slot.socket);
             self.env.ended(slot.socket.conn, Operation::Recv, offset, at, 0, count);
         }
         match (result, part) {
@@ -451,6 +454,7 @@ impl Uring {
         match result {
             Ok(count) => {
                 slot.socket.sent.set(slot.socket.sent.get() + u64::from(count));
+                self.env.count_send(&slot.socket);
                 sending.outgoing().advance(count as usize);
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
