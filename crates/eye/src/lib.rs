@@ -4,6 +4,7 @@ pub mod capture;
 pub mod datagram;
 pub mod finding;
 pub mod kernel;
+pub mod pair;
 pub mod record;
 pub mod recorder;
 pub mod timeline;

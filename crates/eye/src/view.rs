@@ -4,6 +4,7 @@ mod bar;
 mod datagrams;
 mod fold;
 mod ladder;
+mod pair;
 mod paper;
 mod rows;
 mod ruler;
@@ -18,6 +19,7 @@ use sockeye_engine::{Address, UnixAddress};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::datagram::DatagramHistory;
+use crate::pair::Pair;
 use crate::record::History;
 use crate::verdict;
 use paper::wrap;
@@ -52,6 +54,17 @@ pub fn picture(history: &History, style: &Style) -> String {
     out.push('\n');
     out.push_str(&wrapped(&verdict::line(history), style));
     shown(out, style)
+}
+
+/// One connection as both its ends saw it: the ladder with the calls of both, a ruler for each
+/// direction from the message that was written to the one that was decoded, how far the clocks are
+/// apart, and the verdict of each end. As [`picture`], the verdicts alone where there is no room.
+#[must_use]
+pub fn pair(pair: &Pair, style: &Style) -> String {
+    if style.is_too_narrow() {
+        return line(&pair.client, style) + &line(&pair.server, style);
+    }
+    shown(pair::draw(pair, style), style)
 }
 
 /// Everything there is to see of a socket of datagrams: for each peer and direction its datagrams
@@ -134,6 +147,7 @@ fn named(address: &Address) -> String {
 fn wrapped(line: &str, style: &Style) -> String {
     let indent = if style.columns() < NARROW { 4 } else { 7 };
     let line = line.replace('·', style.glyphs().dot);
+    let line = if style.ascii { line.replace('±', "+-").replace("µs", "us") } else { line };
     let lines = wrap(&line, style.columns() - 2, style.columns() - indent);
     let indents = iter::once(2).chain(iter::repeat(indent));
     lines.iter().zip(indents).map(|(line, indent)| format!("{:indent$}{line}\n", "")).collect()

@@ -3,6 +3,7 @@
 use sockeye_engine::probe::{Operation, Stamp};
 
 use super::rows::Row;
+use crate::pair::Pair;
 use crate::record::{Fold, LeftOut, Mark};
 use crate::timeline::{index, moved};
 
@@ -12,6 +13,8 @@ pub(super) struct Summary {
     pub(super) calls: [Fold; 2],
     /// How many of them were `sendfile`.
     pub(super) sendfiles: u64,
+    /// Those of the other end, by the way their bytes went as that end sees it.
+    pub(super) far: [Fold; 2],
     pub(super) data: [Fold; 2],
     /// Bare acknowledgments by the way they went; their range is in the opposite stream.
     pub(super) acks: [Fold; 2],
@@ -29,6 +32,7 @@ impl Summary {
         Summary {
             calls: left_out.calls.clone(),
             sendfiles: left_out.sendfiles,
+            far: Default::default(),
             data: left_out.data.clone(),
             acks: left_out.acks.clone(),
             again: [0; 2],
@@ -36,6 +40,19 @@ impl Summary {
             others: left_out.others,
             span: left_out.span,
         }
+    }
+
+    /// Of the other end's calls that were left out.
+    pub(super) fn of_far(pair: &Pair) -> Summary {
+        let LeftOut { calls, span, .. } = &pair.server.left_out;
+        let at = |stamp| pair.clocks.at_client(stamp);
+        let span = span.map(|(first, last)| (at(first), at(last)));
+        Summary { far: calls.clone(), span, ..Summary::default() }
+    }
+
+    /// Whether it stands for nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.height() == 0
     }
 
     fn of_rows(rows: &[Row<'_>]) -> Summary {
@@ -58,6 +75,9 @@ impl Summary {
                 let file = row.call.is_some_and(|call| call.operation == Operation::SendFile);
                 self.calls[index(way)].add(&range);
                 self.sendfiles += u64::from(file);
+            }
+            if let Some((way, range)) = row.far.and_then(moved) {
+                self.far[index(way)].add(&range);
             }
         } else {
             self.others += 1;
@@ -82,6 +102,7 @@ impl Summary {
     fn add_summary(&mut self, inner: &Summary) {
         for way in [0, 1] {
             add_fold(&mut self.calls[way], &inner.calls[way]);
+            add_fold(&mut self.far[way], &inner.far[way]);
             add_fold(&mut self.data[way], &inner.data[way]);
             add_fold(&mut self.acks[way], &inner.acks[way]);
             self.again[way] += inner.again[way];
@@ -100,12 +121,15 @@ impl Summary {
         self.data[way].count > 0 || self.again[way] > 0
     }
 
+    /// Whether bytes went this way, by whatever was seen.
+    pub(super) fn has_line(&self, way: usize) -> bool {
+        self.has_data(way) || self.calls[way].count > 0 || self.far[1 - way].count > 0
+    }
+
     /// Lines it takes to draw.
     pub(super) fn height(&self) -> usize {
-        let lines = [0, 1].map(|way| {
-            usize::from(self.has_data(way) || self.calls[way].count > 0)
-                + usize::from(self.acks[way].count > 0)
-        });
+        let lines = [0, 1]
+            .map(|way| usize::from(self.has_line(way)) + usize::from(self.acks[way].count > 0));
         lines[0] + lines[1] + usize::from(self.others > 0)
     }
 }

@@ -1,8 +1,9 @@
 //! The ladder: time runs down, the client's lifeline left, the server's right, segments between.
 
+mod arrow;
 mod columns;
 
-use sockeye_engine::probe::{Direction, Role, Stamp};
+use sockeye_engine::probe::{Call, Direction, Role, Stamp};
 use sockeye_wire::escape;
 use sockeye_wire::tcp::State;
 use unicode_width::UnicodeWidthStr;
@@ -10,11 +11,13 @@ use unicode_width::UnicodeWidthStr;
 use super::fold::{Summary, fold};
 use super::paper::{Paper, wrap};
 use super::rows::{Row, Rows, initial_states};
-use super::scale::{counted, millis_fixed, span};
+use super::scale::{counted, millis, millis_fixed, span};
 use super::style::{Ink, NARROW, Style};
 use super::text;
-use crate::record::{Aftermath, Certainty, History, StateChange};
-use crate::timeline::{index, other};
+use crate::pair::{Crossing, Fate, Pair};
+use crate::record::{Aftermath, Certainty, History, Segment, StateChange};
+use crate::timeline::{index, opposite, other};
+use arrow::Arrow;
 use columns::{Columns, name, shorter_name};
 
 /// Draws what happened, in order of time.
@@ -22,9 +25,19 @@ use columns::{Columns, name, shorter_name};
 /// Our own calls and both ends' states stand outside the lifelines. Without packets there is one
 /// lifeline, our own.
 pub(super) fn draw(history: &History, style: &Style) -> String {
-    let Rows { list, empty_handed } = Rows::new(history);
+    draw_rows(history, Rows::new(history), style, None)
+}
+
+/// Draws what happened at both ends, in order of time by the client's clock: the client's calls
+/// stand on the left, the server's on the right.
+pub(super) fn draw_pair(pair: &Pair, style: &Style) -> String {
+    draw_rows(&pair.joint, Rows::of_pair(pair), style, Some(pair))
+}
+
+fn draw_rows(history: &History, rows: Rows<'_>, style: &Style, pair: Option<&Pair>) -> String {
+    let Rows { list, empty_handed } = rows;
     let rows = fold(list, style.rows.max(ROWS_MIN));
-    let mut ladder = Ladder::new(history, style, &rows);
+    let mut ladder = Ladder::new(history, style, &rows, pair);
     ladder.header();
     let mut before: Option<Stamp> = None;
     for row in &rows {
@@ -42,8 +55,13 @@ pub(super) fn draw(history: &History, style: &Style) -> String {
 /// Fewer lines than this can't show a handshake, a close and what lies between.
 const ROWS_MIN: usize = 20;
 
+/// With fewer columns on an arrow there is no room for the time it took.
+const FLIGHT_MIN: usize = 24;
+
 struct Ladder<'a> {
     history: &'a History,
+    /// Both ends were recorded.
+    pair: Option<&'a Pair>,
     style: &'a Style,
     paper: Paper<'a>,
     start: Stamp,
@@ -59,10 +77,19 @@ struct Ladder<'a> {
     at_offset: bool,
     /// An interval of bytes was written.
     intervals: bool,
+    /// What became of the segments that were drawn.
+    fates: Vec<Fate>,
+    /// Some time in flight was written.
+    flights: bool,
 }
 
 impl<'a> Ladder<'a> {
-    fn new(history: &'a History, style: &'a Style, rows: &[Row<'_>]) -> Ladder<'a> {
+    fn new(
+        history: &'a History,
+        style: &'a Style,
+        rows: &[Row<'_>],
+        pair: Option<&'a Pair>,
+    ) -> Ladder<'a> {
         let first = rows.iter().map(|row| row.at).min().unwrap_or(Stamp(0));
         let start = history.course.span.map_or(first, |(start, _)| start.min(first));
         let end = rows.iter().map(Row::until).max().unwrap_or(start);
@@ -78,11 +105,12 @@ impl<'a> Ladder<'a> {
             _ => 1,
         };
         let widest = time(asked.0.saturating_sub(start.0), seconds, decimals).len();
-        let columns = Columns::new(history, style, widest);
+        let columns = Columns::new(history, style, widest, pair.is_some());
         let long = (total / 10).max(1_000_000);
         let paper = Paper::new(style);
         Ladder {
             history,
+            pair,
             style,
             paper,
             start,
@@ -93,6 +121,8 @@ impl<'a> Ladder<'a> {
             cut: Vec::new(),
             at_offset: false,
             intervals: false,
+            fates: Vec::new(),
+            flights: false,
         }
     }
 
@@ -139,30 +169,13 @@ impl<'a> Ladder<'a> {
             self.one_sided(row);
             return;
         }
-        let ours = match (row.call, row.ours) {
-            (Some(call), _) => {
-                let message = row.message.filter(|_| row.segment.is_none());
-                let ink = if call.result.is_err() { Ink::Error } else { Ink::Call };
-                (ink, text::call(call, message, self.our_width(), glyphs))
-            }
-            (None, Some(change)) => (Ink::State, self.state(change)),
-            (None, None) => (Ink::Plain, String::new()),
-        };
-        self.intervals |= ours.1.contains('[');
-        let theirs = (Ink::State, row.theirs.map(|change| self.state(change)).unwrap_or_default());
+        let message = row.message.filter(|_| row.segment.is_none());
+        let ours = self.outside(row.call, row.ours, message, self.our_width());
+        let theirs = self.outside(row.far, row.theirs, message, self.their_width());
         let (left, right) = self.sides(ours, theirs);
         self.paper.put_before(self.columns.left - 1, left.0, &left.1);
-        let arrow = row.segment.map(|segment| {
-            let room = self.columns.room();
-            let ink = match text::is_alarming(segment.flags, segment.mark) {
-                true if segment.flags.rst() => Ink::Error,
-                true if row.early => Ink::Plain,
-                true => Ink::Warning,
-                false => Ink::Plain,
-            };
-            (segment.direction, ink, text::segment(segment, row.early, row.message, room, glyphs))
-        });
-        if let Some((_, _, text)) = &arrow {
+        let arrow = row.segment.map(|segment| self.segment(segment, row));
+        if let Some(Arrow { text, .. }) = &arrow {
             self.intervals |= text.contains('[');
             // Where there is a message there are bytes, and their interval.
             self.at_offset |= row.message.is_none() && text.contains(" @");
@@ -170,6 +183,57 @@ impl<'a> Ladder<'a> {
         self.lifelines(glyphs.lifeline, arrow);
         self.put_right(right.0, &right.1);
         self.paper.end_line();
+    }
+
+    /// What stands outside of a lifeline: a call, or else a state.
+    fn outside(
+        &mut self,
+        call: Option<&Call>,
+        change: Option<&StateChange>,
+        message: Option<(&str, usize)>,
+        width: usize,
+    ) -> (Ink, String) {
+        let told = match (call, change) {
+            (Some(call), _) => {
+                let ink = if call.result.is_err() { Ink::Error } else { Ink::Call };
+                (ink, text::call(call, message, width, self.style.glyphs()))
+            }
+            (None, Some(change)) => (Ink::State, self.state(change)),
+            (None, None) => (Ink::Plain, String::new()),
+        };
+        self.intervals |= told.1.contains('[');
+        told
+    }
+
+    fn segment(&mut self, segment: &Segment, row: &Row<'_>) -> Arrow {
+        let fate = row.crossing.map_or(Fate::Unknown, |crossing| crossing.fate);
+        let ink = match text::is_alarming(segment.flags, segment.mark) {
+            _ if fate == Fate::Foreign => Ink::Error,
+            _ if fate == Fate::Lost => Ink::Warning,
+            true if segment.flags.rst() => Ink::Error,
+            true if row.early => Ink::Plain,
+            true => Ink::Warning,
+            false => Ink::Plain,
+        };
+        let mut room = self.columns.room();
+        let mut arrow = Arrow { way: segment.direction, ink, fate, ..Arrow::default() };
+        if self.pair.is_some_and(|pair| pair.shows_flight(row.crossing)) && room >= FLIGHT_MIN {
+            let took = row.crossing.and_then(Crossing::took).unwrap_or(0);
+            arrow.flight = format!("+{}", millis(took));
+            room -= arrow.flight.len() + 2;
+        }
+        if fate == Fate::Doubled {
+            arrow.flight = String::from("x2");
+            room -= arrow.flight.len() + 2;
+        }
+        if matches!(fate, Fate::Lost | Fate::Foreign) {
+            room -= 2;
+        }
+        self.fates.push(fate);
+        self.flights |= arrow.flight.starts_with('+');
+        let glyphs = self.style.glyphs();
+        arrow.text = text::segment(segment, row.early, row.message, room, glyphs);
+        arrow
     }
 
     /// Our lifeline alone: states left of it, calls right.
@@ -197,23 +261,21 @@ impl<'a> Ladder<'a> {
         let at = summary.span.map(|(first, _)| first);
         let mut lines = 0;
         for way in [Direction::Received, Direction::Sent] {
-            let (data, calls) = (summary.has_data(index(way)), summary.calls[index(way)].count);
-            if data || calls > 0 {
+            if summary.has_line(index(way)) {
                 self.summary_time(at, &mut lines);
-                let text = match calls {
-                    0 => String::new(),
-                    _ => text::calls(summary, index(way), self.our_width()),
-                };
-                let room = self.columns.room();
-                let arrow = data.then(|| (way, Ink::Plain, text::data(summary, index(way), room)));
-                self.folded_line(text, arrow);
+                let ours = text::calls(summary, index(way), self.our_width());
+                let theirs = text::far_calls(summary, index(opposite(way)), self.their_width());
+                let text = text::data(summary, index(way), self.columns.room());
+                let arrow = Arrow { way, text, ..Arrow::default() };
+                self.folded_line(ours, theirs, summary.has_data(index(way)).then_some(arrow));
             }
         }
         for way in [Direction::Received, Direction::Sent] {
             if summary.acks[index(way)].count > 0 {
                 self.summary_time(at, &mut lines);
                 let text = text::acks(summary, index(way), self.columns.room());
-                self.folded_line(String::new(), Some((way, Ink::Plain, text)));
+                let arrow = Arrow { way, text, ..Arrow::default() };
+                self.folded_line(String::new(), String::new(), Some(arrow));
             }
         }
         if summary.others > 0 {
@@ -230,10 +292,10 @@ impl<'a> Ladder<'a> {
         *lines += 1;
     }
 
-    fn folded_line(&mut self, ours: String, arrow: Option<(Direction, Ink, String)>) {
+    fn folded_line(&mut self, ours: String, theirs: String, arrow: Option<Arrow>) {
         let idle = self.style.glyphs().idle;
-        let arrow_text = arrow.as_ref().map_or("", |(_, _, text)| text);
-        self.intervals |= ours.contains('[') || arrow_text.contains('[');
+        let texts = [Some(&ours), Some(&theirs), arrow.as_ref().map(|arrow| &arrow.text)];
+        self.intervals |= texts.into_iter().flatten().any(|text| text.contains('['));
         if !self.history.is_two_sided() {
             self.paper.go_to(self.columns.left);
             self.paper.put(Ink::Dim, &idle.to_string());
@@ -242,7 +304,7 @@ impl<'a> Ladder<'a> {
             self.paper.end_line();
             return;
         }
-        let (left, right) = self.sides(ours, String::new());
+        let (left, right) = self.sides(ours, theirs);
         self.paper.put_before(self.columns.left - 1, Ink::Call, &left);
         self.lifelines(idle, arrow);
         self.put_right(Ink::Call, &right);
@@ -325,14 +387,31 @@ impl<'a> Ladder<'a> {
         };
         let mut notes = Vec::new();
         if rows.iter().any(|row| inferred(row.ours) || inferred(row.theirs)) {
-            let from = if self.history.captured { "later segments" } else { "our calls" };
+            let from = match (self.history.captured, self.pair) {
+                (_, Some(pair)) if !(pair.client.captured && pair.server.captured) => "calls",
+                (true, _) => "later segments",
+                (false, _) => "our calls",
+            };
             notes.push(format!("~ concluded from {from}"));
         }
-        if !self.history.captured && self.history.neutral {
+        if !self.history.captured && self.history.neutral && self.pair.is_none() {
             notes.push(String::from("states as the kernel told when it was asked"));
         }
         let dot = self.style.glyphs().dot;
         let mut signs = Vec::new();
+        if self.pair.is_some() {
+            signs.push(String::from("by the client's clock"));
+        }
+        let fates = [
+            (Fate::Lost, "x lost on its way"),
+            (Fate::Doubled, "x2 arrived once more than sent"),
+            (Fate::Foreign, "? never sent by that end"),
+        ];
+        let met = fates.iter().filter(|(fate, _)| self.fates.contains(fate));
+        signs.extend(met.map(|(_, note)| String::from(*note)));
+        if self.flights {
+            signs.push(String::from("+n ms in flight"));
+        }
         if self.intervals {
             signs.push(String::from("[a..b) bytes a to b-1"));
         }
@@ -370,30 +449,18 @@ impl<'a> Ladder<'a> {
     }
 
     /// Both lifelines, and an arrow between them.
-    fn lifelines(&mut self, lifeline: char, arrow: Option<(Direction, Ink, String)>) {
+    fn lifelines(&mut self, lifeline: char, arrow: Option<Arrow>) {
         let lifeline = lifeline.to_string();
         self.paper.go_to(self.columns.left);
         self.paper.put(Ink::Dim, &lifeline);
-        if let Some((direction, ink, text)) = arrow {
-            let arrow = self.arrow(direction, &text);
-            self.paper.put(ink, &arrow);
+        if let Some(arrow) = arrow {
+            let to_server =
+                (arrow.way == Direction::Received) == (self.history.role == Role::Server);
+            let drawn = arrow.draw(to_server, self.columns.between(), self.style.glyphs());
+            self.paper.put(arrow.ink, &drawn);
         }
         self.paper.go_to(self.columns.right);
         self.paper.put(Ink::Dim, &lifeline);
-    }
-
-    fn arrow(&self, direction: Direction, text: &str) -> String {
-        let glyphs = self.style.glyphs();
-        let to_server = (direction == Direction::Received) == (self.history.role == Role::Server);
-        let dashes = self.columns.between().saturating_sub(text.width() + 2 + 1);
-        let before = (dashes / 2).max(1).min(dashes);
-        let after = dashes.saturating_sub(before);
-        let dash = |count: usize| glyphs.dash.to_string().repeat(count);
-        if to_server {
-            format!("{} {text} {}{}", dash(before), dash(after), glyphs.to_right)
-        } else {
-            format!("{}{} {text} {}", glyphs.to_left, dash(after), dash(before))
-        }
     }
 
     fn put_right(&mut self, ink: Ink, text: &str) {

@@ -7,8 +7,9 @@ use sockeye_engine::probe::{Call, Direction, Operation, Role, Stamp};
 use sockeye_wire::tcp::State;
 
 use super::fold::Summary;
+use crate::pair::{Crossing, Fate, Pair};
 use crate::record::{Certainty, Event, History, Mark, Segment, StateChange};
-use crate::timeline::{index, is_transient, moved, other};
+use crate::timeline::{index, is_transient, moved, opposite, other};
 
 /// One line of the ladder.
 #[derive(Clone, Debug)]
@@ -16,7 +17,11 @@ pub(super) struct Row<'a> {
     pub(super) at: Stamp,
     /// A call of our program.
     pub(super) call: Option<&'a Call>,
+    /// A call of the other end's, where that was recorded too.
+    pub(super) far: Option<&'a Call>,
     pub(super) segment: Option<&'a Segment>,
+    /// What is known of the segment's way, where both ends were recorded.
+    pub(super) crossing: Option<&'a Crossing>,
     /// The state our end entered, and the other.
     pub(super) ours: Option<&'a StateChange>,
     pub(super) theirs: Option<&'a StateChange>,
@@ -37,6 +42,10 @@ pub(super) struct Rows<'a> {
 
 /// A call and a segment this close together in time share a line if one caused the other.
 const TOGETHER: Duration = Duration::from_micros(20);
+
+/// No segment is looked for that left longer ago, in nanoseconds: the maximum segment lifetime
+/// (RFC 9293 §3.4.2).
+const LONGEST_WAY: u64 = 120_000_000_000;
 
 /// So many segments may have overtaken others at one time.
 const OVERTAKEN_MAX: usize = 16;
@@ -60,8 +69,93 @@ impl<'a> Rows<'a> {
             }
         }
         rows.find_early();
-        rows.join();
+        rows.join(TOGETHER);
         rows
+    }
+
+    /// What is known of both ends.
+    pub(super) fn of_pair(pair: &'a Pair) -> Rows<'a> {
+        let history = &pair.joint;
+        let names = [Direction::Received, Direction::Sent].map(|way| Names::new(history, way));
+        let mut rows = Rows { list: Vec::new(), empty_handed: 0 };
+        let mut events: Vec<&Event> =
+            history.events.iter().filter(|event| matches!(event, Event::Call(_))).collect();
+        rows.add(history, &mut events, &names);
+        for call in &pair.calls {
+            if found_nothing(call) {
+                rows.empty_handed += 1;
+                continue;
+            }
+            let mut row = Row::at(call_time(call));
+            row.far = Some(call);
+            if let (Some((way, range)), false) = (moved(call), history.captured) {
+                let names = &names[index(opposite(way))];
+                row.message = names.beginning_in(range.start, range.end);
+            }
+            rows.list.push(row);
+        }
+        for crossing in &pair.crossings {
+            let mut row = Row::of_segment(&crossing.segment, &names);
+            row.crossing = Some(crossing);
+            rows.list.push(row);
+        }
+        rows.list.sort_by_key(|row| row.at);
+        rows.add_changes(history);
+        for summary in [Summary::of_left_out(&pair.client.left_out), Summary::of_far(pair)] {
+            if !summary.is_empty() {
+                let summary = Row::of_summary(summary);
+                let place = rows.list.partition_point(|row| row.at <= summary.at);
+                rows.list.insert(place, summary);
+            }
+        }
+        rows.find_early();
+        let unsure = Duration::from_nanos(pair.clocks.uncertainty().unwrap_or(0));
+        rows.join(TOGETHER.max(unsure));
+        rows
+    }
+
+    /// States belong to the segments that an end sent or that came to it at that moment. One that came
+    /// while something else happened at that end has a row of its own.
+    fn add_changes(&mut self, history: &'a History) {
+        let changes = history.events.iter().filter_map(|event| match event {
+            Event::State(change) => Some(change),
+            _ => None,
+        });
+        let mut alone = Vec::new();
+        for change in changes {
+            let near = change.end == history.role;
+            let from = self.list.partition_point(|row| row.at.0 + LONGEST_WAY < change.at.0);
+            let causing = |row: &Row<'_>| {
+                let crossing = row.crossing?;
+                let sent_here = (crossing.segment.direction == Direction::Sent) == near;
+                // What was seen at the other end alone was told by that.
+                let at = match sent_here {
+                    true => crossing.left.or(crossing.arrived),
+                    false => crossing.arrived.or(crossing.left),
+                };
+                Some(at? == change.at)
+            };
+            let up_to = self.list.partition_point(|row| row.at <= change.at);
+            let range = from..up_to;
+            let found = self.list[range.clone()].iter().rposition(|row| causing(row) == Some(true));
+            let busy = |row: &Row<'_>| row.happens_at(near);
+            match found.map(|place| range.start + place) {
+                Some(place) if !self.list[place + 1..up_to].iter().any(busy) => {
+                    let row = &mut self.list[place];
+                    let place = if near { &mut row.ours } else { &mut row.theirs };
+                    // The first of two steps in one moment would be gone before anyone saw it.
+                    *place = Some(change);
+                }
+                _ => {
+                    let mut row = Row::at(change.at);
+                    let place = if near { &mut row.ours } else { &mut row.theirs };
+                    *place = Some(change);
+                    alone.push(row);
+                }
+            }
+        }
+        self.list.extend(alone);
+        self.list.sort_by_key(|row| row.at);
     }
 
     /// Tells segments that overtook others from those before which something is missing.
@@ -103,7 +197,7 @@ impl<'a> Rows<'a> {
         for event in events {
             match event {
                 Event::Call(call) => {
-                    if call.operation == Operation::Recv && call.result.is_err_and(is_transient) {
+                    if found_nothing(call) {
                         self.empty_handed += 1;
                         continue;
                     }
@@ -114,15 +208,7 @@ impl<'a> Rows<'a> {
                     }
                     self.list.push(row);
                 }
-                Event::Segment(segment) => {
-                    let mut row = Row::at(segment.at);
-                    row.segment = Some(segment);
-                    if segment.mark != Mark::Retransmission {
-                        let names = &names[index(segment.direction)];
-                        row.message = names.beginning_in(segment.range.start, segment.range.end);
-                    }
-                    self.list.push(row);
-                }
+                Event::Segment(segment) => self.list.push(Row::of_segment(segment, names)),
                 Event::State(change) => self.add_change(history.role, change),
             }
         }
@@ -159,32 +245,15 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Puts calls into the line of the segment they caused or that caused them.
-    fn join(&mut self) {
+    /// Puts calls into the line of the segment they caused or that caused them, if not more than
+    /// this lies between.
+    fn join(&mut self, together: Duration) {
         let mut joined: Vec<Row<'a>> = Vec::with_capacity(self.list.len());
-        for mut row in self.list.drain(..) {
-            if let Some(before) = joined.last_mut()
-                && row.at.since(before.at) <= TOGETHER
-            {
-                if let (Some(call), None, Some(segment)) =
-                    (before.call, before.segment, row.segment)
-                    && before.ours.is_none()
-                    && row.ours.is_none()
-                    && causes(call, segment)
-                {
-                    row.call = Some(call);
-                    *before = row;
-                    continue;
-                }
-                if let (None, Some(segment), Some(call)) = (before.call, before.segment, row.call)
-                    && before.ours.is_none()
-                    && takes(call, segment)
-                {
-                    before.call = Some(call);
-                    continue;
-                }
+        for row in self.list.drain(..) {
+            let taken = joined.last_mut().is_some_and(|before| before.take(&row, together));
+            if !taken {
+                joined.push(row);
             }
-            joined.push(row);
         }
         self.list = joined;
     }
@@ -195,13 +264,76 @@ impl<'a> Row<'a> {
         Row {
             at,
             call: None,
+            far: None,
             segment: None,
+            crossing: None,
             ours: None,
             theirs: None,
             message: None,
             early: false,
             summary: None,
         }
+    }
+
+    fn of_segment(segment: &'a Segment, names: &[Names<'a>; 2]) -> Row<'a> {
+        let mut row = Row::at(segment.at);
+        row.segment = Some(segment);
+        if segment.mark != Mark::Retransmission {
+            let names = &names[index(segment.direction)];
+            row.message = names.beginning_in(segment.range.start, segment.range.end);
+        }
+        row
+    }
+
+    /// Takes the row that comes next into this one, if a call in one of them belongs to the segment in
+    /// the other.
+    fn take(&mut self, next: &Row<'a>, together: Duration) -> bool {
+        if self.summary.is_some() || next.summary.is_some() {
+            return false;
+        }
+        if let (None, Some(segment)) = (self.segment, next.segment) {
+            if next.at.since(self.at) > together || next.call.is_some() || next.far.is_some() {
+                return false;
+            }
+            let near = self.call.filter(|_| self.ours.is_none() && next.ours.is_none());
+            let far = self.far.filter(|_| self.theirs.is_none() && next.theirs.is_none());
+            let alone = self.ours.is_none() && self.theirs.is_none();
+            let caused = near.is_some_and(|call| causes(call, segment, Direction::Sent))
+                || far.is_some_and(|call| causes(call, segment, Direction::Received));
+            if caused && alone && (self.call.is_none() || self.far.is_none()) {
+                *self = Row { call: self.call, far: self.far, ..next.clone() };
+                return true;
+            }
+            return false;
+        }
+        let (Some(segment), None) = (self.segment, next.segment) else { return false };
+        if next.ours.is_some() || next.theirs.is_some() {
+            return false;
+        }
+        let arrived = self.crossing.and_then(|crossing| crossing.arrived).unwrap_or(self.at);
+        if next.at.since(arrived.max(self.at)) > together {
+            return false;
+        }
+        match (next.call, next.far) {
+            (Some(call), None) if self.call.is_none() && self.ours.is_none() => {
+                let taken = takes(call, segment, Direction::Sent);
+                self.call = Some(call).filter(|_| taken);
+                taken
+            }
+            (None, Some(call)) if self.far.is_none() && self.theirs.is_none() => {
+                let taken = takes(call, segment, Direction::Received);
+                self.far = Some(call).filter(|_| taken);
+                taken
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether something of it happens at our end, or at the other.
+    fn happens_at(&self, near: bool) -> bool {
+        let call = if near { self.call } else { self.far };
+        let sends = |segment: &Segment| (segment.direction == Direction::Sent) == near;
+        call.is_some() || self.segment.is_some_and(sends)
     }
 
     pub(super) fn of_summary(summary: Summary) -> Row<'a> {
@@ -232,7 +364,12 @@ impl<'a> Row<'a> {
         if self.ours.is_some() || self.theirs.is_some() {
             return false;
         }
-        let common_call = self.call.is_none_or(|call| moved(call).is_some());
+        let mut calls = self.call.into_iter().chain(self.far);
+        let common_call = calls.all(|call| moved(call).is_some());
+        let fate = self.crossing.map_or(Fate::Unknown, |crossing| crossing.fate);
+        if matches!(fate, Fate::Lost | Fate::Doubled | Fate::Foreign) {
+            return false;
+        }
         let common_segment = self.segment.is_none_or(|segment| {
             let flags = segment.flags;
             segment.mark == Mark::None
@@ -260,18 +397,27 @@ pub(super) fn initial_states(history: &History) -> [Option<State>; 2] {
 /// it learns at its end.
 fn time(event: &Event) -> Stamp {
     match event {
-        Event::Call(call) => match call.operation {
-            Operation::Recv | Operation::Accept => call.end,
-            _ => call.start,
-        },
+        Event::Call(call) => call_time(call),
         Event::Segment(segment) => segment.at,
         Event::State(change) => change.at,
     }
 }
 
-/// Whether the call can have sent this segment.
-fn causes(call: &Call, segment: &Segment) -> bool {
-    if segment.direction == Direction::Received {
+fn call_time(call: &Call) -> Stamp {
+    match call.operation {
+        Operation::Recv | Operation::Accept => call.end,
+        _ => call.start,
+    }
+}
+
+/// Whether it asked for what was not there yet.
+fn found_nothing(call: &Call) -> bool {
+    call.operation == Operation::Recv && call.result.is_err_and(is_transient)
+}
+
+/// Whether the call can have sent this segment; what its end sends goes the way of `sends`.
+fn causes(call: &Call, segment: &Segment, sends: Direction) -> bool {
+    if segment.direction != sends {
         return false;
     }
     match call.operation {
@@ -284,9 +430,10 @@ fn causes(call: &Call, segment: &Segment) -> bool {
     }
 }
 
-/// Whether the call can have taken what this segment brought.
-fn takes(call: &Call, segment: &Segment) -> bool {
-    if segment.direction == Direction::Sent {
+/// Whether the call can have taken what this segment brought; what its end sends goes the way of
+/// `sends`.
+fn takes(call: &Call, segment: &Segment, sends: Direction) -> bool {
+    if segment.direction == sends {
         return false;
     }
     match call.operation {

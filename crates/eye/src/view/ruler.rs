@@ -11,6 +11,7 @@ use super::bar::{Axis, Bar, Interval};
 use super::paper::Paper;
 use super::scale::{bytes, counted, grouped, millis, short, step};
 use super::style::{Glyphs, Ink, NARROW, Style};
+use crate::pair::{Fate, Pair};
 use crate::record::{Event, Fold, History, Mark, Segment};
 use crate::timeline::{index, moved, opposite};
 
@@ -27,6 +28,7 @@ pub(super) fn draw(history: &History, way: Direction, style: &Style) -> String {
         right,
         paper: Paper::new(style),
         crowded: false,
+        start: start(history),
     };
     ruler.title();
     if layers.total > 0 {
@@ -54,6 +56,55 @@ pub(super) fn draw(history: &History, way: Direction, style: &Style) -> String {
     ruler.paper.into_string()
 }
 
+/// Draws one direction, as the client sees it, with the layers of both ends: what the one wrote,
+/// what went over the wire, and what the other read.
+pub(super) fn draw_pair(pair: &Pair, way: Direction, style: &Style) -> String {
+    let (sender, receiver) = match way {
+        Direction::Sent => (&pair.client, &pair.server),
+        Direction::Received => (&pair.server, &pair.client),
+    };
+    let sent = Layers::new(sender, Direction::Sent);
+    let received = Layers::new(receiver, Direction::Received);
+    let [left, right] = captions(style.columns());
+    let total = sent.total.max(received.total);
+    let mut ruler = Ruler {
+        history: sender,
+        way: Direction::Sent,
+        style,
+        axis: Axis { total, columns: style.columns() - left - right },
+        left,
+        right,
+        paper: Paper::new(style),
+        crowded: false,
+        start: pair.start_at(sender.role),
+    };
+    ruler.title();
+    if total > 0 {
+        ruler.scale();
+        ruler.messages(&sent, "written");
+        ruler.calls(&sent);
+        if sender.captured {
+            ruler.segments(&sent);
+            ruler.resent(&sent);
+            ruler.lost(pair, way);
+            ruler.acks(&sent);
+        }
+        (ruler.history, ruler.way) = (receiver, Direction::Received);
+        ruler.start = pair.start_at(receiver.role);
+        if !sender.captured {
+            ruler.segments(&received);
+            ruler.resent(&received);
+            ruler.acks(&received);
+        } else if receiver.captured && sent.is_cut_otherwise(&received) {
+            ruler.arrived(&received);
+        }
+        ruler.calls(&received);
+        ruler.messages(&received, "decoded");
+        ruler.note();
+    }
+    ruler.paper.into_string()
+}
+
 /// Columns for the layer's name and a blank; and for what is said to the right of a bar, with the
 /// border column.
 fn captions(columns: usize) -> [usize; 2] {
@@ -63,6 +114,9 @@ fn captions(columns: usize) -> [usize; 2] {
         _ => [8, 9 + (columns - Style::NARROWEST) / 3],
     }
 }
+
+/// A segment that was lost.
+const LOST: char = 'x';
 
 /// Everything that lies on one direction's axis, sorted by offset.
 struct Layers<'a> {
@@ -140,6 +194,26 @@ impl<'a> Layers<'a> {
     fn reach(&mut self, end: u64) {
         self.total = self.total.max(end);
     }
+
+    /// Whether the segments that arrived have other borders than those that left.
+    fn is_cut_otherwise(&self, arrived: &Layers<'_>) -> bool {
+        let borders = |layers: &Layers<'_>| {
+            let all = layers.segments.iter().chain(&layers.resent);
+            let mut borders: Vec<u64> =
+                all.flat_map(|segment| [segment.range.start, segment.range.end]).collect();
+            borders.sort_unstable();
+            borders.dedup();
+            borders
+        };
+        let left = borders(self);
+        // One that was lost takes its borders along.
+        borders(arrived).iter().any(|border| left.binary_search(border).is_err())
+    }
+}
+
+/// When a history begins.
+fn start(history: &History) -> Stamp {
+    history.course.span.map_or(Stamp(0), |(first, _)| first)
 }
 
 struct Ruler<'a> {
@@ -152,6 +226,8 @@ struct Ruler<'a> {
     paper: Paper<'a>,
     /// Some column held more than one border.
     crowded: bool,
+    /// Times are told from here on, by the clock of `history`.
+    start: Stamp,
 }
 
 impl Ruler<'_> {
@@ -291,7 +367,7 @@ impl Ruler<'_> {
 
     /// `, at 0.31 ms` for one call, `, in 0.31 ms` for more.
     fn when(&self, calls: &[(&Call, Range<u64>)]) -> String {
-        let start = self.history.course.span.map_or(Stamp(0), |(first, _)| first);
+        let start = self.start;
         let first = calls.iter().map(|(call, _)| call.start).min().unwrap_or(start);
         let last = calls.iter().map(|(call, _)| call.end).max().unwrap_or(start);
         match (calls, self.way) {
@@ -339,6 +415,43 @@ impl Ruler<'_> {
             self.count(count, "segment"),
         ]);
         self.line("again", Ink::Warning, bar, caption);
+    }
+
+    /// Segments that never arrived, each a mark where its data begins.
+    fn lost(&mut self, pair: &Pair, way: Direction) {
+        let lost = pair.crossings.iter().filter(|crossing| {
+            let segment = &crossing.segment;
+            crossing.fate == Fate::Lost && segment.direction == way && !segment.range.is_empty()
+        });
+        let mut bar = Bar::new(self.axis);
+        let mut count = 0;
+        for crossing in lost {
+            bar.mark(self.axis, crossing.segment.range.start, LOST);
+            count += 1;
+        }
+        if count > 0 {
+            let caption = self.first_that_fits([
+                format!("{} lost on the way", counted(count, "segment")),
+                format!("{} lost", short(count)),
+            ]);
+            self.line("lost", Ink::Warning, bar, caption);
+        }
+    }
+
+    /// The segments as they came, where that is not as they left.
+    fn arrived(&mut self, layers: &Layers<'_>) {
+        let fold = &self.history.left_out.data[index(self.way)];
+        let mut all: Vec<&Segment> =
+            layers.segments.iter().chain(&layers.resent).copied().collect();
+        all.sort_by_key(|segment| segment.range.start);
+        let intervals: Vec<Interval<'_>> =
+            all.iter().map(|s| Interval { range: s.range.clone(), label: None }).collect();
+        let count = all.len() as u64 + fold.count;
+        let caption = self.first_that_fits([
+            format!("{} as they came", counted(count, "segment")),
+            self.count(count, "segment"),
+        ]);
+        self.bar("arrived", Ink::Plain, &intervals, fold, true, caption);
     }
 
     fn acks(&mut self, layers: &Layers<'_>) {

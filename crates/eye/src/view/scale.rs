@@ -63,7 +63,7 @@ fn unit_of_millis(nanos: u64) -> (u64, u32) {
 }
 
 /// Milliseconds with a fixed number of decimals, 0 to 6.
-pub(super) fn millis_fixed(nanos: u64, decimals: u32) -> String {
+pub(crate) fn millis_fixed(nanos: u64, decimals: u32) -> String {
     let unit = 10_u64.pow(6 - decimals.min(6));
     decimal(nanos.saturating_add(unit / 2) / unit, decimals)
 }

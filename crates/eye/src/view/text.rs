@@ -33,7 +33,8 @@ pub(super) fn call(
             );
         }
         (Operation::Recv, Ok(0)) => {
-            return first_that_fits(width, [format!("{name} = 0 EOF"), format!("{name} EOF")]);
+            let texts = [format!("{name} = 0 EOF"), format!("{name} EOF"), String::from("EOF")];
+            return first_that_fits(width, texts);
         }
         (_, Ok(count)) => count,
     };
@@ -144,10 +145,22 @@ pub(super) fn segment(
     )
 }
 
-/// Many calls of one direction.
+/// Many calls of one direction; empty for none.
 pub(super) fn calls(summary: &Summary, way: usize, width: usize) -> String {
-    let Fold { count, range } = &summary.calls[way];
-    let name = match (way, summary.sendfiles) {
+    many_calls(&summary.calls[way], summary.sendfiles, way, width)
+}
+
+/// The same of the other end's.
+pub(super) fn far_calls(summary: &Summary, way: usize, width: usize) -> String {
+    many_calls(&summary.far[way], 0, way, width)
+}
+
+fn many_calls(calls: &Fold, sendfiles: u64, way: usize, width: usize) -> String {
+    let Fold { count, range } = calls;
+    if *count == 0 {
+        return String::new();
+    }
+    let name = match (way, sendfiles) {
         (0, _) => "recv()",
         (_, 0) => "send()",
         (_, files) if files == *count => "sendfile()",

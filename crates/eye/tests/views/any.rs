@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use proptest::prelude::*;
+use sockeye_engine::Address;
 use sockeye_engine::probe::{Call, Direction, Operation, Role, Stamp};
+use sockeye_eye::pair::{Clocks, KnownBy, Pair};
 use sockeye_eye::record::{Aftermath, KernelFacts, Loss};
 use sockeye_eye::timeline::Timeline;
 use sockeye_eye::view::{self, Style};
@@ -137,6 +139,47 @@ proptest! {
         let style = Style { width, rows, ascii, ..Style::default() };
         let picture = view::picture(timeline.history(), &style);
         prop_assert!(printed_times(&picture).is_sorted(), "{}", picture);
+        for line in picture.lines() {
+            let columns = line.width();
+            prop_assert!(width < 40 || columns <= width, "{} > {}: {}", columns, width, line);
+            prop_assert!(!line.chars().any(char::is_control), "{:?}", line);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_two_stories_are_drawn_as_two_ends_within_the_width(
+        inputs in prop::array::uniform2(prop::collection::vec(input(), 0..60)),
+        isn in prop::collection::vec((any::<bool>(), sequence()), 4),
+        width in prop_oneof![30..80_usize, 80..240_usize],
+        keep in 0..40_usize,
+        one_machine: bool,
+        ascii: bool,
+    ) {
+        let [local, peer] = ["[::1]:8080", "[fe80:1234:5678:9abc:def0:1234:5678:9abc]:40312"]
+            .map(|address| Address::from(address.parse::<SocketAddr>().expect("an address")));
+        let mut isn = isn.into_iter();
+        let ends = [Role::Client, Role::Server].into_iter().zip(inputs).map(|(role, inputs)| {
+            let mut timeline = Timeline::new(role, local.clone(), peer.clone(), keep);
+            for (sent, seq) in isn.by_ref().take(2) {
+                let syn = Input::Segment {
+                    sent, at: 1, seq, ack: 0, flags: Flags::SYN.bits(), window: 1, payload: 0,
+                };
+                tell(&mut timeline, syn);
+            }
+            for input in inputs {
+                tell(&mut timeline, input);
+            }
+            timeline.into_history()
+        });
+        let [client, server]: [_; 2] = ends.collect::<Vec<_>>().try_into().expect("two");
+        let pair = Pair::new(client, server, KnownBy::Addresses, one_machine);
+        let style = Style { width, ascii, ..Style::default() };
+        let picture = view::pair(&pair, &style);
+        if pair.clocks != Clocks::Contradictory {
+            prop_assert!(printed_times(&picture).is_sorted(), "{}", picture);
+        }
         for line in picture.lines() {
             let columns = line.width();
             prop_assert!(width < 40 || columns <= width, "{} > {}: {}", columns, width, line);

@@ -3,6 +3,7 @@
 mod any;
 mod datagrams;
 mod others;
+mod pair;
 mod scene;
 
 use std::fs;

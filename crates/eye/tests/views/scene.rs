@@ -23,6 +23,10 @@ pub(crate) struct Scene {
     wired: [u64; 2],
     /// Whether each end has sent its FIN.
     fin: [bool; 2],
+    /// Initial sequence numbers, received and sent.
+    isn: [u32; 2],
+    /// Nanoseconds by which its clock is ahead of the one that all others go by.
+    ahead: u64,
 }
 
 /// Any day will do.
@@ -77,7 +81,19 @@ impl Scene {
             called: [0; 2],
             wired: [0; 2],
             fin: [false; 2],
+            isn: ISN,
+            ahead: 0,
         }
+    }
+
+    /// The client's end of a connection whose server's end is [`Scene::new`].
+    pub(crate) fn of_its_client() -> Scene {
+        Scene { isn: [ISN[1], ISN[0]], ..Scene::of_client() }
+    }
+
+    /// The same with so many nanoseconds added to each moment.
+    pub(crate) fn ahead(self, nanos: u64) -> Scene {
+        Scene { ahead: nanos, ..self }
     }
 
     /// A connection that is looked on at: no calls, and neither end is ours.
@@ -99,6 +115,11 @@ impl Scene {
         (self.wire, self.program) = (wire, program);
         (self.now, self.called, self.wired, self.fin) = (0, [0; 2], [0; 2], [false; 2]);
         self
+    }
+
+    /// Sets its clock so many nanoseconds ahead of the one that all others go by.
+    pub(crate) fn set_clock(&mut self, ahead: u64) {
+        self.ahead = ahead;
     }
 
     /// Lets so many microseconds pass.
@@ -126,7 +147,7 @@ impl Scene {
     }
 
     fn opened(&mut self, micros: u64, local: SocketAddr, peer: SocketAddr) -> &mut Scene {
-        let at = Stamp(EPOCH + self.now + micros * 1000);
+        let at = Stamp(self.stamp().0 + micros * 1000);
         if self.program {
             let (local, peer) = (local.into(), peer.into());
             self.timeline.opened(&Opened { conn: ConnId(7), role: self.role, local, peer, at });
@@ -176,9 +197,11 @@ impl Scene {
         payload: u32,
         ack: Option<i64>,
     ) -> &mut Scene {
+        let reached = u64::try_from(offset.max(0)).expect("not negative") + u64::from(payload);
+        self.wired[index(way)] = self.wired[index(way)].max(reached);
         let number = |way: Direction, offset: i64| {
             let low = u32::try_from((offset + 1) & 0xffff_ffff).expect("masked");
-            Seq(ISN[index(way)]) + low
+            Seq(self.isn[index(way)]) + low
         };
         let (source, destination) = match (way == Received) == (self.role == Role::Server) {
             true => (CLIENT, SERVER),
@@ -246,7 +269,7 @@ impl Scene {
 
     pub(crate) fn close(&mut self) -> &mut Scene {
         self.operation(Operation::Close, 6, 0, Ok(0));
-        let at = Stamp(EPOCH + self.now + 6_000);
+        let at = Stamp(self.stamp().0 + 6_000);
         if self.program {
             self.timeline.closed(at);
         }
@@ -329,7 +352,7 @@ impl Scene {
     }
 
     fn stamp(&self) -> Stamp {
-        Stamp(EPOCH + self.now)
+        Stamp(EPOCH + self.now + self.ahead)
     }
 }
 

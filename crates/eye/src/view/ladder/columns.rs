@@ -27,7 +27,8 @@ const SHORT_BELOW: usize = 70;
 const SHORTER_BELOW: usize = 56;
 
 impl Columns {
-    pub(super) fn new(history: &History, style: &Style, time: usize) -> Columns {
+    /// With `both`, the calls of both ends stand outside.
+    pub(super) fn new(history: &History, style: &Style, time: usize, both: bool) -> Columns {
         let end = style.columns();
         let ours = match end {
             0..80 => 10 + (end - Style::NARROWEST) / 4,
@@ -47,7 +48,17 @@ impl Columns {
             let left = time + gap + state + 1;
             return Columns { time, left, right: left, end };
         }
+        let both_sides = match end {
+            ..SHORTER_BELOW => "~SYN-RCVD".len(),
+            SHORTER_BELOW..SHORT_BELOW => "~FIN-WAIT-1".len(),
+            SHORT_BELOW..80 => STATE_WIDTH,
+            80..90 => 20,
+            90..110 => 24,
+            110..140 => 30,
+            _ => 40,
+        };
         let (left, right) = match history.role {
+            _ if both => (both_sides, both_sides),
             // Nobody's calls stand outside: both sides hold states, and times of TIME-WAIT.
             _ if history.neutral => (state, state),
             Role::Client => (ours, state),
