@@ -7,6 +7,7 @@ pub mod kernel;
 pub mod pair;
 pub mod record;
 pub mod recorder;
+pub mod recording;
 pub mod timeline;
 pub mod verdict;
 pub mod view;

@@ -39,6 +39,7 @@ use handover::{BATCHES, Sender, channel};
 use probe::Source;
 use sources::{Sources, Wanted};
 pub use tap::{Begun, Seen, Tap};
+pub(crate) use tracks::{MAX_SOCKETS, Replay};
 pub use viewer::{ROWS_MAX, Row, Snapshot, Viewer};
 use watch::Watch;
 

@@ -81,6 +81,8 @@ pub enum Seen<'a> {
     Over {
         /// The number it was found with.
         track: u64,
+        /// It is forgotten: [`Seen::Ended`] will not come.
+        forgotten: bool,
     },
     /// A listener is bound.
     Listening(SocketAddr),
@@ -203,7 +205,9 @@ impl Taps {
                     self.see(&Seen::Segment { track, at, direction, segment });
                 }
                 (Fact::Placed { .. }, None) => {}
-                (&Fact::Over { track }, _) => self.see(&Seen::Over { track }),
+                (&Fact::Over { track, forgotten }, _) => {
+                    self.see(&Seen::Over { track, forgotten });
+                }
             }
         }
     }

@@ -15,6 +15,7 @@ mod address;
 mod journal;
 mod look;
 mod others;
+mod replay;
 mod sockets;
 mod track;
 
@@ -30,6 +31,7 @@ use sockeye_wire::packet::Segment;
 
 use super::item::{Item, Records};
 use super::slab::{Name, Slab};
+use crate::kernel::uncount_syn;
 use crate::record::History;
 use crate::timeline::Timeline;
 use address::{Listener, Tuple};
@@ -38,7 +40,8 @@ use sockets::Sockets;
 use track::{KeepLast, Track, keep, keep_last};
 
 pub(super) use journal::Fact;
-pub(super) use sockets::MAX_SOCKETS;
+pub(crate) use replay::Replay;
+pub(crate) use sockets::MAX_SOCKETS;
 pub(super) use track::SmallSegment;
 
 /// The most connections watched at once.
@@ -220,7 +223,9 @@ impl Tracks {
             }
             Item::Closing(conn, facts) => {
                 if let Some(track) = self.of(*conn) {
-                    track.kernel((**facts).clone());
+                    let mut facts = (**facts).clone();
+                    uncount_syn(&mut facts, track.role);
+                    track.kernel(facts);
                 }
             }
             Item::Closed(conn, at) => self.close(*conn, *at, now),
@@ -400,7 +405,7 @@ impl Tracks {
         self.unaccepted.push_back(name);
         let too_old = self.chain(tuple).nth(SAME_ADDRESSES);
         if let Some((name, _)) = too_old.filter(|(_, track)| track.conn.is_none()) {
-            self.remove(name);
+            self.forget(name);
         }
         self.forget_the_oldest_unaccepted();
         name
@@ -464,20 +469,26 @@ impl Tracks {
             let Some(name) = self.unaccepted.pop_front() else { return };
             // Most were accepted meanwhile, or are gone.
             if self.tracks.get(name).is_some_and(|track| track.conn.is_none()) {
-                self.remove(name);
+                self.forget(name);
             }
         }
     }
 
     fn end(&mut self, name: Name) {
         let Some(track) = self.remove(name) else { return };
+        self.journal.over(name.serial(), false);
         self.ended.push((name.serial(), track.into_history(self.dropped)));
+    }
+
+    fn forget(&mut self, name: Name) {
+        if self.remove(name).is_some() {
+            self.journal.over(name.serial(), true);
+        }
     }
 
     /// Takes a track out of everything that leads to it.
     fn remove(&mut self, name: Name) -> Option<Box<Track>> {
         let track = self.tracks.remove(name)?;
-        self.journal.over(name.serial());
         self.keep_last = keep_last(self.tracks.len());
         if let Some(conn) = track.conn {
             self.by_conn.remove(&conn);

@@ -15,8 +15,8 @@ pub(in super::super) enum Fact {
     Joined { track: u64, conn: ConnId },
     /// The segment at hand is of it.
     Placed { track: u64, direction: Direction },
-    /// Nothing more is waited for.
-    Over { track: u64 },
+    /// Nothing more is waited for; it has ended, or was never accepted and is forgotten.
+    Over { track: u64, forgotten: bool },
 }
 
 /// Facts in the order in which they were found out. Until it is begun nothing is noted.
@@ -55,8 +55,8 @@ impl Journal {
         self.note(Fact::Placed { track, direction });
     }
 
-    pub(super) fn over(&mut self, track: u64) {
-        self.note(Fact::Over { track });
+    pub(super) fn over(&mut self, track: u64, forgotten: bool) {
+        self.note(Fact::Over { track, forgotten });
     }
 
     fn note(&mut self, fact: Fact) {

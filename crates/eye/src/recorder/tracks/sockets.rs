@@ -8,7 +8,7 @@ use super::super::item::{Item, Records};
 use crate::datagram::DatagramHistory;
 
 /// The most sockets of datagrams watched at once.
-pub(in super::super) const MAX_SOCKETS: usize = 256;
+pub(crate) const MAX_SOCKETS: usize = 256;
 
 /// All of them.
 #[derive(Debug, Default)]
@@ -58,6 +58,11 @@ impl Sockets {
         if let Some(socket) = self.open.get_mut(&conn) {
             socket.lost += records;
         }
+    }
+
+    /// How many are open.
+    pub(super) fn count(&self) -> usize {
+        self.open.len()
     }
 
     /// False if there is no such socket.

@@ -399,7 +399,7 @@ fn the_journal_tells_packets_of_the_next_connection_from_those_of_the_last() {
     }
     assert_eq!((first, second), (6, 1));
     assert!(facts.contains(&Fact::Joined { track: one, conn: ConnId(1) }));
-    assert!(facts.contains(&Fact::Over { track: one }));
+    assert!(facts.contains(&Fact::Over { track: one, forgotten: false }));
     assert!(tracks.take_facts().is_empty());
 }
 

@@ -14,7 +14,6 @@ use sockeye_wire::tcp::{Flags, Seq};
 use super::super::item::{Item, Records, SmallCall};
 use super::super::slab::Name;
 use super::Tuple;
-use crate::kernel::uncount_syn;
 use crate::record::{History, KernelFacts, KernelStamp, Loss};
 use crate::timeline::Timeline;
 
@@ -186,9 +185,9 @@ impl Track {
         true
     }
 
-    pub(super) fn kernel(&mut self, mut facts: KernelFacts) {
+    /// What the kernel knew before close; a client's SYN is not among the bytes acknowledged.
+    pub(super) fn kernel(&mut self, facts: KernelFacts) {
         self.take_in();
-        uncount_syn(&mut facts, self.role);
         self.timeline.kernel(facts);
     }
 
