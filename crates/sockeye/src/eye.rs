@@ -3,12 +3,16 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt as _;
 
 use anyhow::Context as _;
 use sockeye_engine::{Endpoint, EndpointKind};
 use sockeye_eye::capture::Targets;
-use sockeye_eye::recorder::{Eye, Options};
+use sockeye_eye::record::History;
+use sockeye_eye::recorder::{Eye, Options, Sink};
+use sockeye_eye::recording::Writer;
 use sockeye_eye::view::Style;
+use sockeye_wire::escape::Escaped;
 use sockeye_wire::text::{Encoding, TextDecoder};
 
 use crate::args::{self, What};
@@ -46,12 +50,29 @@ fn open_to(args: &args::Eye, targets: Targets<'_>, talk: bool) -> anyhow::Result
     if !args.is_open() {
         return Ok(None);
     }
-    let style = Style {
-        width: args.width.or_else(output::stderr_width).map_or(100, usize::from),
-        ascii: args.ascii || output::locale_is_ascii(),
-        colour: output::colour_on_stderr(),
-        ..Style::default()
+    let mut options = match args.draws() {
+        true => Options::drawing(style_of_eye(args), io::stderr()),
+        false => Options::to(Silent),
     };
+    options.talk = talk;
+    options.capture = !args.does(What::Calls);
+    options.stamps = args.does(What::Stamps);
+    if let Some(file) = &args.record {
+        let writer = Writer::create(file).with_context(|| {
+            format!("--record {}: can't be written", Escaped(file.as_os_str().as_bytes()))
+        })?;
+        options.taps.push(Box::new(writer));
+    }
+    let eye = Eye::open(targets, options).context("--eye")?;
+    if let Some(missing) = eye.missing() {
+        say(format_args!("{missing}"));
+    }
+    Ok(Some(eye))
+}
+
+/// How the eye draws on standard error.
+fn style_of_eye(args: &args::Eye) -> Style {
+    let style = style(&args.drawing, output::stderr_width(), output::colour_on_stderr());
     if style.width < Style::NARROWEST {
         say(format_args!(
             "eye: the terminal has {} columns and a picture takes {}: verdicts alone are shown; \
@@ -60,13 +81,34 @@ fn open_to(args: &args::Eye, targets: Targets<'_>, talk: bool) -> anyhow::Result
             Style::NARROWEST
         ));
     }
-    let (capture, stamps) = (!args.does(What::Calls), args.does(What::Stamps));
-    let options = Options { talk, capture, stamps, ..Options::drawing(style, io::stderr()) };
-    let eye = Eye::open(targets, options).context("--eye")?;
-    if let Some(missing) = eye.missing() {
-        say(format_args!("{missing}"));
+    style
+}
+
+/// An eye that draws nothing; what it has to say is said.
+struct Silent;
+
+impl Sink for Silent {
+    fn draws(&self) -> bool {
+        false
     }
-    Ok(Some(eye))
+
+    fn ended(&mut self, _: &History) {}
+
+    fn ended_in_short(&mut self, _: &History) {}
+
+    fn say(&mut self, line: &str) {
+        say(format_args!("{line}"));
+    }
+}
+
+/// How to draw, on a terminal of so many columns if it is one.
+pub(crate) fn style(drawing: &args::Drawing, columns: Option<u16>, colour: bool) -> Style {
+    Style {
+        width: drawing.width.or(columns).map_or(100, usize::from),
+        ascii: drawing.ascii || output::locale_is_ascii(),
+        colour,
+        ..Style::default()
+    }
 }
 
 /// What a message is called in a picture: the text it begins with, or its length where it is none.

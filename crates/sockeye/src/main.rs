@@ -12,6 +12,7 @@ mod output;
 mod serve;
 mod signals;
 mod talk;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Connect(connect) => connect::run(&connect),
         Command::Listen(listen) => listen::run(*listen),
         Command::Serve(serve) => serve::run(&serve),
+        Command::Watch(watch) => watch::run(&watch),
         Command::Drivers(drivers) => drivers::run(&drivers),
         Command::Help(help) => help::help(&help),
         Command::Man(man) => help::man(&man),

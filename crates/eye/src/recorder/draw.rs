@@ -11,6 +11,11 @@ use crate::view::{self, Style};
 
 /// Where what ended goes. It is called on a thread of its own and may take its time.
 pub trait Sink: Send {
+    /// Whether anything that ends is shown. Else what is not shown for want of time is not told of
+    /// either.
+    fn draws(&self) -> bool {
+        true
+    }
     /// A connection ended and shall be shown in full.
     fn ended(&mut self, history: &History);
     /// A connection ended while many do: one line shall do.
@@ -28,6 +33,7 @@ const WAITING: usize = 64;
 pub(super) struct Drawer {
     jobs: SyncSender<Job>,
     thread: JoinHandle<()>,
+    draws: bool,
 }
 
 #[derive(Debug)]
@@ -42,9 +48,15 @@ impl Drawer {
     /// Starts the thread.
     pub(super) fn start(mut sink: Box<dyn Sink>) -> io::Result<Drawer> {
         let (jobs, waiting) = sync_channel(WAITING);
+        let draws = sink.draws();
         let draw = move || draw_all(&waiting, &mut *sink);
         let thread = thread::Builder::new().name("eye-draw".to_owned()).spawn(draw)?;
-        Ok(Drawer { jobs, thread })
+        Ok(Drawer { jobs, thread, draws })
+    }
+
+    /// Whether what ends is shown.
+    pub(super) fn draws(&self) -> bool {
+        self.draws
     }
 
     /// Has all of a connection drawn; false if too many wait already.

@@ -273,6 +273,7 @@ impl Watch {
             }
         }
         if let Some(count) = self.gate.tell(now)
+            && self.drawer.draws()
             && !self.drawer.say(more_ended(count))
         {
             self.gate.count_again(count);
@@ -328,7 +329,8 @@ impl Watch {
             }
         }
         let mut last = Vec::new();
-        last.extend(self.gate.tell_all().map(more_ended));
+        let untold = self.gate.tell_all().filter(|_| self.drawer.draws());
+        last.extend(untold.map(more_ended));
         last.extend(still_open(&self.tracks));
         let unwatched = self.tracks.unwatched();
         if unwatched > 0 {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::mem;
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -63,6 +64,7 @@ pub struct Writer {
     held: Vec<u8>,
     trouble: Option<String>,
     epoch: Epoch,
+    listeners: Vec<SocketAddr>,
     /// The numbers of connections that our program told of.
     conns: HashMap<ConnId, u64>,
     tracks: HashMap<u64, Placing>,
@@ -112,6 +114,7 @@ impl Writer {
             held: Vec::new(),
             trouble: None,
             epoch: Epoch(0),
+            listeners: Vec::new(),
             conns: HashMap::new(),
             tracks: HashMap::new(),
             sockets: HashSet::new(),
@@ -136,8 +139,14 @@ impl Writer {
             missing: begun.missing.map(str::to_owned),
             talk: begun.talk,
         });
-        for listener in begun.listeners {
-            self.record(&Record::Listen(Listen { local: listener.to_string() }));
+        begun.listeners.iter().for_each(|listener| self.listening(*listener));
+    }
+
+    /// Each thread tells of every listener.
+    fn listening(&mut self, local: SocketAddr) {
+        if !self.listeners.contains(&local) {
+            self.listeners.push(local);
+            self.record(&Record::Listen(Listen { local: local.to_string() }));
         }
     }
 
@@ -425,9 +434,7 @@ impl Tap for Writer {
                 self.segment(track, at, direction, segment);
             }
             Seen::Over { track, forgotten } => self.over(track, forgotten),
-            Seen::Listening(local) => {
-                self.record(&Record::Listen(Listen { local: local.to_string() }));
-            }
+            Seen::Listening(local) => self.listening(local),
             Seen::Opened(opened, peer_isn) => self.opened(opened, peer_isn),
             Seen::Call(conn, call) => self.call(conn, call),
             Seen::Message { conn, at, direction, range: (start, end), label } => {

@@ -1,6 +1,9 @@
 //! What the eye may be told: what it looks at, and how it draws.
 
+use std::path::{Path, PathBuf};
+
 use clap::ValueEnum;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 
 /// What the eye looks at, and how it draws.
 #[derive(clap::Args)]
@@ -19,6 +22,18 @@ pub(crate) struct Eye {
     )]
     eye: Vec<What>,
 
+    /// Write all that the eye sees to FILE, a JSON record a line, for `sockeye watch FILE`, jq and
+    /// programs of yours; nothing is drawn unless --eye is given too. What was in FILE is gone
+    #[arg(long, value_name = "FILE", value_parser = record_file())]
+    pub(crate) record: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) drawing: Drawing,
+}
+
+/// How pictures are drawn.
+#[derive(clap::Args)]
+pub(crate) struct Drawing {
     /// Draw with ASCII characters alone [default: what the locale can show]
     #[arg(long)]
     pub(crate) ascii: bool,
@@ -44,6 +59,11 @@ pub(crate) enum What {
 impl Eye {
     /// Whether somebody looks on.
     pub(crate) fn is_open(&self) -> bool {
+        self.draws() || self.record.is_some()
+    }
+
+    /// Whether what ends is drawn.
+    pub(crate) fn draws(&self) -> bool {
         !self.eye.is_empty()
     }
 
@@ -51,4 +71,12 @@ impl Eye {
     pub(crate) fn does(&self, what: What) -> bool {
         self.eye.contains(&what)
     }
+}
+
+/// A file to write records to.
+fn record_file() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|file| match file == Path::new("-") {
+        true => Err("standard output is for what the command itself has to say; name a file"),
+        false => Ok(file),
+    })
 }

@@ -9,6 +9,7 @@ mod listen;
 mod said;
 mod serve;
 mod talk;
+mod watch;
 
 use std::time::Duration;
 
@@ -19,12 +20,13 @@ use sockeye_engine::DriverKind;
 
 pub(crate) use connect::Connect;
 pub(crate) use drivers::Drivers;
-pub(crate) use eye::{Eye, What};
+pub(crate) use eye::{Drawing, Eye, What};
 pub(crate) use help::{Completions, Help, Man};
 pub(crate) use listen::{Listen, Service};
 pub(crate) use said::Said;
 pub(crate) use serve::Serve;
 pub(crate) use talk::Talk;
+pub(crate) use watch::Watch;
 
 /// Every socket job in one program, and you can see the wire.
 #[derive(Parser)]
@@ -44,6 +46,7 @@ pub(crate) enum Command {
     Connect(Box<Connect>),
     Listen(Box<Listen>),
     Serve(Serve),
+    Watch(Watch),
     Drivers(Drivers),
     Help(Help),
     Man(Man),
