@@ -3,8 +3,14 @@
 //! Pure: a function of a [`History`]. True before clever: what the records don't show is not
 //! found, and what they only suggest is marked [`Certainty::Inferred`].
 
+mod datagrams;
+mod ending;
+mod loss;
 mod messages;
+mod nagle;
 mod window;
+
+pub use datagrams::findings_of_datagrams;
 
 use std::ops::Range;
 
@@ -74,11 +80,81 @@ pub enum Kind {
     Torn,
     /// A receiver had no room, and the sender had to wait.
     ZeroWindow,
+    /// Bytes were sent again; why is not certain.
+    Retransmission,
+    /// Bytes were sent again because the receiver showed that they were missing.
+    FastRetransmission,
+    /// Bytes were sent again because nothing was heard of them for so long.
+    RetransmissionTimeout,
+    /// The last bytes sent were sent again: behind them nothing came that could show them missing.
+    TailRetransmission,
+    /// Bytes were sent again that had arrived.
+    SpuriousRetransmission,
+    /// A SYN was not answered in time, and sent again.
+    SynRetried,
+    /// A listener dropped connections because too many waited to be accepted.
+    BacklogOverflow,
+    /// A SYN was answered by a reset: nobody listens at that port.
+    Refused,
+    /// A connection was reset; why is not certain.
+    Reset,
+    /// A program ended its connection by an abort: `SO_LINGER` with a time of 0.
+    ResetByAbort,
+    /// A program closed while bytes lay unread, and its kernel told the other end by a reset.
+    ResetUnread,
+    /// Data came for a socket that had been closed.
+    ResetAfterClose,
+    /// A segment came for a connection its receiver knew nothing of.
+    ResetUnknown,
+    /// A program wrote to a connection that its peer had ended.
+    WriteAfterClose,
+    /// A program wrote after it had ended its own half.
+    WriteAfterShutdown,
+    /// A peer is gone without a word.
+    HalfOpen,
+    /// A peer closed long ago, and our program has not.
+    CloseWait,
+    /// Many connections wait in TIME-WAIT because their end here closed first.
+    TimeWait,
+    /// A small segment was held back until an ACK that was held back as well.
+    NagleDelayedAck,
+    /// A datagram was longer than the room to receive it.
+    DatagramTruncated,
+    /// Datagrams came and found no room.
+    DatagramDropped,
+    /// A datagram was sent to a port nobody has bound.
+    DatagramRefused,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 3] = [Kind::Sticky, Kind::Torn, Kind::ZeroWindow];
+    pub const ALL: [Kind; 25] = [
+        Kind::Sticky,
+        Kind::Torn,
+        Kind::ZeroWindow,
+        Kind::Retransmission,
+        Kind::FastRetransmission,
+        Kind::RetransmissionTimeout,
+        Kind::TailRetransmission,
+        Kind::SpuriousRetransmission,
+        Kind::SynRetried,
+        Kind::BacklogOverflow,
+        Kind::Refused,
+        Kind::Reset,
+        Kind::ResetByAbort,
+        Kind::ResetUnread,
+        Kind::ResetAfterClose,
+        Kind::ResetUnknown,
+        Kind::WriteAfterClose,
+        Kind::WriteAfterShutdown,
+        Kind::HalfOpen,
+        Kind::CloseWait,
+        Kind::TimeWait,
+        Kind::NagleDelayedAck,
+        Kind::DatagramTruncated,
+        Kind::DatagramDropped,
+        Kind::DatagramRefused,
+    ];
 
     /// Its name, which stays the same from version to version: letters and hyphens.
     #[must_use]
@@ -87,6 +163,28 @@ impl Kind {
             Kind::Sticky => "sticky",
             Kind::Torn => "torn",
             Kind::ZeroWindow => "zero-window",
+            Kind::Retransmission => "retransmission",
+            Kind::FastRetransmission => "fast-retransmission",
+            Kind::RetransmissionTimeout => "retransmission-timeout",
+            Kind::TailRetransmission => "tail-retransmission",
+            Kind::SpuriousRetransmission => "spurious-retransmission",
+            Kind::SynRetried => "syn-retried",
+            Kind::BacklogOverflow => "backlog-overflow",
+            Kind::Refused => "connection-refused",
+            Kind::Reset => "reset",
+            Kind::ResetByAbort => "reset-abort",
+            Kind::ResetUnread => "reset-unread",
+            Kind::ResetAfterClose => "reset-after-close",
+            Kind::ResetUnknown => "reset-half-open",
+            Kind::WriteAfterClose => "write-after-close",
+            Kind::WriteAfterShutdown => "write-after-shutdown",
+            Kind::HalfOpen => "half-open",
+            Kind::CloseWait => "close-wait",
+            Kind::TimeWait => "time-wait",
+            Kind::NagleDelayedAck => "nagle-delayed-ack",
+            Kind::DatagramTruncated => "datagram-truncated",
+            Kind::DatagramDropped => "datagram-dropped",
+            Kind::DatagramRefused => "datagram-refused",
         }
     }
 }
@@ -105,10 +203,17 @@ pub fn findings(history: &History) -> Vec<Finding> {
 #[must_use]
 pub fn findings_until(history: &History, now: Stamp) -> Vec<Finding> {
     let mut found = Found::default();
-    for stretch in stretches(history) {
-        messages::find(history, &stretch, &mut found);
-        window::find(history, &stretch, now, &mut found);
+    let stretches = stretches(history);
+    for stretch in &stretches {
+        messages::find(history, stretch, &mut found);
+        window::find(history, stretch, now, &mut found);
+        loss::find(history, stretch, &mut found);
+        nagle::find(history, stretch, &mut found);
     }
+    if let Some(first) = stretches.first() {
+        loss::find_syns(history, first, &mut found);
+    }
+    ending::find(history, &stretches, now, &mut found);
     found.into_findings()
 }
 
@@ -167,6 +272,10 @@ impl Found {
         }
         known.count = count;
         known.evidence.all_nanos = all_nanos;
+    }
+
+    fn extend(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        findings.into_iter().for_each(|finding| self.add(finding));
     }
 
     fn into_findings(mut self) -> Vec<Finding> {

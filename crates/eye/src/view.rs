@@ -2,6 +2,7 @@
 
 mod bar;
 mod datagrams;
+mod findings;
 mod fold;
 mod ladder;
 mod pair;
@@ -19,6 +20,7 @@ use sockeye_engine::{Address, UnixAddress};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::datagram::DatagramHistory;
+use crate::finding;
 use crate::pair::Pair;
 use crate::record::History;
 use crate::verdict;
@@ -53,6 +55,7 @@ pub fn picture(history: &History, style: &Style) -> String {
     }
     out.push('\n');
     out.push_str(&wrapped(&verdict::line(history), style));
+    out.push_str(&findings::draw(&finding::findings(history), style));
     shown(out, style)
 }
 
@@ -75,7 +78,9 @@ pub fn datagrams(history: &DatagramHistory, style: &Style) -> String {
         let line = datagrams::line(history).replace('·', style.glyphs().dot);
         return shown(format!("{line}\n"), style);
     }
-    shown(datagrams::draw(history, style), style)
+    let mut out = datagrams::draw(history, style);
+    out.push_str(&findings::draw(&finding::findings_of_datagrams(history), style));
+    shown(out, style)
 }
 
 /// The verdict alone, on one line ended by a newline.

@@ -1,6 +1,14 @@
-//! What the eye says, in the languages it speaks. One catalogue a language, one message a sentence.
+//! What the eye says, in the languages it speaks: one catalogue each, with the same sentences.
 //!
-//! Names of states, calls, flags and errors are those of RFC 9293 and the man pages in all of them.
+//! Names of states, calls, flags, errors and options are those of RFC 9293 and the man pages in all
+//! of them.
+
+mod en;
+mod zh;
+
+use sockeye_engine::probe::Role;
+
+use crate::finding::Finding;
 
 /// A language the eye speaks.
 ///
@@ -32,19 +40,45 @@ impl Lang {
             _ => Lang::En,
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// A finding in words.
+    #[must_use]
+    pub fn finding(self, finding: &Finding) -> Told {
+        self.words().finding(finding)
+    }
 
-    #[test]
-    fn a_locale_is_chinese_by_its_language_alone() {
-        for name in ["zh", "zh_CN", "zh_TW.Big5", "zh_SG@x", "zh-Hans"] {
-            assert_eq!(Lang::of_locale(name), Lang::Zh, "{name}");
-        }
-        for name in ["", "C", "POSIX", "en_GB.UTF-8", "zho", "de_CH"] {
-            assert_eq!(Lang::of_locale(name), Lang::En, "{name}");
+    /// Its catalogue.
+    pub(crate) fn words(self) -> &'static dyn Words {
+        match self {
+            Lang::En => &en::English,
+            Lang::Zh => &zh::Chinese,
         }
     }
 }
+
+/// A finding in words; each a sentence or less, and of one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// What was found, with its numbers.
+    pub what: String,
+    /// What caused it.
+    pub cause: String,
+    /// What can be done about it.
+    pub cure: String,
+}
+
+/// A catalogue: everything that is said, as sentences with room for names and numbers.
+pub(crate) trait Words {
+    /// A finding.
+    fn finding(&self, finding: &Finding) -> Told;
+    /// So many findings more than there is room for.
+    fn more_findings(&self, count: u64) -> String;
+}
+
+/// Who did it and who was at the other end; None where there are no such roles.
+fn ends(finding: &Finding) -> Option<(Role, Role)> {
+    finding.by.map(|by| (by, crate::timeline::other(by)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Lines of text whose columns are counted before they are coloured.
 
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::style::{Ink, Style};
 
@@ -8,7 +8,17 @@ use super::style::{Ink, Style};
 /// a line, else behind commas, else between words, and words only where nothing else helps.
 pub(super) fn wrap(text: &str, first: usize, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
-    put_pieces(&mut lines, text, [first, width], &[" · ", " - ", ", ", " "]);
+    let borders = [" · ", " - ", "；", ", ", "，", " "];
+    put_pieces(&mut lines, text, [first, width], &borders);
+    lines.into_iter().map(|line| line.trim_end().to_owned()).collect()
+}
+
+/// Fills lines with the words of a sentence: the first line of `first` columns, the others of `width`.
+pub(super) fn prose(text: &str, first: usize, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_inclusive(' ') {
+        put_pieces(&mut lines, word, [first, width], &[]);
+    }
     lines.into_iter().map(|line| line.trim_end().to_owned()).collect()
 }
 
@@ -20,7 +30,8 @@ fn put_pieces(lines: &mut Vec<String>, text: &str, widths: [usize; 2], borders: 
         line.push_str(text);
         return;
     }
-    if text.trim_end().width() <= widths[1] {
+    let inseparable = inseparable(text);
+    if text.trim_end().width() <= widths[1] && (!borders.is_empty() || inseparable.len() == 1) {
         lines.push(text.to_owned());
         return;
     }
@@ -30,9 +41,38 @@ fn put_pieces(lines: &mut Vec<String>, text: &str, widths: [usize; 2], borders: 
         }
         return;
     }
+    if inseparable.len() > 1 {
+        for piece in inseparable {
+            put_pieces(lines, piece, widths, &[]);
+        }
+        return;
+    }
     for letter in text.chars() {
         put_pieces(lines, letter.encode_utf8(&mut [0; 4]), widths, &[]);
     }
+}
+
+/// Chinese is broken between any two characters, but no line begins with what closes a sentence or a
+/// bracket, or ends with what opens one; a run of narrow letters stays together.
+fn inseparable(text: &str) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    let mut before: Option<char> = None;
+    for (place, letter) in text.char_indices() {
+        let wide = |letter: char| letter.width().unwrap_or(0) > 1;
+        let breaks = before.is_some_and(|before| {
+            (wide(before) || wide(letter))
+                && !"（".contains(before)
+                && !"，。：；、）".contains(letter)
+        });
+        if breaks {
+            pieces.push(&text[start..place]);
+            start = place;
+        }
+        before = Some(letter);
+    }
+    pieces.push(&text[start..]);
+    pieces
 }
 
 /// Grows line by line.

@@ -45,6 +45,11 @@ impl Style {
         self.width.clamp(Style::NARROWEST, Style::WIDEST)
     }
 
+    /// The language its words are written in.
+    pub(super) fn words(&self) -> Lang {
+        if self.ascii { Lang::En } else { self.lang }
+    }
+
     /// Whether there is not room for a picture.
     pub(super) fn is_too_narrow(&self) -> bool {
         self.width < Style::NARROWEST

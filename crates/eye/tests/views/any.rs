@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use proptest::prelude::*;
 use sockeye_engine::Address;
 use sockeye_engine::probe::{Call, Direction, Operation, Role, Stamp};
+use sockeye_eye::finding::{Kind, findings};
 use sockeye_eye::pair::{Clocks, KnownBy, Pair};
 use sockeye_eye::record::{Aftermath, KernelFacts, Loss};
 use sockeye_eye::timeline::Timeline;
 use sockeye_eye::view::{self, Style};
-use sockeye_wire::packet::Segment;
+use sockeye_eye::words::Lang;
+use sockeye_wire::packet::{Sack, Segment};
 use sockeye_wire::tcp::{Flags, Seq, State};
 use unicode_width::UnicodeWidthStr;
 
@@ -91,7 +93,11 @@ fn tell(timeline: &mut Timeline, input: Input) {
                 payload,
                 window_scale: Some(7),
                 mss: None,
-                sack: None,
+                sack: (seq % 5 == 0).then(|| Sack {
+                    start: Seq(ack.wrapping_add(u32::from(window % 9))),
+                    end: Seq(seq),
+                    duplicate: window % 2 == 0,
+                }),
             },
         ),
         Input::Aftermath { remaining_ms } => {
@@ -128,6 +134,7 @@ proptest! {
         rows in 0..60_usize,
         client: bool,
         ascii: bool,
+        chinese: bool,
     ) {
         let role = if client { Role::Client } else { Role::Server };
         let [local, peer] = ["[::1]:8080", "[fe80:1234:5678:9abc:def0:1234:5678:9abc]:40312"]
@@ -136,7 +143,11 @@ proptest! {
         for input in inputs {
             tell(&mut timeline, input);
         }
-        let style = Style { width, rows, ascii, ..Style::default() };
+        let lang = if chinese { Lang::Zh } else { Lang::En };
+        let style = Style { width, rows, ascii, lang, ..Style::default() };
+        let found = findings(timeline.history());
+        prop_assert!(found.len() <= 2 * Kind::ALL.len());
+        prop_assert!(found.is_sorted_by_key(|finding| finding.at), "{:?}", found);
         let picture = view::picture(timeline.history(), &style);
         prop_assert!(printed_times(&picture).is_sorted(), "{}", picture);
         for line in picture.lines() {
@@ -156,6 +167,7 @@ proptest! {
         keep in 0..40_usize,
         one_machine: bool,
         ascii: bool,
+        chinese: bool,
     ) {
         let [local, peer] = ["[::1]:8080", "[fe80:1234:5678:9abc:def0:1234:5678:9abc]:40312"]
             .map(|address| Address::from(address.parse::<SocketAddr>().expect("an address")));

@@ -2,6 +2,7 @@
 
 mod any;
 mod datagrams;
+mod findings;
 mod others;
 mod pair;
 mod scene;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use sockeye_engine::probe::{Call, ConnId, Direction, Opened, Operation, Role, Stamp};
 use sockeye_eye::record::{Aftermath, History, KernelFacts, Loss};
 use sockeye_eye::timeline::Timeline;
-use sockeye_wire::packet::Segment;
+use sockeye_wire::packet::{Sack, Segment};
 use sockeye_wire::tcp::{Flags, Seq, State};
 
 use Direction::{Received, Sent};
@@ -27,6 +27,9 @@ pub(crate) struct Scene {
     isn: [u32; 2],
     /// Nanoseconds by which its clock is ahead of the one that all others go by.
     ahead: u64,
+    /// Of the next segments.
+    window: u16,
+    sack: Option<Sack>,
 }
 
 /// Any day will do.
@@ -83,6 +86,8 @@ impl Scene {
             fin: [false; 2],
             isn: ISN,
             ahead: 0,
+            window: 512,
+            sack: None,
         }
     }
 
@@ -183,9 +188,35 @@ impl Scene {
         self.segment(way, Flags::FIN, signed(start), 0, Some(signed(ack)))
     }
 
+    /// A reset as a close sends it.
     pub(crate) fn reset(&mut self, way: Direction) -> &mut Scene {
         let start = self.wired[index(way)];
-        self.segment(way, Flags::RST, signed(start), 0, None)
+        let ack = self.wired[1 - index(way)];
+        self.segment(way, Flags::RST, signed(start), 0, Some(signed(ack)))
+    }
+
+    /// A bare ACK of bytes up to `ack`, with a window, and a block that has arrived besides.
+    pub(crate) fn hears(
+        &mut self,
+        way: Direction,
+        ack: u64,
+        window: u16,
+        sack: Option<(std::ops::Range<u64>, bool)>,
+    ) -> &mut Scene {
+        let number = |offset: u64| {
+            let low = u32::try_from((offset + 1) & 0xffff_ffff).expect("masked");
+            Seq(self.isn[1 - index(way)]) + low
+        };
+        let sack = sack.map(|(range, duplicate)| Sack {
+            start: number(range.start),
+            end: number(range.end),
+            duplicate,
+        });
+        (self.window, self.sack) = (window, sack);
+        let start = self.wired[index(way)];
+        self.segment(way, Flags::NONE, signed(start), 0, Some(signed(ack)));
+        (self.window, self.sack) = (512, None);
+        self
     }
 
     /// `offset` −1 is the SYN; `ack` is an offset of the opposite stream.
@@ -219,11 +250,11 @@ impl Scene {
                     seq: number(way, offset),
                     ack: ack.map_or(Seq(0), |ack| number(other, ack)),
                     flags: if ack.is_some() { flags | Flags::ACK } else { flags },
-                    window: 512,
+                    window: self.window,
                     payload,
                     window_scale: flags.syn().then_some(7),
                     mss: None,
-                    sack: None,
+                    sack: self.sack,
                 },
             );
         }

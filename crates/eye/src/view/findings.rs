@@ -1,0 +1,78 @@
+//! What was found, under the verdict: what, where, why, and what helps.
+
+use std::iter;
+
+use super::paper::{prose, wrap};
+use super::style::{Ink, NARROW, Style};
+use crate::finding::{Finding, Kind};
+use crate::record::Certainty;
+
+/// So many are drawn, the first ones; the others are counted.
+const DRAWN: usize = 6;
+
+/// Draws findings, nothing if there are none.
+pub(super) fn draw(findings: &[Finding], style: &Style) -> String {
+    let mut out = String::new();
+    if findings.is_empty() {
+        return out;
+    }
+    out.push('\n');
+    let (glyphs, lang) = (style.glyphs(), style.words());
+    for finding in findings.iter().take(DRAWN) {
+        let told = lang.finding(finding);
+        let sure = if finding.certainty == Certainty::Inferred { "~" } else { "" };
+        let (id, place) = (finding.kind.id(), place(finding));
+        let head = format!("! {id}  {sure}{place}{} · {}", told.what, finding.reference);
+        put(&mut out, wrap, &head, 2, Ink::Warning, style);
+        put(&mut out, prose, &told.cause, deep(style), Ink::Plain, style);
+        let cure = format!("{} {}", glyphs.arrow, told.cure);
+        put(&mut out, prose, &cure, deep(style), Ink::Dim, style);
+    }
+    if let Some(more @ 1..) = findings.len().checked_sub(DRAWN) {
+        let text = format!("! {}", lang.words().more_findings(more as u64));
+        put(&mut out, wrap, &text, 2, Ink::Warning, style);
+    }
+    out
+}
+
+/// Which bytes it is about, where it is about bytes.
+fn place(finding: &Finding) -> String {
+    let range = &finding.range;
+    match finding.kind {
+        Kind::SynRetried | Kind::BacklogOverflow | Kind::Refused | Kind::TimeWait => String::new(),
+        Kind::DatagramTruncated | Kind::DatagramDropped | Kind::DatagramRefused => {
+            match range.is_empty() {
+                true => String::new(),
+                false => format!("#{} ", range.start),
+            }
+        }
+        _ if range.is_empty() => format!("@{} ", range.start),
+        _ => format!("[{}..{}) ", range.start, range.end),
+    }
+}
+
+/// Writes a text on as many lines as it takes, those after the first one deeper.
+fn put(
+    out: &mut String,
+    broken: fn(&str, usize, usize) -> Vec<String>,
+    text: &str,
+    indent: usize,
+    ink: Ink,
+    style: &Style,
+) {
+    let glyphs = style.glyphs();
+    let mut text = text.replace('·', glyphs.dot).replace('…', glyphs.ellipsis);
+    if style.ascii {
+        text = text.replace('§', "sec. ");
+    }
+    let room = |indent: usize| style.columns() - indent;
+    let lines = broken(&text, room(indent), room(deep(style)));
+    let indents = iter::once(indent).chain(iter::repeat(deep(style)));
+    for (line, indent) in lines.iter().zip(indents) {
+        out.push_str(&format!("{:indent$}{}\n", "", style.paint(ink, line)));
+    }
+}
+
+fn deep(style: &Style) -> usize {
+    if style.columns() < NARROW { 4 } else { 7 }
+}
