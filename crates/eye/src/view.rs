@@ -5,6 +5,7 @@ mod datagrams;
 mod findings;
 mod fold;
 mod ladder;
+pub mod live;
 mod pair;
 mod paper;
 mod rows;
@@ -42,6 +43,47 @@ pub fn picture(history: &History, style: &Style) -> String {
     let mut out = title(history, style);
     out.push('\n');
     out.push_str(&ladder::draw(history, style));
+    out.push('\n');
+    out.push_str(&both_rulers(history, style));
+    out.push_str(&words(history, style));
+    shown(out, style)
+}
+
+/// The ladder alone; nothing, where there is no room for it.
+#[must_use]
+pub fn ladder(history: &History, style: &Style) -> String {
+    if style.is_too_narrow() {
+        return String::new();
+    }
+    shown(ladder::draw(history, style), style)
+}
+
+/// The ruler of each direction alone; nothing, where there is no room for them.
+#[must_use]
+pub fn rulers(history: &History, style: &Style) -> String {
+    if style.is_too_narrow() {
+        return String::new();
+    }
+    shown(both_rulers(history, style), style)
+}
+
+/// The verdict and the findings alone.
+#[must_use]
+pub fn findings(history: &History, style: &Style) -> String {
+    if style.is_too_narrow() {
+        return line(history, style);
+    }
+    shown(words(history, style), style)
+}
+
+/// What stands below the pictures.
+fn words(history: &History, style: &Style) -> String {
+    let verdict = wrapped(&verdict::line(history), style);
+    verdict + &findings::draw(&finding::findings(history), style)
+}
+
+/// The rulers, each with an empty line behind it.
+fn both_rulers(history: &History, style: &Style) -> String {
     // In the order of a question and its answer.
     let ways = match history.role {
         Role::Server => [Direction::Received, Direction::Sent],
@@ -49,14 +91,7 @@ pub fn picture(history: &History, style: &Style) -> String {
     };
     // Asked for how many bytes went by, the kernel says nothing of their borders.
     let ways = ways.into_iter().filter(|_| history.captured || !history.neutral);
-    for way in ways {
-        out.push('\n');
-        out.push_str(&ruler::draw(history, way, style));
-    }
-    out.push('\n');
-    out.push_str(&wrapped(&verdict::line(history), style));
-    out.push_str(&findings::draw(&finding::findings(history), style));
-    shown(out, style)
+    ways.map(|way| ruler::draw(history, way, style) + "\n").collect()
 }
 
 /// One connection as both its ends saw it: the ladder with the calls of both, a ruler for each

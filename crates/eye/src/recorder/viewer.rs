@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sockeye_engine::Address;
-use sockeye_engine::probe::Stamp;
+use sockeye_engine::probe::{Role, Stamp};
 use sockeye_wire::tcp::State;
 
-use crate::record::History;
+use crate::finding::findings;
+use crate::record::{Event, History};
 use crate::timeline::Timeline;
 use crate::verdict::Code;
 
@@ -69,6 +70,8 @@ pub struct Row {
     pub span: Option<(Stamp, Stamp)>,
     /// How it ended, or how things stand.
     pub code: Code,
+    /// How many findings there are.
+    pub found: u32,
 }
 
 impl Viewer {
@@ -120,14 +123,13 @@ impl Viewer {
 impl Row {
     /// What is known of this connection so far.
     #[must_use]
-    pub fn of(timeline: &Timeline) -> Row {
-        Row::new(timeline.history(), timeline.states())
+    pub fn of(timeline: &Timeline, found: u32) -> Row {
+        Row::new(timeline.history(), timeline.states(), found)
     }
 
     /// What is known of one that has ended.
     #[must_use]
     pub fn of_ended(history: &History) -> Row {
-        use crate::record::Event;
         let last = |ours: bool| {
             let events = history.events.iter().filter_map(|event| match event {
                 Event::State(change) if (change.end == history.role) == ours => Some(change.to),
@@ -137,12 +139,12 @@ impl Row {
             let inferred = history.inferred.last().filter(|_| ours).map(|change| change.to);
             told.map(|told| told.state).or(events.last()).or(inferred)
         };
-        Row::new(history, [last(true), last(false)])
+        let found = u32::try_from(findings(history).len()).unwrap_or(u32::MAX);
+        Row::new(history, [last(true), last(false)], found)
     }
 
     /// `states` are those of `local` and of the peer.
-    fn new(history: &History, states: [Option<State>; 2]) -> Row {
-        use sockeye_engine::probe::Role;
+    fn new(history: &History, states: [Option<State>; 2], found: u32) -> Row {
         let [received, sent] = [0, 1].map(|way| {
             let moved: u64 = history.totals.bytes[way];
             moved.max(history.course.reached[way])
@@ -154,7 +156,7 @@ impl Row {
             Role::Client => ([local, peer], [ours, theirs], [sent, received]),
         };
         let span = history.course.span;
-        Row { number: history.number, ends, states, bytes, span, code: Code::of(history) }
+        Row { number: history.number, ends, states, bytes, span, code: Code::of(history), found }
     }
 }
 

@@ -18,7 +18,8 @@ use crate::pair::{Crossing, Fate, Pair};
 use crate::record::{Aftermath, Certainty, History, Segment, StateChange};
 use crate::timeline::{index, opposite, other};
 use arrow::Arrow;
-use columns::{Columns, name, shorter_name};
+use columns::Columns;
+pub(in crate::view) use columns::{name, shorter_name};
 
 /// Draws what happened, in order of time.
 ///

@@ -3,6 +3,7 @@
 mod any;
 mod datagrams;
 mod findings;
+mod live;
 mod others;
 mod pair;
 mod scene;

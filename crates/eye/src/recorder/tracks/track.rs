@@ -59,6 +59,9 @@ pub(super) struct Track {
     dropped_before: u64,
     /// What was put down before that.
     earlier: Records,
+    /// How many findings there were, among so many events.
+    pub(super) found: u32,
+    pub(super) found_in: u64,
     timeline: Timeline,
 }
 
@@ -109,6 +112,8 @@ impl Track {
             dropped_before,
             told: Records::default(),
             earlier: Records::default(),
+            found: 0,
+            found_in: 0,
             timeline,
         }
     }

@@ -85,7 +85,7 @@ impl Columns {
 }
 
 /// A name for a state whose own has more than eight characters.
-pub(super) fn shorter_name(state: State) -> Option<&'static str> {
+pub(in crate::view) fn shorter_name(state: State) -> Option<&'static str> {
     match state {
         State::FinWait1 => Some("FIN-1"),
         State::FinWait2 => Some("FIN-2"),
@@ -96,7 +96,7 @@ pub(super) fn shorter_name(state: State) -> Option<&'static str> {
 }
 
 /// A state's name in a picture of so many columns, and whether it was cut short for want of them.
-pub(super) fn name(state: State, columns: usize) -> (&'static str, bool) {
+pub(in crate::view) fn name(state: State, columns: usize) -> (&'static str, bool) {
     let long = match state {
         State::SynReceived if columns < SHORT_BELOW => "SYN-RCVD",
         State::Established if columns < SHORT_BELOW => "ESTAB",
