@@ -79,6 +79,8 @@ pub struct Tally {
 /// One datagram, or a call that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
+    /// When the call was made; of an error queue's word, when it was found.
+    pub started: Stamp,
     /// When the call's result was known.
     pub at: Stamp,
     /// How many that succeeded went this way before it, over all peers of the socket.
@@ -138,12 +140,12 @@ impl DatagramHistory {
             return;
         };
         flow.tally.add(datagram);
-        let &Datagram { end, index, length, taken, digest, .. } = datagram;
+        let &Datagram { start, end, index, length, taken, digest, .. } = datagram;
         let outcome = match datagram.result {
             Ok(()) => Outcome::Moved { length, taken },
             Err(errno) => Outcome::Failed(errno),
         };
-        flow.push(Seen { at: end, index, outcome, digest, label: String::new() });
+        flow.push(Seen { started: start, at: end, index, outcome, digest, label: String::new() });
     }
 
     /// Takes in what the error queue says of one that was sent.
@@ -152,7 +154,8 @@ impl DatagramHistory {
         let sent = self.total(Direction::Sent).count;
         if let Some(flow) = self.flow(Direction::Sent, reported.to) {
             let (at, outcome) = (reported.at, Outcome::Reported(reported.errno));
-            flow.push(Seen { at, index: sent, outcome, digest: None, label: String::new() });
+            let label = String::new();
+            flow.push(Seen { started: at, at, index: sent, outcome, digest: None, label });
         }
     }
 

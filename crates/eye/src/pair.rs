@@ -6,16 +6,19 @@
 
 mod clock;
 mod crossing;
+mod datagrams;
 mod evidence;
 mod joint;
 mod matching;
 
 use sockeye_engine::probe::{Call, Direction, Role, Stamp};
 
+use crate::datagram::DatagramHistory;
 use crate::record::History;
 
 pub use clock::{Clocks, Drift, End, Order};
 pub use crossing::{Crossing, Fate};
+pub use datagrams::{DatagramFate, DatagramPair, DatagramWay};
 use matching::Matches;
 pub use matching::{Alone, KnownBy};
 
@@ -84,6 +87,17 @@ pub fn join(one: Vec<History>, other: Vec<History>, one_machine: bool) -> Joined
         joined.alone[side] = left.collect();
     }
     joined
+}
+
+/// Joins the sockets of datagrams of two recordings: the pairs that talked to each other, and the
+/// places of all others in each recording.
+#[must_use]
+pub fn join_datagrams(
+    one: &[DatagramHistory],
+    other: &[DatagramHistory],
+    one_machine: bool,
+) -> (Vec<DatagramPair>, [Vec<usize>; 2]) {
+    datagrams::join(one, other, one_machine)
 }
 
 impl Pair {

@@ -22,7 +22,7 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::datagram::DatagramHistory;
 use crate::finding;
-use crate::pair::Pair;
+use crate::pair::{DatagramPair, Pair};
 use crate::record::History;
 use crate::verdict;
 use paper::wrap;
@@ -116,6 +116,15 @@ pub fn datagrams(history: &DatagramHistory, style: &Style) -> String {
     let mut out = datagrams::draw(history, style);
     out.push_str(&findings::draw(&finding::findings_of_datagrams(history), style));
     shown(out, style)
+}
+
+/// Two sockets of datagrams that talked to each other: what each sent, and what became of it.
+#[must_use]
+pub fn datagram_pair(pair: &DatagramPair, style: &Style) -> String {
+    if style.is_too_narrow() {
+        return datagrams(&pair.one, style) + &datagrams(&pair.other, style);
+    }
+    shown(datagrams::draw_pair(pair, style), style)
 }
 
 /// The verdict alone, on one line ended by a newline.

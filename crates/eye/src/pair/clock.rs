@@ -142,19 +142,33 @@ impl Clocks {
 impl Display for Clocks {
     /// One line without its end, as it stands under a picture.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.tell(f, "the server's")
+    }
+}
+
+impl Clocks {
+    /// The same of two ends that are no client and server: `whose` is the one called so here.
+    pub(crate) fn told(&self, whose: &str) -> String {
+        let mut told = String::new();
+        // A string takes everything.
+        let _ = self.tell(&mut told, whose);
+        told
+    }
+
+    fn tell(&self, f: &mut impl fmt::Write, whose: &str) -> fmt::Result {
         match *self {
             Clocks::One => f.write_str("one clock, both ends ran on one machine"),
-            Clocks::Apart { least, most } => write!(f, "the server's is {}", between(least, most)),
+            Clocks::Apart { least, most } => write!(f, "{whose} is {}", between(least, most)),
             Clocks::AtMost(most) => {
-                write!(f, "the server's is {} at most", side(most, true))?;
+                write!(f, "{whose} is {} at most", side(most, true))?;
                 f.write_str("; nothing that came from it tells more")
             }
             Clocks::AtLeast(least) => {
-                write!(f, "the server's is {} at least", side(least, false))?;
+                write!(f, "{whose} is {} at least", side(least, false))?;
                 f.write_str("; nothing that went to it tells more")
             }
             Clocks::Drifting(Drift { ahead: (least, most), gains: (slow, fast), .. }) => {
-                write!(f, "the server's is {} at first", between(least, most))?;
+                write!(f, "{whose} is {} at first", between(least, most))?;
                 let (rate, off) = ((slow + fast) / 2000.0, (fast - slow) / 2000.0);
                 let verb = if rate < 0.0 { "loses" } else { "gains" };
                 let off = (off * 10.0).ceil() / 10.0 + 0.1;

@@ -11,8 +11,9 @@ use super::paper::{Paper, wrap};
 use super::scale::{bytes, counted, grouped, millis_fixed, span};
 use super::style::{Ink, Style};
 use super::text::error_name;
-use super::{named, ruled};
+use super::{named, ruled, wrapped};
 use crate::datagram::{DatagramHistory, Flow, Outcome, Seen, Tally};
+use crate::pair::{DatagramFate, DatagramPair, DatagramWay, End};
 
 /// Everything there is to see of a socket.
 pub(super) fn draw(history: &DatagramHistory, style: &Style) -> String {
@@ -95,8 +96,97 @@ pub(super) fn line(history: &DatagramHistory) -> String {
     format!("{kind}  {}  {}", named(&history.local), parts.join(" · "))
 }
 
-/// A title, and the datagrams one after another on as many lines as they take. Each line is led by
-/// the time and the index of its first, and whatever came more than [`TOGETHER`] later has another.
+/// Two sockets that talked to each other: what became of each datagram on its way.
+pub(super) fn draw_pair(pair: &DatagramPair, style: &Style) -> String {
+    // A socket may be at all addresses: whoever sent to it says which one it was.
+    let [one, other] =
+        [(End::Server, &pair.one), (End::Client, &pair.other)].map(|(from, socket)| {
+            let to = pair.ways.iter().find(|way| way.sender == from);
+            named(to.and_then(|way| way.sent.peer.as_ref()).unwrap_or(&socket.local))
+        });
+    let glyphs = style.glyphs();
+    let mut out = ruled("both ends of ", &format!("{one} and {other} "), style);
+    let to_one = |at: Stamp| pair.clocks.at_client(at);
+    let opened = pair.one.opened.min(to_one(pair.other.opened));
+    let latest = pair.ways.iter().filter_map(|way| {
+        let at = way.sent.latest.back()?.at;
+        Some(if way.sender == End::Client { at } else { to_one(at) })
+    });
+    let clock = Clock::since(opened, latest.max().unwrap_or(opened));
+    for way in &pair.ways {
+        let (from, to) = if way.sender == End::Client { (&one, &other) } else { (&other, &one) };
+        let title = format!("{from} {} {to}  {}", glyphs.arrow, sum_of_way(way));
+        let told = way.sent.latest.iter().zip(&way.fates).map(|(seen, fate)| {
+            let at = if way.sender == End::Client { seen.at } else { to_one(seen.at) };
+            Told { at, seen, fate: Some(*fate) }
+        });
+        out.push('\n');
+        out.push_str(&cells(&title, &way.sent, told.collect(), &clock, style));
+    }
+    let line = &glyphs.single;
+    let sample = format!("{}{} bytes: name {}{}", line.first, line.fill, line.fill, line.last);
+    let mut notes = vec![sample];
+    let fates: Vec<DatagramFate> =
+        pair.ways.iter().flat_map(|way| way.fates.iter().copied()).collect();
+    let any = |of: fn(&DatagramFate) -> bool| fates.iter().any(of);
+    if any(|fate| *fate == DatagramFate::Lost) {
+        notes.push(String::from("x lost"));
+    }
+    if any(|fate| matches!(fate, DatagramFate::Arrived { times: 2.., .. })) {
+        notes.push(String::from("x2 arrived twice"));
+    }
+    if any(|fate| matches!(fate, DatagramFate::Arrived { late: true, .. })) {
+        notes.push(String::from("late: after one that was sent later"));
+    }
+    if any(|fate| *fate == DatagramFate::Unknown) {
+        notes.push(String::from("? not known, for instance of several alike"));
+    }
+    let notes = notes.join(&format!(" {} ", glyphs.dot));
+    for line in wrap(&notes, style.columns() - TIME - 1, style.columns() - TIME - 1) {
+        out.push_str(&format!("{:TIME$} {}\n", "", style.paint(Ink::Dim, &line)));
+    }
+    out.push('\n');
+    let whose = format!("that of {other}");
+    out.push_str(&wrapped(&format!("clocks  {}", pair.clocks.told(&whose)), style));
+    for socket in [&pair.one, &pair.other] {
+        out.push_str(&wrapped(&self::line(socket), style));
+    }
+    out
+}
+
+/// How many were sent, and what is known of them.
+fn sum_of_way(way: &DatagramWay) -> String {
+    let mut parts = vec![format!("{} sent", sum(&way.sent.tally))];
+    parts.push(format!("{} arrived", grouped(way.arrived.count)));
+    let known = [
+        (way.lost.unwrap_or(0), "lost"),
+        (way.doubled, "doubled"),
+        (way.late, "late"),
+        (way.arrived.truncated, "truncated"),
+    ];
+    let known = known.into_iter().filter(|(count, _)| *count > 0);
+    let more = if way.whole { "" } else { " or more" };
+    parts.extend(known.map(|(count, what)| match what {
+        // Those are counted whether they are kept or not.
+        "truncated" => format!("{} {what}", grouped(count)),
+        _ => format!("{}{more} {what}", grouped(count)),
+    }));
+    if way.lost.is_none() {
+        parts.push(String::from("the receiver's eye missed some"));
+    }
+    parts.join(", ")
+}
+
+/// One datagram in a row.
+struct Told<'a> {
+    /// By the clock that the picture goes by.
+    at: Stamp,
+    seen: &'a Seen,
+    /// What became of it, where both ends are known.
+    fate: Option<DatagramFate>,
+}
+
+/// All of a flow as its own end saw it.
 fn row(flow: &Flow, clock: &Clock, style: &Style) -> String {
     let glyphs = style.glyphs();
     let peer = flow.peer.as_ref().map_or_else(|| String::from("the peer"), Address::to_string);
@@ -105,8 +195,15 @@ fn row(flow: &Flow, clock: &Clock, style: &Style) -> String {
         Direction::Sent => ("here", &*peer),
     };
     let title = format!("{from} {} {to}  {}", glyphs.arrow, sum(&flow.tally));
+    let told = flow.latest.iter().map(|seen| Told { at: seen.at, seen, fate: None });
+    cells(&title, flow, told.collect(), clock, style)
+}
+
+/// A title, and the datagrams one after another on as many lines as they take. Each line is led by
+/// the time and the index of its first, and whatever came more than [`TOGETHER`] later has another.
+fn cells(title: &str, flow: &Flow, all: Vec<Told<'_>>, clock: &Clock, style: &Style) -> String {
     let mut out = String::new();
-    for line in wrap(&title, style.columns() - 2, style.columns() - 2) {
+    for line in wrap(title, style.columns() - 2, style.columns() - 2) {
         out.push_str(&format!("  {}\n", style.paint(Ink::Strong, &line)));
     }
     let digits = flow.latest.back().map_or(1, |seen| seen.index.to_string().len());
@@ -122,24 +219,28 @@ fn row(flow: &Flow, clock: &Clock, style: &Style) -> String {
         paper.put(Ink::Dim, &format!("{} earlier", counted(earlier, "datagram")));
     }
     let mut line: Option<(Stamp, usize)> = None;
-    for seen in &flow.latest {
-        let cell = cell(seen, style.columns() - cells, style);
+    for told in all {
+        let Told { at, seen, fate } = told;
+        let cell = cell(seen, fate, style.columns() - cells, style);
         let column = match line {
             Some((first, column))
-                if column + cell.width() <= style.columns() && seen.at.since(first) <= TOGETHER =>
+                if column + cell.width() <= style.columns() && at.since(first) <= TOGETHER =>
             {
                 column
             }
             _ => {
                 paper.end_line();
-                paper.put_before(TIME, Ink::Dim, &clock.time(seen.at));
+                paper.put_before(TIME, Ink::Dim, &clock.time(at));
                 paper.put_before(index_ends, Ink::Dim, &seen.index.to_string());
                 paper.go_to(cells);
-                line = Some((seen.at, cells));
+                line = Some((at, cells));
                 cells
             }
         };
         let ink = match seen.outcome {
+            _ if fate == Some(DatagramFate::Lost) => Ink::Error,
+            _ if matches!(fate, Some(DatagramFate::Arrived { times: 2.., .. })) => Ink::Warning,
+            _ if matches!(fate, Some(DatagramFate::Arrived { late: true, .. })) => Ink::Warning,
             Outcome::Failed(_) | Outcome::Reported(_) => Ink::Error,
             Outcome::Moved { length, taken } if taken < length => Ink::Warning,
             Outcome::Moved { .. } => Ink::Plain,
@@ -160,10 +261,28 @@ const TOGETHER: Duration = Duration::from_millis(1);
 /// No label is wider than this.
 const LABEL: usize = 32;
 
-/// One datagram between its borders, in at most `width` columns: its length, and what it is called.
-fn cell(seen: &Seen, width: usize, style: &Style) -> String {
+/// One datagram between its borders, in at most `width` columns: its length, what it is called, and
+/// what became of it.
+fn cell(seen: &Seen, fate: Option<DatagramFate>, width: usize, style: &Style) -> String {
     let line = &style.glyphs().single;
+    let last = line.last;
+    let end = match fate {
+        Some(DatagramFate::Lost) => String::from("x"),
+        Some(DatagramFate::Unknown) if matches!(seen.outcome, Outcome::Moved { .. }) => {
+            String::from("?")
+        }
+        Some(DatagramFate::Arrived { times: times @ 2.., .. }) => format!("{last}x{times}"),
+        _ => last.to_string(),
+    };
+    let late = matches!(fate, Some(DatagramFate::Arrived { late: true, .. }));
+    let taken = match fate {
+        Some(DatagramFate::Arrived { taken, .. }) => Some(taken),
+        _ => None,
+    };
     let mut what = match seen.outcome {
+        Outcome::Moved { length, .. } if taken.is_some_and(|taken| taken < length) => {
+            format!("{} of {}", grouped(taken.unwrap_or(0)), grouped(length))
+        }
         Outcome::Failed(errno) => error_name(errno),
         Outcome::Reported(errno) => format!("later {}", error_name(errno)),
         Outcome::Moved { length, taken } if taken < length => {
@@ -171,13 +290,17 @@ fn cell(seen: &Seen, width: usize, style: &Style) -> String {
         }
         Outcome::Moved { length, .. } => grouped(length),
     };
-    let (width, ellipsis) = (width.saturating_sub("├─  ─┤".width()), style.glyphs().ellipsis);
+    if late {
+        what = format!("late {what}");
+    }
+    let width = width.saturating_sub("├─  ─".width() + end.width());
+    let ellipsis = style.glyphs().ellipsis;
     let room = width.saturating_sub(what.width() + ": ".len()).min(LABEL);
     if !seen.label.is_empty() && room > ellipsis.width() {
         what = format!("{what}: {}", escape::fit(&seen.label, room, ellipsis));
     }
     let what = escape::fit(&what, width, ellipsis);
-    format!("{}{} {what} {}{}", line.first, line.fill, line.fill, line.last)
+    format!("{}{} {what} {}{end}", line.first, line.fill, line.fill)
 }
 
 /// Time since the socket was made.
@@ -189,9 +312,13 @@ struct Clock {
 
 impl Clock {
     fn of(history: &DatagramHistory) -> Clock {
-        let start = history.opened;
         let latest = history.flows.iter().filter_map(|flow| flow.latest.back());
-        let total = latest.map(|seen| seen.at.since(start)).max().unwrap_or_default();
+        let latest = latest.map(|seen| seen.at).max();
+        Clock::since(history.opened, latest.unwrap_or(history.opened))
+    }
+
+    fn since(start: Stamp, latest: Stamp) -> Clock {
+        let total = latest.since(start);
         let seconds = total >= Duration::from_secs(100);
         let decimals = match total.as_secs() {
             0 if total < Duration::from_millis(10) => 3,

@@ -83,6 +83,7 @@ pub(super) fn draw_pair(pair: &Pair, way: Direction, style: &Style) -> String {
         ruler.scale();
         ruler.messages(&sent, "written");
         ruler.calls(&sent);
+        ruler.stamps(&sent);
         if sender.captured {
             ruler.segments(&sent);
             ruler.resent(&sent);

@@ -6,6 +6,7 @@ mod findings;
 mod live;
 mod others;
 mod pair;
+mod pair_datagrams;
 mod scene;
 
 use std::fs;
