@@ -56,8 +56,8 @@ fn draw_rows(history: &History, rows: Rows<'_>, style: &Style, pair: Option<&Pai
 /// Fewer lines than this can't show a handshake, a close and what lies between.
 const ROWS_MIN: usize = 20;
 
-/// With fewer columns on an arrow there is no room for the time it took.
-const FLIGHT_MIN: usize = 24;
+/// With fewer columns than this for its words an arrow does not say how long it took.
+const WORDS_MIN: usize = 18;
 
 struct Ladder<'a> {
     history: &'a History,
@@ -218,17 +218,17 @@ impl<'a> Ladder<'a> {
         };
         let mut room = self.columns.room();
         let mut arrow = Arrow { way: segment.direction, ink, fate, ..Arrow::default() };
-        if self.pair.is_some_and(|pair| pair.shows_flight(row.crossing)) && room >= FLIGHT_MIN {
-            let took = row.crossing.and_then(Crossing::took).unwrap_or(0);
-            arrow.flight = format!("+{}", millis(took));
-            room -= arrow.flight.len() + 2;
-        }
-        if fate == Fate::Doubled {
-            arrow.flight = String::from("x2");
-            room -= arrow.flight.len() + 2;
+        let flight = match fate {
+            Fate::Doubled => Some(String::from("x2")),
+            _ if !self.pair.is_some_and(|pair| pair.shows_flight(row.crossing)) => None,
+            _ => row.crossing.and_then(Crossing::took).map(|took| format!("+{}", millis(took))),
+        };
+        if let Some(flight) = flight.filter(|flight| room >= WORDS_MIN + flight.len()) {
+            room -= flight.len() + 2;
+            arrow.flight = flight;
         }
         if matches!(fate, Fate::Lost | Fate::Foreign) {
-            room -= 2;
+            room = room.saturating_sub(2);
         }
         self.fates.push(fate);
         self.flights |= arrow.flight.starts_with('+');
