@@ -5,9 +5,9 @@
 
 mod datagrams;
 mod ending;
-mod loss;
+pub(crate) mod loss;
 mod messages;
-mod nagle;
+pub(crate) mod nagle;
 mod window;
 
 pub use datagrams::findings_of_datagrams;
@@ -289,6 +289,19 @@ impl Evidence {
     fn weight(&self) -> impl Ord + use<> {
         (self.messages, self.calls, self.nanos, self.duplicate_acks, self.bytes)
     }
+}
+
+/// Spans of time in their order, those that touch made one.
+pub(crate) fn apart(mut spans: Vec<Range<Stamp>>) -> Vec<Range<Stamp>> {
+    spans.sort_by_key(|span| span.start);
+    let mut apart: Vec<Range<Stamp>> = Vec::with_capacity(spans.len());
+    for span in spans {
+        match apart.last_mut() {
+            Some(last) if span.start <= last.end => last.end = last.end.max(span.end),
+            _ => apart.push(span),
+        }
+    }
+    apart
 }
 
 /// Whose end bytes of this direction come from, and go to.

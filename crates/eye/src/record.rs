@@ -426,6 +426,15 @@ pub struct Spent {
     pub peer: u64,
     /// Something to send and no room in the socket's buffer: the peer has not taken what it has.
     pub window: u64,
+    /// Bytes had come, and our program had not read them yet; known from packets.
+    pub reading: u64,
+    /// Something small to send, held back by Nagle's algorithm until a delayed ACK came; known from
+    /// packets.
+    pub nagle: u64,
+    /// Waiting while something was lost on its way: of what we had sent, from its first sending until
+    /// its repair was acknowledged; of what the peer had, while later bytes were there and earlier
+    /// ones were not. Known from packets.
+    pub repair: u64,
     /// In `send` and `sendfile` while there was room: the kernel's work, and on a busy machine
     /// the time others, the peer not least, had the processor meanwhile.
     pub sending: u64,
@@ -465,8 +474,8 @@ impl Spent {
     /// All of it.
     #[must_use]
     pub fn total(&self) -> u64 {
-        let Spent { backlog, peer, window, sending, program } = self;
-        backlog + peer + window + sending + program
+        let Spent { backlog, peer, window, reading, nagle, repair, sending, program } = self;
+        backlog + peer + window + reading + nagle + repair + sending + program
     }
 }
 

@@ -3,6 +3,7 @@
 //! A pure function of what it is told. What it keeps is bounded, and once that bound is reached
 //! nothing more is allocated.
 
+mod arrivals;
 mod infer;
 mod queues;
 mod spent;

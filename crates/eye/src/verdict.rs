@@ -7,17 +7,25 @@ use sockeye_wire::tcp::State;
 
 use crate::record::{Aftermath, Event, History, Spent};
 use crate::timeline::{index, other};
-use crate::view::scale::{bytes, counted, grouped, shares, span};
-use crate::view::text::error_name;
+use crate::view::scale::shares;
+use crate::words::verdict::{After, Ending, Held, Place, Rest, Share, Since, Who};
+use crate::words::{Lang, Words};
 
-/// The verdict on one line, without a newline.
+/// The verdict on one line, without a newline, in English.
 ///
 /// It begins with a [`Code`] and the peer's address. What is not known is not said; what the
 /// eye itself missed always is.
 #[must_use]
 pub fn line(history: &History) -> String {
+    line_in(Lang::En, history)
+}
+
+/// The verdict on one line, without a newline.
+#[must_use]
+pub fn line_in(lang: Lang, history: &History) -> String {
+    let words = lang.words();
     let code = Code::of(history);
-    let mut parts = vec![ending(history, code)];
+    let mut parts = vec![words.ending(&ending(history, code))];
     // Of a connection that was never accepted there are no calls, only segments.
     let [received, sent] = match history.conn {
         Some(_) => history.totals.bytes,
@@ -28,28 +36,27 @@ pub fn line(history: &History) -> String {
             Role::Server => (received, sent),
             Role::Client => (sent, received),
         };
-        parts.push(format!("{} from the client, {} from the server", bytes(client), bytes(server)));
+        parts.push(words.moved_between(client, server));
     } else if received > 0 || sent > 0 {
         // What calls handed over may never have left: a reset throws the queue away.
         let left = history.course.reached[index(Direction::Sent)];
-        let out = if history.captured && left < sent && history.conn.is_some() {
-            format!("{} out of {} handed over", bytes(left), bytes(sent))
-        } else {
-            format!("{} out", bytes(sent))
-        };
-        parts.push(format!("{} in, {out}", bytes(received)));
+        let part = history.captured && left < sent && history.conn.is_some();
+        parts.push(words.moved(received, sent, part.then_some(left)));
     }
-    parts.extend(handshake(history));
-    parts.extend(time(history));
+    parts.extend(handshake(history).map(|nanos| words.handshake(nanos)));
+    parts.extend(time(history, words));
     let [again_in, again_out] = history.totals.retransmissions;
     if again_in + again_out > 0 {
-        parts.push(format!("{} sent again", counted(again_in + again_out, "segment")));
+        parts.push(words.sent_again(again_in + again_out));
     }
     if let Some(unread @ 1..) = history.kernel.as_ref().and_then(|facts| facts.unread) {
-        parts.push(format!("{} never read", bytes(u64::from(unread))));
+        parts.push(words.never_read(unread.into()));
     }
-    parts.extend(rest(history));
-    parts.extend(missed(history));
+    parts.extend(rest(history).map(|rest| words.rest(&rest)));
+    let lost = history.lost;
+    if lost.packets > 0 || lost.calls > 0 {
+        parts.push(words.missed(lost.packets, lost.calls));
+    }
     let who = match (history.neutral, history.role) {
         (false, _) => history.other_end().to_string(),
         (true, Role::Server) => format!("{} -> {}", history.peer, history.local),
@@ -267,106 +274,83 @@ fn arrived(history: &History, way: Direction) -> u64 {
     acks.map(|ack| ack.offset).max().unwrap_or(u64::MAX)
 }
 
-fn ending(history: &History, code: Code) -> String {
-    let who = match code.by {
-        Some(role) if role == history.role && !history.neutral => "we",
-        Some(Role::Client) => "the client",
-        Some(Role::Server) => "the server",
-        None => "",
-    };
+fn ending(history: &History, code: Code) -> Ending {
     let [received, sent] = history.totals.messages;
     let (questions, answers) = match history.role {
         Role::Server => (received, sent),
         Role::Client => (sent, received),
     };
-    let after = match (questions, answers) {
-        (0, 0) => String::new(),
-        (_, 0) | (0, _) => format!(", after {}", counted(questions + answers, "message")),
-        _ if questions.abs_diff(answers) <= 1 && !history.talk => {
-            format!(", after {}", counted(questions, "request"))
-        }
-        _ => format!(", after {} in, {} out", counted(received, "message"), grouped(sent)),
-    };
-    let during = match code.phase {
-        Phase::Handshake => ", before it was open",
-        Phase::Nothing => ", and not a byte was said",
-        Phase::Question => ", in the middle of a request",
-        Phase::Answer => ", in the middle of an answer",
-        Phase::Message => ", in the middle of a message",
-        Phase::Data | Phase::Idle => "",
-    };
-    let failed = history.course.failed.map(|(call, errno)| {
-        format!(": {} failed with {}", crate::view::text::operation(call), error_name(errno))
-    });
-    match code.how {
-        How::Fin => format!("{who} closed first, gracefully{after}{during}"),
-        How::Reset if code.phase == Phase::Handshake && code.by == Some(Role::Server) => {
-            String::from("the server refused it")
-        }
-        How::Reset => format!("{who} reset it{after}{during}"),
-        How::GaveUp => {
-            let waited = match history.course.gave_up {
-                Some((Direction::Sent, _)) => "the peer took nothing more",
-                _ => "the peer said nothing more",
-            };
-            format!("we ended it at our deadline, {waited}{after}{during}")
-        }
-        How::Failed => format!("it broke off{after}{during}{}", failed.unwrap_or_default()),
-        How::Unknown if history.closed.is_none() => format!("is still open{after}"),
-        How::Unknown => format!("it ended{after}{during}, nobody saw how"),
+    Ending {
+        who: code.by.map(|role| match role {
+            _ if role == history.role && !history.neutral => Who::We,
+            Role::Client => Who::Client,
+            Role::Server => Who::Server,
+        }),
+        how: code.how,
+        phase: code.phase,
+        after: match (questions, answers) {
+            (0, 0) => After::Nothing,
+            (_, 0) | (0, _) => After::Messages(questions + answers),
+            _ if questions.abs_diff(answers) <= 1 && !history.talk => After::Requests(questions),
+            _ => After::Both { received, sent },
+        },
+        gave_up: history.course.gave_up.map(|(way, _)| way),
+        failed: history.course.failed,
+        open: history.closed.is_none(),
+        server: code.by == Some(Role::Server),
     }
 }
 
-fn handshake(history: &History) -> Option<String> {
+fn handshake(history: &History) -> Option<u64> {
     let (syn, established) = (history.course.syn?, history.course.established?);
-    Some(format!("handshake {}", span(established.since(syn).as_nanos().try_into().ok()?)))
+    established.since(syn).as_nanos().try_into().ok()
 }
 
 /// The whole time and whose it was. Whose it was is not said if calls are missing.
-fn time(history: &History) -> Option<String> {
+fn time(history: &History, words: &dyn Words) -> Option<String> {
     if history.neutral {
         let (first, last) = history.course.span?;
-        let lasted = span(last.0.saturating_sub(first.0));
         let cut = history.captured && history.course.syn.is_none();
-        let begun = if cut { ", begun before the eye looked" } else { "" };
-        let how = if history.captured { "" } else { ", without packets" };
-        return Some(format!("seen for {lasted}{begun}{how}"));
+        return Some(words.lasted(last.0.saturating_sub(first.0), cut, !history.captured));
     }
     let (opened, closed) = (history.opened?, history.closed?);
-    let Spent { backlog, peer, window, sending, program } = history.spent;
+    let Spent { backlog, peer, window, reading, nagle, repair, sending, program } = history.spent;
     let total = closed.0.saturating_sub(opened.0).saturating_add(backlog);
-    let beginning = match history.role {
-        Role::Server if backlog > 0 => "handshake",
-        Role::Server => "accept",
-        Role::Client => "connect",
+    let since = match history.role {
+        Role::Server if backlog > 0 => Since::Handshake,
+        Role::Server => Since::Accept,
+        Role::Client => Since::Connect,
     };
-    let whole = format!("{} from {beginning} to close", span(total));
     if history.lost.calls > 0 {
-        return Some(whole);
+        return Some(words.spent(total, since, &[]));
     }
-    // Short, it is part of our own program's work.
-    let (sending, program) = match sending >= total / 10 {
-        true => (sending, program),
-        false => (0, program + sending),
-    };
+    // Short, both are part of our own program's work.
+    let mut program = program;
+    let [sending, reading] = [sending, reading].map(|part| {
+        let long = part >= total / 10;
+        program += if long { 0 } else { part };
+        if long { part } else { 0 }
+    });
     let names = [
-        "waiting to be accepted",
-        "waiting for the peer",
-        "for the peer's window",
-        "inside send()",
-        "in our own program",
+        Share::Backlog,
+        Share::Peer,
+        Share::Window,
+        Share::Reading,
+        Share::Nagle,
+        Share::Repair,
+        Share::Sending,
+        Share::Program,
     ];
-    let parts = shares([backlog, peer, window, sending, program], total);
-    let told = parts.into_iter().zip(names);
-    let told: Vec<String> =
-        told.filter_map(|(share, what)| Some(format!("{} {what}", share?))).collect();
-    let colon = if told.is_empty() { "" } else { ": " };
-    Some(format!("{whole}{colon}{}", told.join(", ")))
+    let parts = [backlog, peer, window, reading, nagle, repair, sending, program];
+    let told = shares(parts, total).into_iter().zip(names);
+    let told: Vec<(String, Share)> =
+        told.filter_map(|(share, what)| Some((share?, what))).collect();
+    Some(words.spent(total, since, &told))
 }
 
 /// Which end still holds a state, and for how long: the kernel's word where it was asked, else
 /// what the packets showed.
-fn rest(history: &History) -> Option<String> {
+fn rest(history: &History) -> Option<Rest> {
     let last = |end: Role| {
         let changes = history.events.iter().filter_map(|event| match event {
             Event::State(change) if change.end == end => Some(change.to),
@@ -381,33 +365,26 @@ fn rest(history: &History) -> Option<String> {
         }
         None => last(end),
     };
-    let left = |remaining: Option<u32>| {
-        remaining.map_or(String::new(), |ms| format!(", {} left", span(u64::from(ms) * 1_000_000)))
-    };
     let (own, other_end) = match (history.neutral, history.role) {
-        (false, _) => ("here", "at the peer"),
-        (true, Role::Server) => ("at the server", "at the client"),
-        (true, Role::Client) => ("at the client", "at the server"),
+        (false, _) => (Place::Here, Place::Peer),
+        (true, Role::Server) => (Place::Server, Place::Client),
+        (true, Role::Client) => (Place::Client, Place::Server),
     };
     let ours = told(history.role, history.aftermath);
     let theirs = told(other(history.role), history.peer_aftermath);
+    let held = |(state, remaining_ms): (State, Option<u32>), place| Held {
+        state,
+        place,
+        remaining: remaining_ms.map(|ms| u64::from(ms) * 1_000_000),
+    };
     match (ours, theirs) {
         (Some((State::TimeWait, here)), Some((State::TimeWait, there))) => {
-            Some(format!("TIME-WAIT at both ends{}", left(here.max(there))))
+            Some(Rest::Both(held((State::TimeWait, here.max(there)), own)))
         }
-        (Some((here, ours)), Some((there, theirs))) => {
-            Some(format!("{here} {own}{}, {there} {other_end}{}", left(ours), left(theirs)))
-        }
-        (Some((here, ours)), None) => Some(format!("{here} {own}{}", left(ours))),
-        (None, Some((there, theirs))) => Some(format!("{there} {other_end}{}", left(theirs))),
         (None, None) => None,
+        (ours, theirs) => Some(Rest::Ends([
+            ours.map(|told| held(told, own)),
+            theirs.map(|told| held(told, other_end)),
+        ])),
     }
-}
-
-fn missed(history: &History) -> Option<String> {
-    let lost = history.lost;
-    let packets = (lost.packets > 0).then(|| counted(lost.packets, "packet"));
-    let records = (lost.calls > 0).then(|| counted(lost.calls, "record"));
-    let what: Vec<String> = packets.into_iter().chain(records).collect();
-    (!what.is_empty()).then(|| format!("the eye missed {}", what.join(" and ")))
 }

@@ -78,7 +78,7 @@ pub fn findings(history: &History, style: &Style) -> String {
 
 /// What stands below the pictures.
 fn words(history: &History, style: &Style) -> String {
-    let verdict = wrapped(&verdict::line(history), style);
+    let verdict = wrapped(&verdict::line_in(style.words(), history), style);
     verdict + &findings::draw(&finding::findings(history), style)
 }
 
@@ -130,7 +130,7 @@ pub fn datagram_pair(pair: &DatagramPair, style: &Style) -> String {
 /// The verdict alone, on one line ended by a newline.
 #[must_use]
 pub fn line(history: &History, style: &Style) -> String {
-    let mut line = verdict::line(history);
+    let mut line = verdict::line_in(style.words(), history);
     if style.ascii {
         line = line.replace('·', style.glyphs().dot);
     }

@@ -4,11 +4,13 @@
 //! of them.
 
 mod en;
+pub(crate) mod verdict;
 mod zh;
 
 use sockeye_engine::probe::Role;
 
 use crate::finding::Finding;
+use verdict::{Ending, Rest, Share, Since};
 
 /// A language the eye speaks.
 ///
@@ -73,6 +75,27 @@ pub(crate) trait Words {
     fn finding(&self, finding: &Finding) -> Told;
     /// So many findings more than there is room for.
     fn more_findings(&self, count: u64) -> String;
+    /// How a connection ended.
+    fn ending(&self, ending: &Ending) -> String;
+    /// Bytes that calls received and sent, and how many of those left.
+    fn moved(&self, received: u64, sent: u64, left: Option<u64>) -> String;
+    /// Bytes from the client and from the server.
+    fn moved_between(&self, client: u64, server: u64) -> String;
+    /// How long the handshake took, in nanoseconds.
+    fn handshake(&self, nanos: u64) -> String;
+    /// For how many nanoseconds a connection of others was seen, whether it had begun before, and
+    /// whether no packets were.
+    fn lasted(&self, nanos: u64, cut: bool, without_packets: bool) -> String;
+    /// The whole time in nanoseconds, and what it was spent on in its unit.
+    fn spent(&self, whole: u64, since: Since, shares: &[(String, Share)]) -> String;
+    /// So many segments were sent again.
+    fn sent_again(&self, segments: u64) -> String;
+    /// So many bytes were never read.
+    fn never_read(&self, bytes: u64) -> String;
+    /// Which ends still hold a state.
+    fn rest(&self, rest: &Rest) -> String;
+    /// What the eye itself missed; not both are 0.
+    fn missed(&self, packets: u64, records: u64) -> String;
 }
 
 /// Who did it and who was at the other end; None where there are no such roles.

@@ -32,6 +32,29 @@ pub(super) fn find(history: &History, stretch: &Stretch<'_>, found: &mut Found) 
     }
 }
 
+/// From a lost segment's first sending until its repair was acknowledged, of what we sent: sorted,
+/// apart from one another.
+pub(crate) fn repairs(history: &History) -> Vec<Range<Stamp>> {
+    let mut spans = Vec::new();
+    for stretch in super::stretches(history) {
+        let mut sender_of = Sender::new(history);
+        for segment in &stretch.segments {
+            if segment.direction == Direction::Sent {
+                sender_of.sends(segment);
+            } else {
+                sender_of.hears(segment);
+            }
+        }
+        let of = |repair: &Repair| {
+            let done =
+                repair.acknowledged.filter(|_| repair.kind != Kind::SpuriousRetransmission)?;
+            Some(repair.first?..done)
+        };
+        spans.extend(sender_of.repairs.iter().filter_map(of));
+    }
+    super::apart(spans)
+}
+
 /// What one end sent, and what it heard of it.
 struct Sender {
     /// Packets are missing, and with them perhaps what made it send again.

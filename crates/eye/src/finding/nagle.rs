@@ -11,7 +11,10 @@ use crate::timeline::moved;
 
 /// A delayed ACK waits for 40 ms on Linux (`TCP_DELACK_MIN`), elsewhere for up to 500 ms (RFC 9293
 /// §3.8.6.3); 200 ms is usual.
-const DELAY: Range<Duration> = Duration::from_millis(35)..Duration::from_millis(300);
+const DELAY: Range<Duration> = Duration::from_nanos(SHORTEST)..Duration::from_millis(300);
+
+/// Where less time was waited nothing was held back; in nanoseconds.
+pub(crate) const SHORTEST: u64 = 35_000_000;
 
 /// What waited for an ACK leaves within this after it.
 const AT_ONCE: Duration = Duration::from_millis(1);
@@ -50,6 +53,13 @@ pub(super) fn find(history: &History, stretch: &Stretch<'_>, found: &mut Found) 
             });
         }
     }
+}
+
+/// While our own segments were held back: sorted, apart from one another.
+pub(crate) fn own_holds(history: &History) -> Vec<Range<Stamp>> {
+    let stretches = super::stretches(history);
+    let holds = stretches.iter().flat_map(|stretch| holds(history, stretch, Direction::Sent).0);
+    super::apart(holds.map(|hold| hold.since..hold.until).collect())
 }
 
 /// Bytes that were held back.

@@ -1,10 +1,13 @@
 //! Where the time of a connection went, from its calls and the gaps between them.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use sockeye_engine::probe::{Call, Direction, Operation, Role, Stamp};
 
+use super::arrivals::Arrivals;
 use super::is_transient;
+use crate::finding::{self, loss, nagle};
 use crate::record::{Event, History, Segment, Spent};
 
 /// Sorts every stretch of time by whose turn it was.
@@ -30,6 +33,8 @@ pub(super) struct Clock {
     /// What came lately, a ring.
     arrivals: [Option<Arrival>; ARRIVALS],
     next: usize,
+    /// When it waited, where somebody wants to know.
+    waits: Option<Vec<Wait>>,
 }
 
 /// Something of the peer's stream came.
@@ -54,32 +59,46 @@ const SEND_ROOM: u64 = 16_384;
 
 /// Sorts the time of a connection of which nothing was left out.
 pub(super) fn of(history: &History) -> Spent {
-    let mut arrivals: Vec<Arrival> = history
-        .events
-        .iter()
-        .filter_map(|event| match event {
-            Event::Segment(segment) => arrival(segment),
-            Event::Call(_) | Event::State(_) => None,
-        })
-        .collect();
-    arrivals.sort_by_key(|arrival| arrival.at);
-    let mut reached = 0;
-    for arrival in &mut arrivals {
-        reached = reached.max(arrival.end);
-        arrival.end = reached;
-    }
-    let mut clock = Clock { latest: history.opened, ..Clock::default() };
+    let arrivals = Arrivals::of(history);
+    let waits = Some(Vec::new());
+    let mut clock = Clock { latest: history.opened, waits, ..Clock::default() };
     let mut spent = Spent { backlog: backlog(history), ..Spent::default() };
     for event in history.events.iter() {
         if let Event::Call(call) = event {
-            let first = arrivals.partition_point(|arrival| arrival.end <= call.offset);
-            clock.sort(call, arrivals.get(first).map(|arrival| arrival.at), &mut spent);
+            clock.sort(call, arrivals.of_offset(call.offset), &mut spent);
         }
     }
     if let Some(at) = history.closed {
         clock.close(at, &mut spent);
     }
+    clock.tell_apart(history, arrivals.holes(), &mut spent);
     spent
+}
+
+/// A stretch of time in which our program waited.
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    from: Stamp,
+    to: Stamp,
+    /// For the peer's window, else for what the peer has to say.
+    window: bool,
+}
+
+impl Wait {
+    /// How much of it lies in these spans, which lie apart.
+    fn overlap(&self, spans: &[Range<Stamp>]) -> u64 {
+        let first = spans.partition_point(|span| span.end <= self.from);
+        let of = |span: &Range<Stamp>| {
+            let span = common(span, &(self.from..self.to));
+            nanos(span.start, span.end)
+        };
+        spans[first..].iter().take_while(|span| span.start < self.to).map(of).sum()
+    }
+}
+
+/// What two spans have in common.
+fn common(a: &Range<Stamp>, b: &Range<Stamp>) -> Range<Stamp> {
+    a.start.max(b.start)..a.end.min(b.end)
 }
 
 /// How long the connection waited in the backlog, if that was seen.
@@ -149,41 +168,81 @@ impl Clock {
             Operation::Recv => {
                 let nothing = matches!(call.result, Err(errno) if is_transient(errno));
                 let arrived = arrived.filter(|_| !nothing).map_or(end, |at| at.clamp(latest, end));
-                spent.peer += nanos(latest, arrived);
-                spent.program += nanos(arrived, end);
+                self.waited(latest, arrived, false, spent);
+                match call.result {
+                    Ok(1..) => spent.reading += nanos(arrived, end),
+                    _ => spent.program += nanos(arrived, end),
+                }
                 match call.result {
                     Ok(1..) => self.unanswered = 0,
                     _ => self.over |= !nothing,
                 }
             }
             Operation::Send | Operation::SendFile => {
-                *self.turn(spent) += nanos(latest, start);
+                if self.blocked {
+                    self.waited(latest, start, true, spent);
+                } else {
+                    spent.program += nanos(latest, start);
+                }
                 self.blocked = match call.result {
                     Ok(count) => count < call.asked,
                     Err(errno) => is_transient(errno),
                 };
                 let fits = self.unanswered.saturating_add(call.asked) <= SEND_ROOM;
                 if !fits && end.since(start) >= SEND_SLEPT {
-                    spent.window += nanos(start, end);
+                    self.waited(start, end, true, spent);
                 } else {
                     spent.sending += nanos(start, end);
                 }
                 self.unanswered = self.unanswered.saturating_add(call.result.unwrap_or(0));
             }
-            Operation::Accept | Operation::Connect => spent.peer += nanos(latest, end),
-            Operation::GaveUp(Direction::Received) => spent.peer += nanos(latest, end),
-            Operation::GaveUp(Direction::Sent) => spent.window += nanos(latest, end),
+            Operation::Accept | Operation::Connect | Operation::GaveUp(Direction::Received) => {
+                self.waited(latest, end, false, spent);
+            }
+            Operation::GaveUp(Direction::Sent) => self.waited(latest, end, true, spent),
             Operation::ShutdownWrite | Operation::Close => {
-                let waited = if self.over { &mut spent.program } else { &mut spent.peer };
-                *waited += nanos(latest, start);
+                if self.over {
+                    spent.program += nanos(latest, start);
+                } else {
+                    self.waited(latest, start, false, spent);
+                }
                 spent.program += nanos(start, end);
                 self.over = true;
             }
         }
     }
 
-    fn turn<'a>(&self, spent: &'a mut Spent) -> &'a mut u64 {
-        if self.blocked { &mut spent.window } else { &mut spent.program }
+    /// Of the time waited, what went into repairs and delayed ACKs.
+    fn tell_apart(self, history: &History, holes: Vec<Range<Stamp>>, spent: &mut Spent) {
+        let lost = history.totals.retransmissions[1] > 0;
+        let long = spent.peer + spent.window >= nagle::SHORTEST;
+        let mut repairs = if lost { loss::repairs(history) } else { Vec::new() };
+        repairs.extend(holes);
+        let repairs = finding::apart(repairs);
+        let holds = if long { nagle::own_holds(history) } else { Vec::new() };
+        if repairs.is_empty() && holds.is_empty() {
+            return;
+        }
+        // What is held back behind a lost segment waits for its repair.
+        let both = holds.iter().flat_map(|hold| repairs.iter().map(|repair| common(hold, repair)));
+        let both: Vec<Range<Stamp>> = both.filter(|span| span.start < span.end).collect();
+        for wait in self.waits.unwrap_or_default() {
+            let repair = wait.overlap(&repairs);
+            let nagle = wait.overlap(&holds).saturating_sub(wait.overlap(&both));
+            let of = if wait.window { &mut spent.window } else { &mut spent.peer };
+            // Spans of each kind lie apart, so that both together are no more than the wait.
+            *of = of.saturating_sub(repair + nagle);
+            spent.repair += repair;
+            spent.nagle += nagle;
+        }
+    }
+
+    /// Our program waited, for the peer's window or for what the peer has to say.
+    fn waited(&mut self, from: Stamp, to: Stamp, window: bool, spent: &mut Spent) {
+        *(if window { &mut spent.window } else { &mut spent.peer }) += nanos(from, to);
+        if let Some(waits) = self.waits.as_mut().filter(|_| from < to) {
+            waits.push(Wait { from, to, window });
+        }
     }
 
     /// When the byte at `offset` arrived.
@@ -199,8 +258,6 @@ fn nanos(from: Stamp, to: Stamp) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::ops::Range;
-
     use sockeye_wire::tcp::Flags;
 
     use super::*;
@@ -230,7 +287,7 @@ mod tests {
         }
     }
 
-    /// Peer, window, inside send, program.
+    /// Peer, window, inside send, and our program: all it did and all it had not read yet.
     fn spent(arrivals: &[Segment], calls: &[Call]) -> [u64; 4] {
         let mut clock = Clock::default();
         let mut spent = Spent::default();
@@ -241,7 +298,7 @@ mod tests {
         for call in calls {
             clock.call(call, &mut spent);
         }
-        [spent.peer, spent.window, spent.sending, spent.program]
+        [spent.peer, spent.window, spent.sending, spent.program + spent.reading]
     }
 
     #[test]
@@ -251,6 +308,17 @@ mod tests {
         assert_eq!(spent(&[arrives(0..5, Flags::ACK, 40)], &[recv]), [40, 0, 0, 70]);
         // They had come before the connection was even accepted.
         assert_eq!(spent(&[arrives(0..5, Flags::ACK, 0)], &[recv]), [0, 0, 0, 110]);
+    }
+
+    #[test]
+    fn time_in_which_bytes_lay_unread_is_told_from_work() {
+        let mut clock = Clock::default();
+        let mut spent = Spent::default();
+        clock.start(Stamp(0));
+        clock.segment(&arrives(0..5, Flags::ACK, 40));
+        clock.call(&call(Operation::Recv, 100, 110, 64, Ok(5)), &mut spent);
+        clock.call(&call(Operation::Send, 150, 160, 5, Ok(5)), &mut spent);
+        assert_eq!(spent, Spent { peer: 40, reading: 70, program: 40, sending: 10, ..spent });
     }
 
     #[test]

@@ -56,8 +56,14 @@ fn lines(pair: &Pair, server: &str, style: &Style) -> String {
     if let Some(way) = way(pair) {
         out.push_str(&wrapped(&format!("way     {way}"), style));
     }
-    out.push_str(&wrapped(&format!("client  {}", verdict::line(&pair.client)), style));
-    out.push_str(&wrapped(&format!("server  {}", verdict::line(&pair.server)), style));
+    out.push_str(&wrapped(
+        &format!("client  {}", verdict::line_in(style.words(), &pair.client)),
+        style,
+    ));
+    out.push_str(&wrapped(
+        &format!("server  {}", verdict::line_in(style.words(), &pair.server)),
+        style,
+    ));
     out
 }
 

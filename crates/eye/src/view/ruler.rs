@@ -238,7 +238,8 @@ impl Ruler<'_> {
         let arrow = self.style.glyphs().arrow;
         let amount = match self.axis.total {
             0 => String::from("no bytes"),
-            total if self.axis.total > 1 << 50 => format!("{} B", short(total)),
+            // Wider than a narrow picture.
+            total if self.axis.total > 1 << 40 => format!("{} B", short(total)),
             total => bytes(total),
         };
         self.paper.blank(2);

@@ -1,10 +1,12 @@
 //! English.
 
 mod findings;
+mod verdict;
 
+use super::verdict::{Ending, Rest, Share, Since};
 use super::{Told, Words};
 use crate::finding::Finding;
-use crate::view::scale::counted;
+use crate::view::scale::{bytes, counted, span};
 
 /// The catalogue.
 pub(super) struct English;
@@ -16,5 +18,54 @@ impl Words for English {
 
     fn more_findings(&self, count: u64) -> String {
         counted(count, "more finding")
+    }
+
+    fn ending(&self, ending: &Ending) -> String {
+        verdict::ending(ending)
+    }
+
+    fn moved(&self, received: u64, sent: u64, left: Option<u64>) -> String {
+        let (received, sent) = (bytes(received), bytes(sent));
+        match left.map(bytes) {
+            Some(left) => format!("{received} in, {left} out of {sent} handed over"),
+            None => format!("{received} in, {sent} out"),
+        }
+    }
+
+    fn moved_between(&self, client: u64, server: u64) -> String {
+        format!("{} from the client, {} from the server", bytes(client), bytes(server))
+    }
+
+    fn handshake(&self, nanos: u64) -> String {
+        format!("handshake {}", span(nanos))
+    }
+
+    fn lasted(&self, nanos: u64, cut: bool, without_packets: bool) -> String {
+        let begun = if cut { ", begun before the eye looked" } else { "" };
+        let how = if without_packets { ", without packets" } else { "" };
+        format!("seen for {}{begun}{how}", span(nanos))
+    }
+
+    fn spent(&self, whole: u64, since: Since, shares: &[(String, Share)]) -> String {
+        verdict::spent(whole, since, shares)
+    }
+
+    fn sent_again(&self, segments: u64) -> String {
+        format!("{} sent again", counted(segments, "segment"))
+    }
+
+    fn never_read(&self, unread: u64) -> String {
+        format!("{} never read", bytes(unread))
+    }
+
+    fn rest(&self, rest: &Rest) -> String {
+        verdict::rest(rest)
+    }
+
+    fn missed(&self, packets: u64, records: u64) -> String {
+        let packets = (packets > 0).then(|| counted(packets, "packet"));
+        let records = (records > 0).then(|| counted(records, "record"));
+        let what: Vec<String> = packets.into_iter().chain(records).collect();
+        format!("the eye missed {}", what.join(" and "))
     }
 }

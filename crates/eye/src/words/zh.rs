@@ -1,10 +1,12 @@
 //! Chinese, in simplified characters.
 
 mod findings;
+mod verdict;
 
+use super::verdict::{Ending, Rest, Share, Since};
 use super::{Told, Words};
 use crate::finding::Finding;
-use crate::view::scale::grouped;
+use crate::view::scale::{bytes, grouped, span};
 
 /// The catalogue.
 pub(super) struct Chinese;
@@ -16,5 +18,54 @@ impl Words for Chinese {
 
     fn more_findings(&self, count: u64) -> String {
         format!("另有 {} 项发现", grouped(count))
+    }
+
+    fn ending(&self, ending: &Ending) -> String {
+        verdict::ending(ending)
+    }
+
+    fn moved(&self, received: u64, sent: u64, left: Option<u64>) -> String {
+        let (received, sent) = (bytes(received), bytes(sent));
+        match left.map(bytes) {
+            Some(left) => format!("收到 {received}，交出 {sent}，其中发出 {left}"),
+            None => format!("收到 {received}，发出 {sent}"),
+        }
+    }
+
+    fn moved_between(&self, client: u64, server: u64) -> String {
+        format!("客户端发出 {}，服务器发出 {}", bytes(client), bytes(server))
+    }
+
+    fn handshake(&self, nanos: u64) -> String {
+        format!("握手 {}", span(nanos))
+    }
+
+    fn lasted(&self, nanos: u64, cut: bool, without_packets: bool) -> String {
+        let begun = if cut { "，开始于观察之前" } else { "" };
+        let how = if without_packets { "，未见数据包" } else { "" };
+        format!("观察了 {}{begun}{how}", span(nanos))
+    }
+
+    fn spent(&self, whole: u64, since: Since, shares: &[(String, Share)]) -> String {
+        verdict::spent(whole, since, shares)
+    }
+
+    fn sent_again(&self, segments: u64) -> String {
+        format!("重发了 {} 个段", grouped(segments))
+    }
+
+    fn never_read(&self, unread: u64) -> String {
+        format!("{} 从未被读取", bytes(unread))
+    }
+
+    fn rest(&self, rest: &Rest) -> String {
+        verdict::rest(rest)
+    }
+
+    fn missed(&self, packets: u64, records: u64) -> String {
+        let packets = (packets > 0).then(|| format!("{} 个数据包", grouped(packets)));
+        let records = (records > 0).then(|| format!("{} 条记录", grouped(records)));
+        let what: Vec<String> = packets.into_iter().chain(records).collect();
+        format!("观察中漏掉了 {}", what.join("和 "))
     }
 }

@@ -4,6 +4,7 @@ use Direction::{Received, Sent};
 use sockeye_engine::probe::{Direction, Operation};
 use sockeye_eye::finding::{Finding, Kind, findings};
 use sockeye_eye::record::{Certainty, History, KernelFacts, Loss};
+use sockeye_eye::verdict;
 use sockeye_eye::view::{self, Style};
 use sockeye_eye::words::Lang;
 use sockeye_wire::tcp::Flags;
@@ -471,4 +472,31 @@ fn what_is_left_out_is_not_judged() {
         scene.wait(40).data(Received, 10).wait(9).hears(Sent, 0, 512, None).recv(10);
     }
     assert_eq!(findings(scene.history()), []);
+}
+
+#[test]
+fn waiting_for_a_repair_or_a_delayed_ack_is_told_apart() {
+    let mut scene = ten_segments();
+    scene.wait(230_000).again(Sent, 0, 1000).wait(30).hears(Received, 10_000, 512, None);
+    scene.wait(500).data(Received, 9).wait(20).recv(9).wait(30).fin(Received).recv(0).close();
+    let history = scene.into_talk();
+    let spent = history.spent;
+    assert_eq!(spent.total() - spent.backlog, whole(&history));
+    // All of the wait until the repair was acknowledged, and nothing behind it.
+    assert!((230_000_000..230_200_000).contains(&spent.repair), "{spent:?}");
+    assert!((500_000..600_000).contains(&spent.peer) && spent.nagle == 0, "{spent:?}");
+    let line = verdict::line(&history);
+    assert!(line.contains(" for retransmission, "), "{line}");
+
+    let mut scene = two_small_writes(40_900, 60);
+    scene.wait(500).data(Received, 9).wait(20).recv(9).wait(30).fin(Received).recv(0).close();
+    let history = scene.into_talk();
+    let spent = history.spent;
+    assert_eq!(spent.total() - spent.backlog, whole(&history));
+    assert!((40_800_000..40_900_000).contains(&spent.nagle) && spent.repair == 0, "{spent:?}");
+    assert!(verdict::line(&history).contains(" for a delayed ACK (Nagle), "));
+}
+
+fn whole(history: &History) -> u64 {
+    history.closed.expect("closed").0 - history.opened.expect("opened").0
 }
