@@ -3,6 +3,7 @@
 pub mod capture;
 pub mod datagram;
 pub mod finding;
+pub mod frame;
 pub mod kernel;
 pub mod pair;
 pub mod record;

@@ -5,6 +5,7 @@ mod datagrams;
 mod findings;
 mod fold;
 mod ladder;
+mod layers;
 pub mod live;
 mod pair;
 mod paper;
@@ -28,6 +29,7 @@ use crate::verdict;
 use paper::wrap;
 use style::{Ink, NARROW};
 
+pub use layers::layers;
 pub use style::Style;
 
 /// Everything there is to see of a connection: its ladder, a ruler for each direction, and its
@@ -182,6 +184,33 @@ fn ruled(name: &str, ends: &str, style: &Style) -> String {
         }
     }
     out
+}
+
+/// A text on a line across the picture, or on several.
+fn ruled_line(text: &str, style: &Style) -> String {
+    let fill = style.glyphs().double.fill;
+    let rule = |columns: usize| fill.to_string().repeat(columns);
+    let room = style.columns().saturating_sub(4);
+    let mut out = String::new();
+    for (place, line) in wrap(text, room, room).iter().enumerate() {
+        let line = match place {
+            0 => format!("{} {}", rule(2), line.trim_end()),
+            _ => format!("   {line}"),
+        };
+        let rest = match place {
+            0 => style.columns().saturating_sub(line.width() + 1),
+            _ => 0,
+        };
+        let fill = if rest > 0 { format!(" {}", rule(rest)) } else { String::new() };
+        out.push_str(&style.paint(Ink::Strong, &format!("{line}{fill}")));
+        out.push('\n');
+    }
+    out
+}
+
+/// The columns a text takes.
+fn width_of(text: &str) -> usize {
+    text.width()
 }
 
 /// An address, or a word for one without a name.

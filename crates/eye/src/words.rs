@@ -12,6 +12,8 @@ use sockeye_engine::probe::Role;
 use crate::finding::Finding;
 use verdict::{Ending, Rest, Share, Since};
 
+pub(crate) mod layers;
+
 /// A language the eye speaks.
 ///
 /// ```
