@@ -12,6 +12,7 @@
 
 mod batch;
 mod draw;
+mod frames;
 mod gate;
 mod handover;
 mod item;
@@ -35,6 +36,7 @@ use crate::capture::{Snap, Targets};
 use crate::view::Style;
 use draw::Drawer;
 pub use draw::{Sink, Text};
+pub use frames::Frames;
 use handover::{BATCHES, Sender, channel};
 use probe::Source;
 use sources::{Sources, Wanted};

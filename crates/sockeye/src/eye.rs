@@ -7,9 +7,9 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use anyhow::Context as _;
 use sockeye_engine::{Endpoint, EndpointKind};
-use sockeye_eye::capture::Targets;
+use sockeye_eye::capture::{Snap, Targets};
 use sockeye_eye::record::History;
-use sockeye_eye::recorder::{Eye, Options, Sink};
+use sockeye_eye::recorder::{Eye, Frames, Options, Sink, Text};
 use sockeye_eye::recording::Writer;
 use sockeye_eye::view::Style;
 use sockeye_wire::escape::Escaped;
@@ -50,9 +50,10 @@ fn open_to(args: &args::Eye, targets: Targets<'_>, talk: bool) -> anyhow::Result
     if !args.is_open() {
         return Ok(None);
     }
-    let mut options = match args.draws() {
-        true => Options::drawing(style_of_eye(args), io::stderr()),
-        false => Options::to(Silent),
+    let mut options = match (args.draws(), args.layers) {
+        (_, Some(units)) => with_layers(args, targets, units),
+        (true, None) => Options::drawing(style_of_eye(args), io::stderr()),
+        (false, None) => Options::to(Silent),
     };
     options.talk = talk;
     options.capture = !args.does(What::Calls);
@@ -109,6 +110,27 @@ pub(crate) fn style(drawing: &args::Drawing, columns: Option<u16>, colour: bool)
         colour,
         ..Style::default()
     }
+}
+
+/// Draws on standard error, and under each connection its first units, layer by layer.
+fn with_layers(args: &args::Eye, targets: Targets<'_>, units: u8) -> Options {
+    if let Some(reason) = no_layers(targets, !args.does(What::Calls)) {
+        say(format_args!("eye: --layers: {reason}"));
+    }
+    let frames = Frames::default();
+    let tap = frames.tap(units.into());
+    let text = Text::new(style_of_eye(args), Box::new(io::stderr())).with_layers(frames);
+    Options { snap: Snap::Whole, taps: vec![tap], ..Options::to(text) }
+}
+
+/// Why there are no units to be shown.
+fn no_layers(targets: Targets<'_>, capture: bool) -> Option<&'static str> {
+    if !capture {
+        return Some("--eye=calls looks at no packets, so there are no units to show");
+    }
+    targets.is_empty().then_some(
+        "only TCP's packets are captured here: there are no units to show of other sockets",
+    )
 }
 
 /// What a message is called in a picture: the text it begins with, or its length where it is none.

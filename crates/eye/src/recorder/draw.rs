@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
+use super::frames::Frames;
 use crate::datagram::DatagramHistory;
+use crate::frame::Frame;
 use crate::record::History;
 use crate::view::{self, Style};
 
@@ -116,6 +118,8 @@ impl fmt::Debug for Drawer {
 /// Pictures as text.
 pub struct Text {
     style: Style,
+    /// What was captured of connections whose units are drawn layer by layer.
+    frames: Option<Frames>,
     /// `None` after a write error, a closed pipe most of all.
     out: Option<Box<dyn Write + Send>>,
 }
@@ -124,7 +128,18 @@ impl Text {
     /// Draws in this style. After an error of `out`, a closed pipe most of all, it is silent.
     #[must_use]
     pub fn new(style: Style, out: Box<dyn Write + Send>) -> Text {
-        Text { style, out: Some(out) }
+        Text { style, frames: None, out: Some(out) }
+    }
+
+    /// The same, and under each connection those of its units that were kept, layer by layer.
+    #[must_use]
+    pub fn with_layers(self, frames: Frames) -> Text {
+        Text { frames: Some(frames), ..self }
+    }
+
+    /// The units that were kept of a connection.
+    fn units(&self, history: &History) -> Vec<Frame> {
+        self.frames.as_ref().map(|frames| frames.take(history)).unwrap_or_default()
     }
 
     fn write(&mut self, mut text: String) {
@@ -141,12 +156,20 @@ impl Text {
 
 impl Sink for Text {
     fn ended(&mut self, history: &History) {
+        let units = self.units(history);
         if self.out.is_some() {
-            self.write(view::picture(history, &self.style));
+            let mut text = view::picture(history, &self.style);
+            for unit in units {
+                text.push('\n');
+                text.push_str(&view::layers(&unit, Some(history), &self.style));
+            }
+            self.write(text);
         }
     }
 
     fn ended_in_short(&mut self, history: &History) {
+        // Nobody else takes them.
+        drop(self.units(history));
         if self.out.is_some() {
             self.write(view::line(history, &self.style));
         }

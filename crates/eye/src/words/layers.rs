@@ -42,6 +42,8 @@ pub(crate) struct LayerWords {
     pub(crate) size: fn(&Pdu) -> String,
     /// Where the capture ends in a header.
     pub(crate) cut: fn(usize) -> String,
+    /// Of a checksum.
+    pub(crate) left_on_loopback: &'static str,
     pub(crate) ends_of_frame: &'static str,
     /// The title of all: which unit of how many, which way.
     pub(crate) title: fn(&Title) -> String,
@@ -52,9 +54,9 @@ pub(crate) struct LayerWords {
     /// Bytes that are not of a message that is known: this many at this offset.
     pub(crate) bytes_at: fn(u64, u64) -> String,
     pub(crate) bytes: fn(u64) -> String,
-    /// So many more bytes that are not shown, and so many that were not captured.
+    /// So many more bytes that are not shown, and so many that were not kept.
     pub(crate) more: fn(u64) -> String,
-    pub(crate) more_not_captured: fn(u64) -> String,
+    pub(crate) more_not_kept: fn(u64) -> String,
     pub(crate) offset: fn(u64) -> String,
     pub(crate) first_number: &'static str,
     pub(crate) next_expected: fn(u64) -> String,

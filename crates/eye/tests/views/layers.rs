@@ -171,7 +171,7 @@ fn a_unit_larger_than_the_segment_size_is_offload_sized() {
     // Only the beginning of it was kept.
     wire.frames[2].bytes.truncate(80);
     let drawn = layers(&wire.frames[2], Some(wire.history()), &style(100));
-    assert!(drawn.contains("2,986 more bytes, not captured"), "{drawn}");
+    assert!(drawn.contains("2,986 more bytes, not kept"), "{drawn}");
     assert!(drawn.contains("not verified: not all bytes are here"), "{drawn}");
 }
 

@@ -27,6 +27,19 @@ pub(crate) struct Eye {
     #[arg(long, value_name = "FILE", value_parser = record_file())]
     pub(crate) record: Option<PathBuf>,
 
+    /// Show the first N units with data each way of every connection, 1 if N is left out, as boxes in
+    /// one another: frame, packet, segment, message, each field of their headers with its bytes, in
+    /// the layers of the five-layer and of the OSI model. Opens the eye
+    #[arg(
+        long,
+        value_name = "N",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "1",
+        value_parser = clap::value_parser!(u8).range(1..=16),
+    )]
+    pub(crate) layers: Option<u8>,
+
     #[command(flatten)]
     pub(crate) drawing: Drawing,
 }
@@ -64,7 +77,7 @@ impl Eye {
 
     /// Whether what ends is drawn.
     pub(crate) fn draws(&self) -> bool {
-        !self.eye.is_empty()
+        !self.eye.is_empty() || self.layers.is_some()
     }
 
     /// Whether it was told so.

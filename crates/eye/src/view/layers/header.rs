@@ -9,6 +9,11 @@ use super::boxes::{Piece, Row};
 /// A field as a row.
 pub(super) fn row(seen: &Sight<'_>, pdu: &Pdu, field: &Field) -> Row {
     let of_connection = on_connection(seen, pdu, field).map(Piece::plain);
+    let left = Some(Meaning::Checksum(Checksum::LeftToCard));
+    let of_connection = match field.meaning == left && seen.is_of_loopback() {
+        true => Some(Piece::dim(seen.words.left_on_loopback)),
+        false => of_connection,
+    };
     let itself = field.meaning.as_ref().map(|meaning| Piece {
         text: (seen.words.meaning)(meaning),
         ..if is_alarming(meaning) { Piece::warning("") } else { Piece::dim("") }

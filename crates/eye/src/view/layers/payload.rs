@@ -131,7 +131,7 @@ fn show(seen: &Sight<'_>, skipped: usize, length: usize, boxed: &mut Boxed) {
         let all = if lacking > 0 { more + lacking } else { more };
         boxed.notes.push(Piece::dim(format!("{ellipsis} {}", (seen.words.more)(all as u64))));
     } else if lacking > 0 {
-        let text = (seen.words.more_not_captured)(lacking as u64);
+        let text = (seen.words.more_not_kept)(lacking as u64);
         boxed.notes.push(Piece::dim(format!("{ellipsis} {text}")));
     }
 }

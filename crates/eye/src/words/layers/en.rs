@@ -37,6 +37,7 @@ pub(super) static WORDS: LayerWords = LayerWords {
         1 => String::from("cut off after 1 byte"),
         _ => format!("cut off after {count} bytes"),
     },
+    left_on_loopback: "not filled in: nobody checks it on lo; it is the pseudo-header's sum",
     ends_of_frame: "preamble and FCS were not captured: the card adds them and takes them off",
     title,
     numbered: |number, of| format!("message {} of {}", grouped(number), grouped(of)),
@@ -50,9 +51,9 @@ pub(super) static WORDS: LayerWords = LayerWords {
         1 => String::from("1 more byte"),
         _ => format!("{} more bytes", grouped(count)),
     },
-    more_not_captured: |count| match count {
-        1 => String::from("1 more byte, not captured"),
-        _ => format!("{} more bytes, not captured", grouped(count)),
+    more_not_kept: |count| match count {
+        1 => String::from("1 more byte, not kept"),
+        _ => format!("{} more bytes, not kept", grouped(count)),
     },
     offset: |offset| format!("byte {offset} of this direction"),
     first_number: "initial sequence number",
@@ -162,7 +163,7 @@ fn meaning(meaning: &Meaning) -> String {
             Checksum::Correct => String::from("correct"),
             Checksum::Wrong(right) => format!("wrong: 0x{right:04x} would be correct"),
             Checksum::LeftToCard => {
-                String::from("not filled in yet: the pseudo-header's sum, left to the card")
+                String::from("not filled in yet: the pseudo-header's sum, for the card to complete")
             }
             Checksum::NotAllCaptured => String::from("not verified: not all bytes are here"),
             Checksum::Fragment => String::from("not verified: this is a fragment"),
