@@ -22,6 +22,7 @@ mod eye_talk;
 mod fetch;
 mod fresh;
 mod help;
+mod layers;
 mod listen_chat;
 mod listen_doors;
 mod listen_peers;
