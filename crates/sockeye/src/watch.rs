@@ -1,5 +1,6 @@
 //! `sockeye watch`: what was recorded is drawn again.
 
+mod pair;
 mod recording;
 
 use std::fs::File;
@@ -17,13 +18,26 @@ use crate::{eye, output};
 pub(crate) fn run(args: &args::Watch) -> anyhow::Result<ExitCode> {
     output::is_open()?;
     let style = eye::style(&args.drawing, output::stdout_width(), output::colour_on_stdout());
-    let name = Escaped(args.file.as_os_str().as_bytes()).to_string();
-    let mut input = open(&args.file).with_context(|| name.clone())?;
+    match &args.what[..] {
+        [one, other] => pair::draw([recording_in(one)?, recording_in(other)?], &style),
+        all => {
+            for file in all {
+                let (name, input) = recording_in(file)?;
+                recording::draw(input, &name, &style)?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// A file's name, fit for a terminal, and what is in it, where that is a recording.
+fn recording_in(file: &Path) -> anyhow::Result<(String, Box<dyn BufRead>)> {
+    let name = Escaped(file.as_os_str().as_bytes()).to_string();
+    let mut input = open(file).with_context(|| name.clone())?;
     match Content::of(input.fill_buf().with_context(|| name.clone())?) {
-        Content::Recording => recording::draw(input, &name, &style)?,
+        Content::Recording => Ok((name, input)),
         Content::Other => anyhow::bail!("{name}: not a recording, as --record makes them"),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// What a file is, by how it begins.

@@ -84,7 +84,11 @@ pub(super) fn join(
             if !alone(one, first) || !alone(other, second) {
                 continue;
             }
-            if let Some(pair) = DatagramPair::new(first, second, one_machine) {
+            if let Some(mut pair) = DatagramPair::new(first, second, one_machine) {
+                // Who spoke first stands first, whichever recording comes first.
+                if pair.first_sender() == Some(End::Server) {
+                    pair = DatagramPair::new(second, first, one_machine).unwrap_or(pair);
+                }
                 (met[0][here], met[1][there]) = (true, true);
                 pairs.push(pair);
             }
@@ -116,6 +120,18 @@ impl DatagramPair {
         let clocks = if one_machine { clocks.of_one_machine() } else { clocks };
         let ways = found.iter().map(|found| found.way(&clocks)).collect();
         Some(DatagramPair { one: one.clone(), other: other.clone(), clocks, ways })
+    }
+}
+
+impl DatagramPair {
+    /// Who sent the first datagram that is known of.
+    fn first_sender(&self) -> Option<End> {
+        let first = self.ways.iter().filter_map(|way| {
+            let at = way.sent.latest.front()?.at;
+            let by_one = way.sender == End::Client;
+            Some((if by_one { at } else { self.clocks.at_client(at) }, way.sender))
+        });
+        first.min_by_key(|(at, _)| *at).map(|(_, sender)| sender)
     }
 }
 
