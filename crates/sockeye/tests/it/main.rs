@@ -38,3 +38,4 @@ mod shutdown;
 mod standard_output;
 mod unix;
 mod unprivileged;
+mod watch_pair;

@@ -59,6 +59,16 @@ impl Net {
         plug(self.host(host), interface, address, &self.switch);
     }
 
+    /// From now on nothing reaches a host, and nobody notices.
+    pub(crate) fn cut_off(&self, host: usize) {
+        self.switch.configure(&format!("ip link set host{host}-eth0 nomaster"));
+    }
+
+    /// It is reached again.
+    pub(crate) fn restore(&self, host: usize) {
+        self.switch.configure(&format!("ip link set host{host}-eth0 master br0"));
+    }
+
     pub(crate) fn hosts(&self) -> &[Host] {
         &self.hosts
     }
