@@ -33,6 +33,7 @@ mod listen_terminal;
 mod manual;
 mod patience;
 mod ready;
+mod record;
 mod refusal;
 mod shutdown;
 mod standard_output;

@@ -1,0 +1,234 @@
+//! `--record` and `sockeye watch`: what was recorded is drawn again as it was.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::net::sockopt;
+use rustix::process::Signal;
+
+use crate::kit::client::{self, Client};
+use crate::kit::listener::Listener;
+use crate::kit::server::{Server, run, sockeye};
+use crate::kit::talk::{connect, fed};
+
+on_every_driver!(a_server_is_drawn_again_byte_for_byte, a_conversation_is_drawn_again_at_both_ends);
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// What `sockeye watch` draws, which must go well and say nothing.
+fn watched(file: &Path, arguments: &[&str]) -> String {
+    let (code, stdout, stderr) = run(sockeye().arg("watch").arg(file).args(arguments));
+    assert_eq!((code, &*stderr), (Some(0), ""), "{stdout}");
+    stdout
+}
+
+/// The pictures alone of what was said on standard error.
+fn pictures(said: &str) -> String {
+    let others = ["eye: ", "listening on ", "sockeye: "];
+    let lines = said.lines().filter(|line| !others.iter().any(|other| line.starts_with(other)));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+fn a_server_is_drawn_again_byte_for_byte(driver: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("small"), vec![b'a'; 1234]).unwrap();
+    fs::write(folder.path().join("large"), vec![b'b'; 300_000]).unwrap();
+    let file = folder.path().join("seen.jsonl");
+    let look = ["--driver", driver, "--eye", "--width", "90", "--record", text(&file)];
+    let server = Server::start(folder.path(), &look);
+
+    // Kept alive; in midstream a file that does not fit a segment.
+    let mut kept = Client::connect(server.address);
+    for target in ["/small", "/large", "/nothing", "/small"] {
+        kept.get(target);
+    }
+    drop(kept);
+    // Half-closed by the client.
+    let mut half = TcpStream::connect(server.address).unwrap();
+    half.write_all(b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    half.shutdown(Shutdown::Write).unwrap();
+    half.read_to_end(&mut Vec::new()).unwrap();
+    // Reset by the client before a head was whole.
+    let mut reset = TcpStream::connect(server.address).unwrap();
+    reset.write_all(b"GET /sm\x1b[2J").unwrap();
+    let drawn = |many: usize| {
+        let titles = |said: &str| said.matches("══ connection ").count();
+        server.stderr.wait("what ended", |said| (titles(said) >= many).then_some(()));
+    };
+    drawn(2);
+    sockopt::set_socket_linger(&reset, Some(Duration::ZERO)).unwrap();
+    drop(reset);
+    drawn(3);
+
+    let live = pictures(&server.stop());
+    assert_eq!(live.matches("══ connection ").count(), 3, "{live}");
+    assert_eq!(watched(&file, &["--width", "90"]), live);
+}
+
+fn a_conversation_is_drawn_again_at_both_ends(driver: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let stream = format!("unix://{}", text(&folder.path().join("stream")));
+    for endpoint in ["tcp://127.0.0.1:0", "udp://127.0.0.1:0", &stream] {
+        let [there, here] = ["there.jsonl", "here.jsonl"].map(|name| folder.path().join(name));
+        let look = ["--driver", driver, "--eye", "--width", "80"];
+        let arguments = [&[endpoint, "--echo"], &look[..], &["--record", text(&there)]].concat();
+        let listener = Listener::start(&arguments);
+        let to = listener.endpoints[0].clone();
+        let ask = ["--send", "one", "--expect", "one", "--record", text(&here)];
+        let outcome = fed(&mut connect(&to, &[&look[..], &ask].concat()), "");
+        assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+        let said = listener.stop();
+        for (said, file) in [(said, &there), (outcome.stderr, &here)] {
+            let live = pictures(&said);
+            assert!(live.contains("══ "), "{endpoint}: {said}");
+            assert_eq!(watched(file, &["--width", "80"]), live, "{endpoint}");
+        }
+    }
+}
+
+#[test]
+fn without_the_eye_nothing_is_drawn_and_the_same_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("small"), "hello").unwrap();
+    let file = folder.path().join("seen.jsonl");
+    fs::write(&file, "what was in it is gone\n").unwrap();
+    let server = Server::start(folder.path(), &["--record", text(&file)]);
+    // More than are drawn, or told of, in so short a time.
+    for _ in 0..300 {
+        assert_eq!(client::get(server.address, "/small").text(), "hello");
+    }
+    let said: String =
+        server.stop().lines().filter(|line| !line.starts_with("eye: no packet")).collect();
+    assert_eq!(said, "");
+    let drawn = watched(&file, &["--ascii", "--width", "40"]);
+    assert_eq!(drawn.matches("== connection ").count(), 300);
+    assert!(drawn.is_ascii());
+}
+
+#[test]
+fn a_recording_is_whole_lines_whenever_its_program_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("seen.jsonl");
+    let server = Server::start(folder.path(), &["--record", text(&file)]);
+    let mut open = Client::connect(server.address);
+    open.get("/");
+    client::get(server.address, "/");
+    // The eye writes once it has nothing else to do.
+    crate::kit::eventually("the end of a connection in the file", || {
+        fs::read_to_string(&file).unwrap().contains(r#""kind":"end""#).then_some(())
+    });
+    server.signal(Signal::KILL);
+    server.ended();
+    let written = fs::read_to_string(&file).unwrap();
+    assert!(written.ends_with("}\n"), "{written}");
+    let (code, drawn, said) = run(sockeye().arg("watch").arg(&file));
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(drawn.matches("══ connection ").count(), 2, "the open one too: {drawn}");
+    let name = text(&file);
+    let expected = format!(
+        "sockeye: {name}: the recording has no end: its program was killed, or runs still\n"
+    );
+    assert_eq!(said, expected);
+
+    // Cut within a line it is drawn all the same.
+    fs::write(&file, &written[..written.len() - 9]).unwrap();
+    let (code, _, said) = run(sockeye().arg("watch").arg(&file));
+    assert_eq!(code, Some(0), "{said}");
+    let line = written.lines().count();
+    let expected =
+        format!("sockeye: {name}: line {line} is cut short; what came before it is drawn\n");
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn a_full_disk_is_said_once_and_the_server_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("small"), "hello").unwrap();
+    let server = Server::start(folder.path(), &["--record", "/dev/full"]);
+    for _ in 0..3 {
+        assert_eq!(client::get(server.address, "/small").text(), "hello");
+    }
+    let told = "eye: /dev/full: No space left on device (os error 28); nothing more is recorded, \
+                all else goes on";
+    server.stderr.wait_for(told);
+    assert_eq!(client::get(server.address, "/small").text(), "hello");
+    let said = server.stop();
+    assert_eq!(said.matches("/dev/full").count(), 1, "{said}");
+}
+
+#[test]
+fn a_file_that_cant_be_written_is_told_before_anything_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("none/seen.jsonl");
+    let (code, stdout, stderr) =
+        run(sockeye().args(["serve", "--port", "0", "--record", text(&file)]));
+    assert_eq!((code, &*stdout), (Some(1), ""));
+    let expected = format!(
+        "sockeye: --record {}: can't be written: No such file or directory (os error 2)\n",
+        text(&file)
+    );
+    assert_eq!(stderr, expected);
+    let (code, _, stderr) = run(sockeye().args(["serve", "--record", "-"]));
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("standard output is for what the command itself has to say"));
+}
+
+#[test]
+fn what_is_no_recording_is_told_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a\x1b[2J");
+    let name = format!("{}/a\\x1b[2J", text(folder.path()));
+    let header = r#"{"format":"sockeye-records","version":1,"program":"p","epoch":1,"at":0,"clock":"CLOCK_REALTIME","sources":[]}"#;
+    let no_recording = "not a recording: its first line is no header of sockeye-records";
+    for (content, said) in [
+        ("hello\n", "not a recording, as --record makes them".to_owned()),
+        ("", "not a recording, as --record makes them".to_owned()),
+        ("{}\n", no_recording.to_owned()),
+        (
+            r#"{"format":"sockeye-records","version":7}"#,
+            "version 7 of sockeye-records is newer than what this program reads (1); \
+             a newer sockeye draws it"
+                .to_owned(),
+        ),
+        (&format!("{header}\n{{\"kind\":\"over\"}}\n"), "line 2: missing field `conn`".to_owned()),
+    ] {
+        fs::write(&file, content).unwrap();
+        let (code, stdout, stderr) = run(sockeye().arg("watch").arg(&file));
+        assert_eq!(stderr, format!("sockeye: {name}: {said}\n"));
+        assert_eq!((code, &*stdout), (Some(1), ""));
+    }
+    fs::write(&file, format!("{header}\n{{\"kind\":\"finish\",\"at\":1}}\n")).unwrap();
+    let (code, stdout, stderr) = run(sockeye().arg("watch").arg(&file));
+    let expected = format!("sockeye: {name}: nothing in it that could be drawn\n");
+    assert_eq!((code, &*stdout, stderr), (Some(0), "", expected));
+    let (code, _, stderr) = run(sockeye().args(["watch", "/nowhere"]));
+    let expected = "sockeye: /nowhere: No such file or directory (os error 2)\n";
+    assert_eq!((code, &*stderr), (Some(1), expected));
+}
+
+#[test]
+fn a_recording_comes_from_a_pipe_and_goes_into_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("seen.jsonl");
+    let server = Server::start(folder.path(), &["--record", text(&file)]);
+    for _ in 0..3 {
+        client::get(server.address, "/");
+    }
+    server.stop();
+    let recorded = fs::read(&file).unwrap();
+    let outcome = fed(sockeye().args(["watch", "-"]), recorded);
+    outcome.printed(watched(&file, &[]));
+
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command: Command = sockeye();
+    let output = command.arg("watch").arg(&file).stdin(Stdio::null()).stdout(writer).output();
+    let output = output.unwrap();
+    assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
+}
