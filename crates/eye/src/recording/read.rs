@@ -151,7 +151,11 @@ impl<R: BufRead> Reader<R> {
             // What it says of lines is about this one alone.
             let text = error.to_string();
             let what = text.split(" at line ").next().unwrap_or(&text);
-            self.wrong(format!("{what} (column {})", error.column()))
+            match error.column() {
+                // Of a field it can't tell.
+                0 => self.wrong(what),
+                column => self.wrong(format!("{what} (column {column})")),
+            }
         })
     }
 
@@ -207,7 +211,9 @@ mod tests {
     #[test]
     fn an_error_names_its_line() {
         let file = format!("{HEADER}\n{{\"kind\":\"finish\",\"at\":1}}\n{{\"kind\":\"over\"}}\n");
-        assert_eq!(error(file.as_bytes()), "line 3: missing field `conn` (column 15)");
+        assert_eq!(error(file.as_bytes()), "line 3: missing field `conn`");
+        let file = format!("{HEADER}\n{{\"kind\":\n");
+        assert_eq!(error(file.as_bytes()), "line 2: EOF while parsing a value");
         let file = format!("{HEADER}\n\n{}\n", "x".repeat(1 << 17));
         assert_eq!(error(file.as_bytes()), "line 3 is longer than 65536 bytes");
     }
@@ -221,7 +227,7 @@ mod tests {
         assert!(matches!(reader.read(), Ok(None)));
         assert!(reader.is_cut());
         assert_eq!(reader.line(), 3);
-        assert!(error(format!("{cut}\n").as_bytes()).starts_with("line 3: EOF while parsing"));
+        assert!(error(format!("{cut}\n").as_bytes()).starts_with("line 3: control character"));
     }
 
     #[test]

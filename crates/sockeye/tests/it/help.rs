@@ -23,6 +23,11 @@ fn the_help_of_serve() {
     assert_help(&["help", "serve"], include_str!("golden/help_serve.txt"));
 }
 
+#[test]
+fn the_help_of_watch() {
+    assert_help(&["watch", "--help"], include_str!("golden/help_watch.txt"));
+}
+
 fn assert_help(arguments: &[&str], golden: &str) {
     let (code, stdout, stderr) = run(sockeye().args(arguments));
     // Blanks at the ends of lines can't be seen, and are the library's.
