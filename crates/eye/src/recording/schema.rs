@@ -398,14 +398,17 @@ pub struct End {
     pub closed_first: Option<Role>,
     /// Bytes that calls moved.
     pub bytes: Both<u64>,
-    /// Calls that moved bytes; of datagrams, how many of them.
+    /// Calls that moved bytes; of a socket of datagrams, how many came and went.
     pub calls: Both<u64>,
-    /// Messages.
-    pub messages: Both<u64>,
+    /// Messages; of a connection, as what follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages: Option<Both<u64>>,
     /// Segments that were captured.
-    pub segments: Both<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segments: Option<Both<u64>>,
     /// Segments among them that were sent again.
-    pub retransmissions: Both<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retransmissions: Option<Both<u64>>,
     /// What had become of the watched program's end, where the kernel was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aftermath: Option<Aftermath>,

@@ -317,9 +317,9 @@ impl Writer {
             closed_first: code.by.map(Into::into),
             bytes: Both::of(totals.bytes),
             calls: Both::of(totals.calls),
-            messages: Both::of(totals.messages),
-            segments: Both::of(totals.segments),
-            retransmissions: Both::of(totals.retransmissions),
+            messages: Some(Both::of(totals.messages)),
+            segments: Some(Both::of(totals.segments)),
+            retransmissions: Some(Both::of(totals.retransmissions)),
             aftermath: aftermath(history.aftermath),
             peer_aftermath: aftermath(history.peer_aftermath),
         })));

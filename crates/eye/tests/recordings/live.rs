@@ -1,9 +1,5 @@
 //! What is played back is what the eye made of the same things while it looked on, to the last field.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
@@ -18,8 +14,9 @@ use sockeye_eye::record::History;
 use sockeye_eye::recorder::{Eye, Options, Seen, Sink, Tap};
 use sockeye_eye::recording::{Ended, Ending, Playback, Reader, Writer};
 use sockeye_eye::view::{self, Style};
-use support::may_capture;
-use support::served::Served;
+
+use crate::support::may_capture;
+use crate::support::served::Served;
 
 /// Everything that is known of what ended, as text.
 #[derive(Clone, Default)]
