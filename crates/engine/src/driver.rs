@@ -313,8 +313,9 @@ impl Env {
             return;
         };
         let conn = ConnId(conn.get());
-        self.look_at_errors(&socket);
         probe.closing(conn, Some(socket.fd.as_fd()));
+        // Last, so that nothing is missing there of what was just told.
+        self.look_at_errors(&socket);
         let start = self.stamp();
         drop(socket.fd);
         let call = Call {

@@ -60,7 +60,7 @@ pub trait Probe {
     /// woken again and again. The kernel has taken `sent` bytes of it so far.
     ///
     /// It is called after every few sends, before a receive that comes after one, when a wait found an
-    /// error, and before the connection is closed; never for a Unix socket.
+    /// error, and between [`Probe::closing`] and the close; never for a Unix socket.
     fn error_queue(&self, _conn: ConnId, _fd: BorrowedFd<'_>, _sent: u64) {}
     /// The connection is about to be closed: the last moment to ask the kernel about it.
     fn closing(&self, conn: ConnId, fd: Option<BorrowedFd<'_>>);

@@ -6,15 +6,19 @@
 
 mod aftermath;
 mod drops;
+mod ends;
 mod facts;
 mod option;
+mod queues;
 mod saved_syn;
 mod sockets;
 mod stamps;
 
 pub use aftermath::{DiagError, SockDiag};
 pub use drops::dropped_datagrams;
+pub use ends::{Ends, LetGo};
 pub use facts::{kernel_facts, parse_tcp_info, uncount_syn};
+pub use queues::Queues;
 pub use saved_syn::{save_syn, saved_isn};
 pub use sockets::{SocketList, SocketSeen};
 pub use stamps::{ask_stamps, take_stamps};

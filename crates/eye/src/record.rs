@@ -286,8 +286,8 @@ pub struct History {
     pub messages: Kept<Message>,
     /// What became of the events and messages there was no room for.
     pub left_out: LeftOut,
-    /// States of our end concluded from its calls, for want of packets; at most
-    /// [`INFERRED_MAX`] of them.
+    /// States of our end concluded from its calls, at most [`INFERRED_MAX`] of them, and once the
+    /// history is whole those that samples told of both ends; for want of packets.
     pub inferred: Vec<StateChange>,
     /// How it began and how it ended.
     pub course: Course,
@@ -326,10 +326,12 @@ impl History {
         self.local.ip().is_some()
     }
 
-    /// Whether both ends were seen: on the wire, or by asking the kernel about others.
+    /// Whether both ends were seen: on the wire, or by asking the kernel about others, or about a peer
+    /// on this machine whose state it saw change.
     #[must_use]
     pub fn is_two_sided(&self) -> bool {
-        self.captured || self.neutral
+        let of_peer = |change: &StateChange| change.end != self.role && change.from != change.to;
+        self.captured || self.neutral || self.inferred.iter().any(of_peer)
     }
 
     /// The address that says most about the other end: the peer's, or ours where the peer has no

@@ -18,6 +18,7 @@ mod handover;
 mod item;
 mod label;
 mod probe;
+mod sampler;
 mod slab;
 mod sources;
 mod tap;
@@ -38,7 +39,7 @@ use draw::Drawer;
 pub use draw::{Sink, Text};
 pub use frames::Frames;
 use handover::{BATCHES, Sender, channel};
-use probe::Source;
+use probe::{How, Source};
 use sources::{Sources, Wanted};
 pub use tap::{Begun, Seen, Tap};
 pub(crate) use tracks::{MAX_SOCKETS, Replay};
@@ -55,6 +56,9 @@ pub struct Options {
     pub capture: bool,
     /// How much of each packet is captured; taps are shown it, pictures need headers alone.
     pub snap: Snap,
+    /// Whether the kernel is asked how full queues are while connections are open, and listened to when
+    /// it lets go of their sockets.
+    pub queues: bool,
     /// Whether the kernel is asked to stamp what is sent: costs a tenth and more of the speed.
     pub stamps: bool,
     /// Whether messages are those of two who talk as they please. Else each message of a client is a
@@ -73,6 +77,7 @@ impl Options {
             taps: Vec::new(),
             capture: true,
             snap: Snap::Headers,
+            queues: true,
             stamps: false,
             talk: false,
             viewer: None,
@@ -109,8 +114,7 @@ impl Options {
 pub struct Eye {
     sender: Sender,
     thread: Option<JoinHandle<()>>,
-    /// Probes ask the kernel to stamp what is sent.
-    stamps: bool,
+    how: How,
     missing: Option<String>,
 }
 
@@ -138,9 +142,9 @@ impl Eye {
     /// If the system has no descriptor or no thread to spare.
     pub fn open<'a>(targets: impl Into<Targets<'a>>, options: Options) -> io::Result<Eye> {
         let targets = targets.into();
-        let Options { sink, mut taps, capture, snap, stamps, talk, viewer } = options;
+        let Options { sink, mut taps, capture, snap, queues, stamps, talk, viewer } = options;
         let (sender, inbox) = channel(BATCHES)?;
-        let sources = Sources::open(targets, Wanted { capture, snap, stamps });
+        let sources = Sources::open(targets, Wanted { capture, snap, queues, stamps });
         let begun = Begun {
             at: Stamp::now(),
             talk,
@@ -152,10 +156,11 @@ impl Eye {
         };
         taps.iter_mut().for_each(|tap| tap.sees(&Seen::Begun(&begun)));
         let drawer = Drawer::start(sink)?;
-        let (stamps, missing) = (sources.stamps, sources.missing.clone());
+        let how = How { stamps: sources.stamps, wakes: sources.queues.is_some() };
+        let missing = sources.missing.clone();
         let watch = Watch::new(targets, inbox, sources, drawer, taps, talk, viewer);
         let thread = thread::Builder::new().name("eye".to_owned()).spawn(|| watch.run())?;
-        Ok(Eye { sender, thread: Some(thread), stamps, missing })
+        Ok(Eye { sender, thread: Some(thread), how, missing })
     }
 
     /// What can't be seen for lack of privilege and how to get it, in one line; `None` if nothing
@@ -170,7 +175,7 @@ impl Eye {
     /// It may outlive the eye; what is reported then goes nowhere.
     #[must_use]
     pub fn source(&self) -> Arc<dyn ProbeSource> {
-        Arc::new(Source::new(self.sender.clone(), self.stamps))
+        Arc::new(Source::new(self.sender.clone(), self.how))
     }
 
     /// Draws what has ended, says what is still open, and waits until that is written.
@@ -198,6 +203,7 @@ impl fmt::Debug for Options {
             .field("taps", &self.taps.len())
             .field("capture", &self.capture)
             .field("snap", &self.snap)
+            .field("queues", &self.queues)
             .field("stamps", &self.stamps)
             .field("talk", &self.talk)
             .finish_non_exhaustive()

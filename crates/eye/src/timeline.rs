@@ -17,7 +17,7 @@ use sockeye_wire::tcp::{self, End, Seq, State, Tracker};
 
 use crate::record::{
     Ack, Aftermath, Certainty, Course, Event, History, IsnSource, Kept, KernelFacts, KernelStamp,
-    LeftOut, Loss, Mark, Message, QueuePeaks, QueueSample, Sack, Segment, SocketEnd, Spent,
+    LeftOut, Loss, Mark, Message, Point, QueuePeaks, QueueSample, Sack, Segment, SocketEnd, Spent,
     StateChange, Totals,
 };
 use infer::OwnEnd;
@@ -50,6 +50,8 @@ pub struct Timeline {
     own_end: OwnEnd,
     clock: Clock,
     pace: Pace,
+    /// The end of the bytes that have a stamp of their acknowledgment.
+    stamped: u64,
     /// Whether the last call of each direction said `EAGAIN`.
     in_vain: [bool; 2],
     /// The label of a message that was left out, to be used again.
@@ -99,6 +101,7 @@ impl Timeline {
             own_end: OwnEnd::new(role),
             clock: Clock::default(),
             pace: Pace::default(),
+            stamped: 0,
             in_vain: [false; 2],
             spare_label: String::new(),
             told: [None; 2],
@@ -158,8 +161,11 @@ impl Timeline {
     /// first; those there is no room for any more are summed up.
     pub fn keep_last(&mut self, keep: usize) {
         let History { events, messages, stamps, queues, left_out, .. } = &mut self.history;
-        stamps.keep_last(keep, |_| {});
-        queues.keep_last(keep, |_| {});
+        // What is told of these is not put down elsewhere meanwhile, as other records may be.
+        if keep > 0 {
+            stamps.keep_last(keep, |_| {});
+            queues.keep_last(keep, |_| {});
+        }
         events.keep_last(keep, |event| leave_out(left_out, &event));
         messages.keep_last(keep, |message| {
             left_out.messages[index(message.direction)].add(&message.range);
@@ -197,6 +203,9 @@ impl Timeline {
         }
         self.reach(call.end);
         self.clock.call(&call, &mut self.history.spent);
+        if call.operation == Operation::Connect && call.result.is_err() {
+            self.history.inferred.clear();
+        }
         if self.history.is_tcp()
             && let Some(change) = self.own_end.call(&call)
         {
@@ -345,6 +354,9 @@ impl Timeline {
     pub fn stamp(&mut self, stamp: KernelStamp) {
         // Summed up it would say nothing: what is left out is only counted.
         let _ = self.history.stamps.push(stamp);
+        if stamp.point == Point::Acked {
+            self.stamped = self.stamped.max(stamp.end);
+        }
     }
 
     /// How full the queues of an end were; samples of one end come in order of time.
@@ -400,11 +412,21 @@ impl Timeline {
     /// What is known at the end.
     #[must_use]
     pub fn into_history(mut self) -> History {
+        self.finish_stamps();
+        queues::finish(&mut self.history);
         // Packets come later than the calls that took what they brought.
         if self.history.captured && self.history.events.left_out() == 0 {
             self.history.spent = spent::of(&self.history);
         }
         self.history
+    }
+
+    /// Each send is stamped, so the last byte that was acknowledged has a stamp, if any has.
+    fn finish_stamps(&mut self) {
+        let acked = self.history.kernel.as_ref().and_then(|facts| facts.bytes_acked);
+        if acked.is_some_and(|acked| acked > self.stamped) && self.history.stamps.total() > 0 {
+            self.history.lost.stamps = 1;
+        }
     }
 
     /// The capture began in midstream, so what it told was counted from the wrong place.

@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 use sockeye_engine::probe::{Direction, Role};
 use sockeye_wire::tcp::State;
 
-use crate::record::{Aftermath, Event, History, Spent};
+use crate::record::{Aftermath, Event, History, Loss, Spent};
 use crate::timeline::{index, other};
 use crate::view::scale::shares;
 use crate::words::verdict::{After, Ending, Held, Place, Rest, Share, Since, Who};
@@ -54,8 +54,8 @@ pub fn line_in(lang: Lang, history: &History) -> String {
     }
     parts.extend(rest(history).map(|rest| words.rest(&rest)));
     let lost = history.lost;
-    if lost.packets > 0 || lost.calls > 0 {
-        parts.push(words.missed(lost.packets, lost.calls));
+    if lost != Loss::default() {
+        parts.push(words.missed(&lost));
     }
     let who = match (history.neutral, history.role) {
         (false, _) => history.other_end().to_string(),

@@ -10,6 +10,7 @@ mod zh;
 use sockeye_engine::probe::Role;
 
 use crate::finding::Finding;
+use crate::record::Loss;
 use verdict::{Ending, Rest, Share, Since};
 
 pub(crate) mod layers;
@@ -96,8 +97,8 @@ pub(crate) trait Words {
     fn never_read(&self, bytes: u64) -> String;
     /// Which ends still hold a state.
     fn rest(&self, rest: &Rest) -> String;
-    /// What the eye itself missed; not both are 0.
-    fn missed(&self, packets: u64, records: u64) -> String;
+    /// What the eye itself missed; not all of it is 0.
+    fn missed(&self, lost: &Loss) -> String;
 }
 
 /// Who did it and who was at the other end; None where there are no such roles.

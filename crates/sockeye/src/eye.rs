@@ -57,6 +57,7 @@ fn open_to(args: &args::Eye, targets: Targets<'_>, talk: bool) -> anyhow::Result
     };
     options.talk = talk;
     options.capture = !args.does(What::Calls);
+    options.queues = options.capture;
     options.stamps = args.does(What::Stamps);
     if let Some(file) = &args.record {
         let writer = Writer::create(file).with_context(|| {

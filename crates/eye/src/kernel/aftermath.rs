@@ -98,7 +98,7 @@ impl SockDiag {
             move |errno: rustix::io::Errno| DiagError::Call { operation, source: errno.into() }
         };
         self.sequence = self.sequence.wrapping_add(1);
-        let question = question(self.sequence, local, peer);
+        let question = question(self.sequence, local, peer, ExtensionFlags::empty());
         rustix::net::send(&self.socket, &question, SendFlags::empty()).map_err(failed("send"))?;
         // The kernel answers inside send, so the answer is there; DONTWAIT keeps a kernel that
         // answers nothing from stopping the eye.
@@ -122,7 +122,13 @@ struct Found {
     expires_ms: u32,
 }
 
-fn question(sequence: u32, local: SocketAddr, peer: SocketAddr) -> Vec<u8> {
+/// Asks for the one socket with these addresses, and for so much of what the kernel knows of it.
+pub(super) fn question(
+    sequence: u32,
+    local: SocketAddr,
+    peer: SocketAddr,
+    extensions: ExtensionFlags,
+) -> Vec<u8> {
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST;
     header.sequence_number = sequence;
@@ -130,7 +136,7 @@ fn question(sequence: u32, local: SocketAddr, peer: SocketAddr) -> Vec<u8> {
     let request = InetRequest {
         family,
         protocol: IPPROTO_TCP,
-        extensions: ExtensionFlags::empty(),
+        extensions,
         states: StateFlags::all(),
         socket_id: SocketId {
             source_port: local.port(),

@@ -66,15 +66,21 @@ pub fn uncount_syn(facts: &mut KernelFacts, role: Role) {
     }
 }
 
+/// The bytes acknowledged and received of a socket that was let go of: with a SYN and a FIN among
+/// them, where there was one, because in CLOSED it can't be told.
+pub(super) fn last_counts(info: &[u8]) -> (Option<u64>, Option<u64>) {
+    (long(info, 120), long(info, 128))
+}
+
 fn our_fin_is_acknowledged(state: State) -> bool {
     matches!(state, State::FinWait2 | State::TimeWait)
 }
 
-fn our_fin_is_unacknowledged(state: State) -> bool {
+pub(super) fn our_fin_is_unacknowledged(state: State) -> bool {
     matches!(state, State::FinWait1 | State::Closing | State::LastAck)
 }
 
-fn their_fin_has_arrived(state: State) -> bool {
+pub(super) fn their_fin_has_arrived(state: State) -> bool {
     matches!(state, State::CloseWait | State::LastAck | State::Closing | State::TimeWait)
 }
 

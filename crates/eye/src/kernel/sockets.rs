@@ -41,9 +41,23 @@ pub struct SocketSeen {
     pub receive_queue: u32,
     /// Bytes written that the peer has not acknowledged; of a listener, the longest its queue may be.
     pub send_queue: u32,
+    /// Bytes of the send queue that have not left.
+    pub unsent: Option<u32>,
+    /// Bytes the peer would take, from the last one it acknowledged.
+    pub send_window: Option<u32>,
+    /// Bytes it would take itself, as it last told its peer.
+    pub receive_window: Option<u32>,
+    /// The congestion window in segments.
+    pub congestion_window: Option<u32>,
     /// What `TCP_INFO` says. A client's SYN is among its acknowledged bytes.
     pub facts: KernelFacts,
 }
+
+/// Offsets of `struct tcp_info` (include/uapi/linux/tcp.h), which only ever grows at its end.
+const SND_CWND: usize = 80;
+const NOTSENT_BYTES: usize = 144;
+const SND_WND: usize = 228;
+const RCV_WND: usize = 232;
 
 /// The kernel fills at most so much of a buffer for one answer (`NLMSG_GOODSIZE` and its growth).
 const BUFFER: usize = 32 << 10;
@@ -128,35 +142,48 @@ fn question(sequence: u32, family: u8, local: u16, peer: u16) -> Vec<u8> {
 }
 
 /// Message types of netlink(7).
-const NLMSG_ERROR: u16 = 2;
+pub(super) const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 
 /// Reads one netlink datagram; true where the answer ends with it.
 fn read(bytes: &[u8], sequence: u32, found: &mut Vec<SocketSeen>) -> io::Result<bool> {
+    let mut end = Ok(false);
+    let whole = each(bytes, |kind, of, body| {
+        if of == sequence && matches!(end, Ok(false)) {
+            match kind {
+                NLMSG_DONE => end = Ok(true),
+                NLMSG_ERROR => end = Err(io::Error::from_raw_os_error(errno(body))),
+                _ => found.extend(socket(body).map(|(socket, _)| socket)),
+            }
+        }
+    });
+    match whole {
+        true => end,
+        false => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// The error number of an `NLMSG_ERROR`; 0 where it only says that all is well.
+pub(super) fn errno(body: &[u8]) -> i32 {
+    word(body, 0).unwrap_or(0).cast_signed().saturating_neg()
+}
+
+/// Shows the type, the sequence number and the body of each netlink message; false if one is cut
+/// short.
+pub(super) fn each(bytes: &[u8], mut show: impl FnMut(u16, u32, &[u8])) -> bool {
     let mut rest = bytes;
     // netlink(7): length, type, flags, sequence, port; each message aligned to four bytes.
     while let (Some(length), Some(kind), Some(of)) = (word(rest, 0), half(rest, 4), word(rest, 8)) {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let Some(body) = rest.get(16..length) else {
-            return Err(io::ErrorKind::InvalidData.into());
-        };
-        if of == sequence {
-            match kind {
-                NLMSG_DONE => return Ok(true),
-                NLMSG_ERROR => {
-                    let code = word(body, 0).unwrap_or(0).cast_signed();
-                    return Err(io::Error::from_raw_os_error(code.saturating_neg()));
-                }
-                _ => found.extend(socket(body)),
-            }
-        }
+        let Some(body) = rest.get(16..length) else { return false };
+        show(kind, of, body);
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
-    Ok(false)
+    true
 }
 
 /// `struct inet_diag_msg` (linux/inet_diag.h), and the attribute behind it that holds `TCP_INFO`.
-fn socket(body: &[u8]) -> Option<SocketSeen> {
+pub(super) fn socket(body: &[u8]) -> Option<(SocketSeen, &[u8])> {
     const ATTRIBUTES: usize = 72;
     const INET_DIAG_INFO: u16 = 2;
     let family = *body.first()?;
@@ -175,25 +202,30 @@ fn socket(body: &[u8]) -> Option<SocketSeen> {
         };
         Some(SocketAddr::new(ip, port))
     };
-    let mut facts = KernelFacts::default();
+    let mut info: &[u8] = &[];
     let mut rest = body.get(ATTRIBUTES..).unwrap_or_default();
     while let (Some(length), Some(kind)) = (half(rest, 0), half(rest, 2)) {
         let length = usize::from(length);
         let Some(value) = rest.get(4..length) else { break };
         if kind == INET_DIAG_INFO {
-            facts = parse_tcp_info(value);
+            info = value;
         }
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
-    Some(SocketSeen {
+    let seen = SocketSeen {
         local: address(8, 4)?,
         peer: address(24, 6)?,
         state,
         remaining_ms: (state == State::TimeWait).then(|| word(body, 52)).flatten(),
         receive_queue: word(body, 56)?,
         send_queue: word(body, 60)?,
-        facts,
-    })
+        unsent: word(info, NOTSENT_BYTES),
+        send_window: word(info, SND_WND),
+        receive_window: word(info, RCV_WND),
+        congestion_window: word(info, SND_CWND),
+        facts: parse_tcp_info(info),
+    };
+    Some((seen, info))
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {

@@ -32,17 +32,21 @@ pub(super) struct Batch {
     urgent: bool,
     /// A connection begins in it.
     begins: bool,
+    /// The eye is woken for that, too.
+    wakes: bool,
     /// The end of the last call, or when the last connection began.
     latest: Stamp,
 }
 
 impl Batch {
-    pub(super) fn new() -> Batch {
+    /// With `wakes`, the eye is woken when a connection begins, and not only for its end.
+    pub(super) fn new(wakes: bool) -> Batch {
         Batch {
             records: Records::with_capacity(BATCH),
             limit: BATCH,
             urgent: false,
             begins: false,
+            wakes,
             latest: Stamp(0),
         }
     }
@@ -89,6 +93,7 @@ impl Batch {
         if self.records.len() < FEW && !self.urgent && !self.begins {
             return;
         }
+        self.urgent |= self.begins && self.wakes;
         if self.hand_over(sender) || !self.urgent {
             return;
         }
@@ -214,7 +219,7 @@ mod tests {
     #[test]
     fn a_full_channel_costs_calls_but_not_the_ends_of_connections() {
         let (sender, inbox) = channel(1).unwrap();
-        let mut batch = Batch::new();
+        let mut batch = Batch::new(false);
         batch.push_urgent(closed(1), &sender);
         // Nobody takes the first batch, yet each of these returns.
         for round in 0..1000 {
@@ -245,7 +250,7 @@ mod tests {
     #[test]
     fn the_end_of_a_connection_goes_ahead_though_the_channel_is_full() {
         let (sender, inbox) = channel(1).unwrap();
-        let mut batch = Batch::new();
+        let mut batch = Batch::new(false);
         batch.push_urgent(closed(1), &sender);
         batch.push(call(2), &sender);
         batch.flush(&sender);
@@ -263,7 +268,7 @@ mod tests {
     #[test]
     fn a_few_calls_wait_for_more_but_the_beginning_of_a_connection_does_not() {
         let (sender, inbox) = channel(8).unwrap();
-        let mut batch = Batch::new();
+        let mut batch = Batch::new(false);
         batch.push(call(1), &sender);
         batch.flush(&sender);
         assert!(inbox.is_empty());
@@ -283,7 +288,7 @@ mod tests {
     #[test]
     fn a_thread_that_ends_hands_over_what_it_has() {
         let (sender, inbox) = channel(1).unwrap();
-        let mut batch = Batch::new();
+        let mut batch = Batch::new(false);
         batch.push_urgent(closed(1), &sender);
         batch.push(call(2), &sender);
         batch.finish(&sender);
@@ -306,7 +311,7 @@ mod tests {
     #[test]
     fn what_is_held_back_is_bounded_and_what_goes_beyond_is_counted() {
         let (sender, inbox) = channel(1).unwrap();
-        let mut batch = Batch::new();
+        let mut batch = Batch::new(false);
         for conn in 0..=10_000 {
             batch.push_urgent(closed(conn), &sender);
         }

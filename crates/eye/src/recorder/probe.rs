@@ -21,20 +21,29 @@ use crate::kernel::{
 #[derive(Debug)]
 pub(super) struct Source {
     sender: Sender,
-    /// Stamps of the kernel are asked for.
-    stamps: bool,
+    how: How,
+}
+
+/// What probes do beyond handing on what they are told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    /// They ask the kernel to stamp what is sent.
+    pub(super) stamps: bool,
+    /// They wake the eye as soon as a connection begins.
+    pub(super) wakes: bool,
 }
 
 impl Source {
-    pub(super) fn new(sender: Sender, stamps: bool) -> Source {
-        Source { sender, stamps }
+    pub(super) fn new(sender: Sender, how: How) -> Source {
+        Source { sender, how }
     }
 }
 
 impl ProbeSource for Source {
     fn probe(&self) -> Box<dyn Probe> {
-        let batch = RefCell::new(Batch::new());
-        Box::new(Recorder { sender: self.sender.clone(), stamps: self.stamps, batch })
+        let How { stamps, wakes } = self.how;
+        let batch = RefCell::new(Batch::new(wakes));
+        Box::new(Recorder { sender: self.sender.clone(), stamps, batch })
     }
 }
 

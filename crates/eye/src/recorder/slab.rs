@@ -77,6 +77,13 @@ impl<T> Slab<T> {
         })
     }
 
+    pub(super) fn named(&self) -> impl Iterator<Item = (Name, &T)> {
+        self.places.iter().enumerate().filter_map(|(index, place)| {
+            let (serial, entry) = place.as_ref()?;
+            Some((Name { index, serial: *serial }, &**entry))
+        })
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.places.iter().flatten().map(|(_, entry)| &**entry)
     }

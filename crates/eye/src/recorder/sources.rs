@@ -4,13 +4,17 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
 
 use crate::capture::{Capture, RingSize, Snap, Targets};
-use crate::kernel::{SockDiag, ask_stamps};
+use crate::kernel::{Ends, Queues, SockDiag, ask_stamps};
 
 /// All that was asked for and is there.
 #[derive(Debug)]
 pub(super) struct Sources {
     pub(super) capture: Option<Capture>,
     pub(super) diag: Option<SockDiag>,
+    /// Samples of queues can be had.
+    pub(super) queues: Option<Queues>,
+    /// The kernel says when it lets go of sockets.
+    pub(super) ends: Option<Ends>,
     /// The kernel stamps what is sent.
     pub(super) stamps: bool,
     /// What was asked for and is not there, and what to do about it.
@@ -22,6 +26,7 @@ pub(super) struct Sources {
 pub(super) struct Wanted {
     pub(super) capture: bool,
     pub(super) snap: Snap,
+    pub(super) queues: bool,
     pub(super) stamps: bool,
 }
 
@@ -46,6 +51,15 @@ impl Sources {
             None if targets.is_empty() => None,
             None => diag_of_a_client(),
         };
+        let asks = wanted.queues && !targets.is_empty();
+        let queues = asks.then(Queues::open).and_then(|opened| {
+            let lost = "queues are not sampled";
+            opened.inspect_err(|error| missing.push(format!("{error}: {lost}"))).ok()
+        });
+        let ends = asks.then(Ends::open).and_then(|opened| {
+            let lost = "the kernel's last word on a connection is not heard";
+            opened.inspect_err(|error| missing.push(format!("{error}: {lost}"))).ok()
+        });
         let stamps = wanted.stamps && kernel_stamps();
         if wanted.stamps && !stamps {
             missing.push(
@@ -55,7 +69,7 @@ impl Sources {
             );
         }
         let missing = (!missing.is_empty()).then(|| format!("eye: {}", missing.join("; ")));
-        Sources { capture, diag, stamps, missing }
+        Sources { capture, diag, queues, ends, stamps, missing }
     }
 }
 

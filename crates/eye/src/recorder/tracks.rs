@@ -13,6 +13,7 @@
 
 mod address;
 mod journal;
+mod kernel;
 mod look;
 mod others;
 mod replay;
@@ -36,10 +37,12 @@ use crate::record::History;
 use crate::timeline::Timeline;
 use address::{Listener, Tuple};
 use journal::Journal;
+use kernel::ByEnds;
 use sockets::Sockets;
 use track::{KeepLast, Track, keep, keep_last};
 
 pub(super) use journal::Fact;
+pub(super) use kernel::is_here;
 pub(crate) use replay::Replay;
 pub(crate) use sockets::MAX_SOCKETS;
 pub(super) use track::SmallSegment;
@@ -89,6 +92,10 @@ pub(super) struct Tracks {
     keep_last: KeepLast,
     /// Packets the kernel dropped so far.
     dropped: u64,
+    /// Where ends are looked for, if the kernel tells of them.
+    by_ends: Option<ByEnds>,
+    /// How often it had no room to tell.
+    ends_lost: u64,
     unwatched: u64,
 }
 
@@ -111,6 +118,8 @@ impl Tracks {
             capturing,
             keep_last: keep_last(0),
             dropped: 0,
+            by_ends: None,
+            ends_lost: 0,
             unwatched: 0,
         }
     }
@@ -321,6 +330,9 @@ impl Tracks {
             }
         };
         self.by_conn.insert(opened.conn, name);
+        if let (Some(local), Some(peer)) = (opened.local.ip(), opened.peer.ip()) {
+            self.enter_ends(name, local, peer);
+        }
         self.journal.joined(name.serial(), opened.conn);
         if let Some(track) = self.tracks.get_mut(name) {
             track.opened(opened, peer_isn);
@@ -335,7 +347,7 @@ impl Tracks {
         let Some(track) = self.tracks.get_mut(name) else { return };
         track.closed(at);
         let captured = track.tuple.is_some();
-        if captured && track.is_finished() {
+        if track.is_told() {
             self.end(name);
         } else {
             // Both waits differ, but all connections of a kind wait in order; a queue with both
@@ -477,7 +489,8 @@ impl Tracks {
     fn end(&mut self, name: Name) {
         let Some(track) = self.remove(name) else { return };
         self.journal.over(name.serial(), false);
-        self.ended.push((name.serial(), track.into_history(self.dropped)));
+        let history = track.into_history(self.dropped, self.ends_lost);
+        self.ended.push((name.serial(), history));
     }
 
     fn forget(&mut self, name: Name) {
@@ -492,6 +505,7 @@ impl Tracks {
         self.keep_last = keep_last(self.tracks.len());
         if let Some(conn) = track.conn {
             self.by_conn.remove(&conn);
+            self.leave_ends(name, &track);
         }
         let Some(tuple) = track.tuple else { return Some(track) };
         let newer = self.newer_than(name, tuple);
@@ -513,7 +527,8 @@ impl Tracks {
     }
 
     /// Enters a connection; every other one is kept the less of.
-    fn insert(&mut self, track: Track) -> Name {
+    fn insert(&mut self, mut track: Track) -> Name {
+        track.ends_lost_before = self.ends_lost;
         self.keep_last = keep_last(self.tracks.len());
         let addresses = self.journal.is_kept().then(|| {
             let history = track.timeline().history();

@@ -12,12 +12,13 @@ use super::draw::Drawer;
 use super::gate::{Admission, Gate};
 use super::handover::{BATCHES, Inbox};
 use super::item::{Item, Records};
+use super::sampler::Sampler;
 use super::sources::Sources;
 use super::tap::{Seen, Tap, Taps};
-use super::tracks::{MAX_CONNECTIONS, MAX_SOCKETS, Tracks};
+use super::tracks::{MAX_CONNECTIONS, MAX_SOCKETS, Tracks, is_here};
 use super::viewer::{LOOK_EVERY, Viewer};
 use crate::capture::{Capture, Targets};
-use crate::kernel::{SockDiag, SocketList};
+use crate::kernel::{Ends, SockDiag, SocketList};
 use crate::record::History;
 
 /// However busy the eye is, taps have time to write after so long.
@@ -42,6 +43,8 @@ pub(super) struct Watch {
     gate: Gate,
     drawer: Drawer,
     taps: Taps,
+    sampler: Option<Sampler>,
+    ends: Option<Ends>,
     /// When taps last had time to write.
     paused: Instant,
     /// Messages are those of two who talk.
@@ -62,7 +65,7 @@ impl Watch {
         talk: bool,
         viewer: Option<Viewer>,
     ) -> Watch {
-        let Sources { capture, diag, .. } = sources;
+        let Sources { capture, diag, queues, ends, .. } = sources;
         let mut tracks = Tracks::new(capture.is_some());
         for &listener in targets.listeners {
             tracks.listen(listener);
@@ -72,6 +75,9 @@ impl Watch {
         }
         for &other in targets.others {
             tracks.look_on(other);
+        }
+        if ends.is_some() {
+            tracks.expect_ends();
         }
         // Without it, connections that were open before are shown from their next segment on.
         let sockets = (!targets.others.is_empty()).then(|| SocketList::open().ok()).flatten();
@@ -96,6 +102,8 @@ impl Watch {
             gate,
             drawer,
             taps,
+            sampler: queues.map(|queues| Sampler::new(queues, paused)),
+            ends,
             paused,
             talk,
             sockets,
@@ -112,6 +120,8 @@ impl Watch {
             let took = self.take_records();
             let now = Instant::now();
             self.list_sockets(now);
+            self.sample(now, took);
+            self.take_ends();
             self.tracks.expire(now);
             if !self.taps.is_empty() {
                 self.taps.facts(self.tracks.take_facts(), None);
@@ -225,6 +235,35 @@ impl Watch {
         }
     }
 
+    /// Asks the kernel how full queues are, if it is time to.
+    fn sample(&mut self, now: Instant, busy: bool) {
+        let Some(sampler) = &mut self.sampler else { return };
+        if busy {
+            sampler.hurry();
+        }
+        if let Err(error) = sampler.sample(now, &mut self.tracks, &mut self.taps) {
+            self.drawer.say(format!("eye: {error}; queues are not sampled any more"));
+            self.sampler = None;
+        }
+    }
+
+    /// Hears which sockets the kernel has let go of.
+    fn take_ends(&mut self) {
+        let Some(ends) = &mut self.ends else { return };
+        let (tracks, taps) = (&mut self.tracks, &mut self.taps);
+        let at = Stamp::now();
+        ends.drain(|gone| {
+            for (track, end) in tracks.let_go(at, &gone) {
+                taps.see(&Seen::End { track, end: &end });
+            }
+        });
+        let lost = ends.take_lost();
+        tracks.ends_lost(lost);
+        if lost > 0 {
+            taps.see(&Seen::EndsLost(lost));
+        }
+    }
+
     /// Looks at one more listener's port.
     fn listen(&mut self, local: SocketAddr) {
         if self.listeners.contains(&local) {
@@ -287,7 +326,7 @@ impl Watch {
             };
             history.aftermath = diag.aftermath(local, peer).ok();
             // Elsewhere the peer's end is another kernel's, of which this one knows nothing.
-            if peer.ip() == local.ip() || peer.ip().to_canonical().is_loopback() {
+            if is_here(local, peer) {
                 history.peer_aftermath = diag.aftermath(peer, local).ok();
             }
         }
@@ -298,16 +337,19 @@ impl Watch {
         let list = self.sockets.as_ref().map(|(_, next)| *next);
         let looking = self.viewer.as_ref().is_some_and(Viewer::is_looking);
         let look = looking.then(|| now + LOOK_EVERY);
-        let until = [self.tracks.expires_at(), self.gate.tell_at(), list, look];
+        let sample = self.sampler.as_ref().and_then(Sampler::due);
+        let until = [self.tracks.expires_at(), self.gate.tell_at(), list, look, sample];
         let until = until.into_iter().flatten().min();
         let timeout = until.map(|until| timespec(until.saturating_duration_since(now)));
         self.inbox.fall_asleep();
         if self.inbox.is_empty() {
             let mut fds = vec![PollFd::new(&self.inbox, PollFlags::IN)];
             fds.extend(self.capture.iter().map(|capture| PollFd::new(capture, PollFlags::IN)));
+            let of_capture = fds.len();
+            fds.extend(self.ends.iter().map(|ends| PollFd::new(ends, PollFlags::IN)));
             // However it ends, EINTR too, the loop looks at everything again.
             let _ = poll(&mut fds, timeout.as_ref());
-            let failed = fds.iter().any(|fd| fd.revents().contains(PollFlags::ERR));
+            let failed = fds[..of_capture].iter().any(|fd| fd.revents().contains(PollFlags::ERR));
             drop(fds);
             if failed && let Some(capture) = &self.capture {
                 self.drawer.say(format!("eye: packet capture: {}", capture.take_error()));

@@ -37,6 +37,11 @@ impl OwnEnd {
         use State::{
             CloseWait, Closed, Closing, Established, FinWait1, FinWait2, LastAck, TimeWait,
         };
+        if call.operation == Operation::Connect && call.result.is_err() {
+            // It never was what it was taken for when it began.
+            self.state = State::SynSent;
+            return self.step(Closed, call.end, Certainty::Inferred);
+        }
         let to = match (call.operation, call.result, self.state) {
             (_, Err(errno), _) if is_reset(errno) => Closed,
             (Operation::Recv, Ok(0), Established) => CloseWait,
@@ -108,6 +113,15 @@ mod tests {
     fn the_peer_closes_first() {
         let calls = [(Operation::Recv, Ok(9)), (Operation::Recv, Ok(0)), (Operation::Close, Ok(0))];
         assert_eq!(states(Role::Server, &calls), [Established, CloseWait, LastAck]);
+    }
+
+    #[test]
+    fn what_was_refused_was_never_established() {
+        let mut end = OwnEnd::new(Role::Client);
+        assert!(end.opened(Stamp(0)).is_some());
+        let change = end.call(&call(Operation::Connect, 0, Err(libc::EHOSTUNREACH))).unwrap();
+        assert_eq!((change.from, change.to), (State::SynSent, Closed));
+        assert!(end.call(&call(Operation::Close, 0, Ok(0))).is_none());
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! What samples of an end's queues come to.
+//! What samples of both ends' queues, and the kernel's last words on them, come to.
 
-use sockeye_engine::probe::Stamp;
+use sockeye_engine::probe::{Role, Stamp};
+use sockeye_wire::tcp::State;
 
-use crate::record::{QueuePeaks, QueueSample};
+use crate::record::{Certainty, History, QueuePeaks, QueueSample, StateChange};
 
 /// The last sample of each end, ours first.
 #[derive(Debug, Default)]
@@ -36,6 +37,78 @@ impl Pace {
             peaks.shut += if before.shut && shut { passed } else { 0 };
         }
     }
+}
+
+/// What can be said only when all is told.
+pub(super) fn finish(history: &mut History) {
+    uncount_fins(history);
+    if !history.captured {
+        put_in_states(history);
+    }
+}
+
+/// The kernel's last counts have a FIN among them, where there was one; that is known by now.
+fn uncount_fins(history: &mut History) {
+    let course = &history.course;
+    let [received, sent] = course.fin.map(|fin| fin.is_some());
+    let received = received || course.end_of_stream.is_some();
+    let ours_sent = history.totals.bytes[1];
+    let minus = |count: &mut Option<u64>, fin: bool| {
+        *count = count.map(|bytes| bytes.saturating_sub(u64::from(fin)));
+    };
+    let [ours, peers] = &mut history.ends;
+    if let Some(ours) = ours {
+        minus(&mut ours.facts.bytes_received, received);
+        match history.captured {
+            true => minus(&mut ours.facts.bytes_acked, sent),
+            // No more was acknowledged than was sent.
+            false => {
+                let acked = &mut ours.facts.bytes_acked;
+                *acked = acked.map(|bytes| bytes.min(ours_sent));
+            }
+        }
+    }
+    if let Some(peers) = peers {
+        minus(&mut peers.facts.bytes_acked, received);
+        match history.captured {
+            true => minus(&mut peers.facts.bytes_received, sent),
+            false => {
+                let taken = &mut peers.facts.bytes_received;
+                *taken = taken.map(|bytes| bytes.min(ours_sent));
+            }
+        }
+    }
+}
+
+/// Puts the states that the kernel told among those concluded from calls, and takes out what they
+/// show to be none.
+fn put_in_states(history: &mut History) {
+    let ours = history.role;
+    let mut told: Vec<&QueueSample> = history.queues.iter().collect();
+    told.sort_by_key(|sample| sample.at);
+    let mut concluded = std::mem::take(&mut history.inferred);
+    concluded.sort_by_key(|change| change.at);
+    let mut concluded = concluded.into_iter().peekable();
+    let mut states = [None::<State>; 2];
+    let mut all: Vec<StateChange> = Vec::new();
+    let mut enter = |end: Role, from: Option<State>, to: State, at: Stamp, certainty: Certainty| {
+        let state = &mut states[usize::from(end != ours)];
+        if *state == Some(to) {
+            return;
+        }
+        let from = state.replace(to).or(from).unwrap_or(to);
+        all.push(StateChange { at, end, from, to, certainty });
+    };
+    for sample in told {
+        while let Some(change) = concluded.next_if(|change| change.at <= sample.at) {
+            enter(change.end, Some(change.from), change.to, change.at, change.certainty);
+        }
+        enter(sample.end, None, sample.state, sample.at, Certainty::Exact);
+    }
+    for change in concluded {
+        enter(change.end, Some(change.from), change.to, change.at, change.certainty);
+    }
+    history.inferred = all;
 }
 
 #[cfg(test)]

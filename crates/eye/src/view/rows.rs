@@ -64,8 +64,10 @@ impl<'a> Rows<'a> {
             rows.list.insert(place, summary);
         }
         if !history.captured {
-            for change in &history.inferred {
-                rows.add_inferred(change);
+            let drawn =
+                |change: &&StateChange| history.is_two_sided() || change.end == history.role;
+            for change in history.inferred.iter().filter(drawn) {
+                rows.add_inferred(history, change);
             }
         }
         rows.find_early();
@@ -232,16 +234,25 @@ impl<'a> Rows<'a> {
     }
 
     /// Inferred states belong to the call they were concluded from.
-    fn add_inferred(&mut self, change: &'a StateChange) {
+    fn add_inferred(&mut self, history: &History, change: &'a StateChange) {
         let from = self.list.partition_point(|row| row.at < change.at);
-        let near = |row: &&mut Row<'_>| row.at.since(change.at) <= TOGETHER && row.ours.is_none();
-        let same = self.list[from..].iter_mut().find(near);
-        if let Some(row) = same {
-            row.ours = Some(change);
-        } else {
-            let mut row = Row::at(change.at);
-            row.ours = Some(change);
-            self.list.insert(from, row);
+        let ours = change.end == history.role;
+        // Between two lifelines a call stands where the state would.
+        let shares = |row: &Row<'_>| row.call.is_none() || !history.is_two_sided();
+        let free = |row: &Row<'_>| match ours {
+            true => row.ours.is_none() && shares(row),
+            false => row.theirs.is_none(),
+        };
+        let near = |row: &&mut Row<'_>| row.at.since(change.at) <= TOGETHER && free(row);
+        let place = match self.list[from..].iter_mut().position(|mut row| near(&mut row)) {
+            Some(place) => from + place,
+            None => {
+                self.list.insert(from, Row::at(change.at));
+                from
+            }
+        };
+        if let Some(row) = self.list.get_mut(place) {
+            *(if ours { &mut row.ours } else { &mut row.theirs }) = Some(change);
         }
     }
 

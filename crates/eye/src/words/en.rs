@@ -6,6 +6,7 @@ mod verdict;
 use super::verdict::{Ending, Rest, Share, Since};
 use super::{Told, Words};
 use crate::finding::Finding;
+use crate::record::Loss;
 use crate::view::scale::{bytes, counted, span};
 
 /// The catalogue.
@@ -62,10 +63,12 @@ impl Words for English {
         verdict::rest(rest)
     }
 
-    fn missed(&self, packets: u64, records: u64) -> String {
-        let packets = (packets > 0).then(|| counted(packets, "packet"));
-        let records = (records > 0).then(|| counted(records, "record"));
-        let what: Vec<String> = packets.into_iter().chain(records).collect();
+    fn missed(&self, lost: &Loss) -> String {
+        let packets = (lost.packets > 0).then(|| counted(lost.packets, "packet"));
+        let records = (lost.calls > 0).then(|| counted(lost.calls, "record"));
+        let stamps = (lost.stamps > 0).then(|| String::from("a kernel stamp"));
+        let ends = (lost.ends > 0).then(|| String::from("the kernel's last word"));
+        let what: Vec<String> = [packets, records, stamps, ends].into_iter().flatten().collect();
         format!("the eye missed {}", what.join(" and "))
     }
 }

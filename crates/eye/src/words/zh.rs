@@ -6,6 +6,7 @@ mod verdict;
 use super::verdict::{Ending, Rest, Share, Since};
 use super::{Told, Words};
 use crate::finding::Finding;
+use crate::record::Loss;
 use crate::view::scale::{bytes, grouped, span};
 
 /// The catalogue.
@@ -62,10 +63,12 @@ impl Words for Chinese {
         verdict::rest(rest)
     }
 
-    fn missed(&self, packets: u64, records: u64) -> String {
-        let packets = (packets > 0).then(|| format!("{} 个数据包", grouped(packets)));
-        let records = (records > 0).then(|| format!("{} 条记录", grouped(records)));
-        let what: Vec<String> = packets.into_iter().chain(records).collect();
+    fn missed(&self, lost: &Loss) -> String {
+        let packets = (lost.packets > 0).then(|| format!("{} 个数据包", grouped(lost.packets)));
+        let records = (lost.calls > 0).then(|| format!("{} 条记录", grouped(lost.calls)));
+        let stamps = (lost.stamps > 0).then(|| String::from("一个内核时间戳"));
+        let ends = (lost.ends > 0).then(|| String::from("内核对该套接字的最后计数"));
+        let what: Vec<String> = [packets, records, stamps, ends].into_iter().flatten().collect();
         format!("观察中漏掉了 {}", what.join("和 "))
     }
 }

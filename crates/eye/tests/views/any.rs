@@ -7,7 +7,7 @@ use sockeye_engine::Address;
 use sockeye_engine::probe::{Call, Direction, Operation, Role, Stamp};
 use sockeye_eye::finding::{Kind, findings};
 use sockeye_eye::pair::{Clocks, KnownBy, Pair};
-use sockeye_eye::record::{Aftermath, KernelFacts, Loss};
+use sockeye_eye::record::{Aftermath, KernelFacts, KernelStamp, Loss, Point, QueueSample};
 use sockeye_eye::timeline::Timeline;
 use sockeye_eye::view::{self, Style};
 use sockeye_eye::words::Lang;
@@ -23,6 +23,8 @@ enum Input {
     Aftermath { remaining_ms: u32 },
     Closed { at: u64 },
     Lost { calls: u64, packets: u64 },
+    Stamp { at: u64, point: usize, end: u64 },
+    Queue { at: u64, server: bool, state: usize, receive: u32, send: u32, window: u32 },
 }
 
 /// Mostly small, so that things meet; now and then larger than any connection.
@@ -54,6 +56,12 @@ fn input() -> impl Strategy<Value = Input> {
         1 => (number(), number()).prop_map(|(calls, packets)| Input::Lost {
             calls: calls >> 8, packets: packets >> 8,
         }),
+        1 => (number(), 0..3_usize, number()).prop_map(|(at, point, end)| Input::Stamp { at, point, end }),
+        1 => (number(), any::<bool>(), 0..4_usize, sequence(), sequence(), 0..2_u32).prop_map(
+            |(at, server, state, receive, send, window)| Input::Queue {
+                at, server, state, receive, send, window,
+            }
+        ),
     ]
 }
 
@@ -110,6 +118,25 @@ fn tell(timeline: &mut Timeline, input: Input) {
                 .kernel(KernelFacts { state: Some(State::CloseWait), ..KernelFacts::default() });
             timeline.closed(Stamp(at));
         }
+        Input::Stamp { at, point, end } => {
+            timeline.stamp(KernelStamp { at: Stamp(at), point: Point::ALL[point], end });
+        }
+        Input::Queue { at, server, state, receive, send, window } => {
+            timeline.queue(QueueSample {
+                at: Stamp(at),
+                end: if server { Role::Server } else { Role::Client },
+                state: [State::Established, State::CloseWait, State::FinWait2, State::Closed]
+                    [state],
+                receive,
+                send,
+                unsent: send.checked_sub(9),
+                send_window: None,
+                receive_window: Some(window),
+                rtt_us: None,
+                congestion_window: None,
+                retransmits: None,
+            });
+        }
         Input::Lost { calls, packets } => timeline.lost(Loss { calls, packets, ..Loss::default() }),
     }
 }
@@ -135,6 +162,7 @@ proptest! {
         client: bool,
         ascii: bool,
         chinese: bool,
+        whole: bool,
     ) {
         let role = if client { Role::Client } else { Role::Server };
         let [local, peer] = ["[::1]:8080", "[fe80:1234:5678:9abc:def0:1234:5678:9abc]:40312"]
@@ -145,10 +173,11 @@ proptest! {
         }
         let lang = if chinese { Lang::Zh } else { Lang::En };
         let style = Style { width, rows, ascii, lang, ..Style::default() };
-        let found = findings(timeline.history());
+        let history = if whole { &timeline.into_history() } else { timeline.history() };
+        let found = findings(history);
         prop_assert!(found.len() <= 2 * Kind::ALL.len());
         prop_assert!(found.is_sorted_by_key(|finding| finding.at), "{:?}", found);
-        let picture = view::picture(timeline.history(), &style);
+        let picture = view::picture(history, &style);
         prop_assert!(printed_times(&picture).is_sorted(), "{}", picture);
         for line in picture.lines() {
             let columns = line.width();

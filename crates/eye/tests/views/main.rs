@@ -3,6 +3,7 @@
 mod any;
 mod datagrams;
 mod findings;
+mod kernel;
 mod layers;
 mod live;
 mod others;

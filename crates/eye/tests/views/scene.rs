@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use sockeye_engine::probe::{Call, ConnId, Direction, Opened, Operation, Role, Stamp};
-use sockeye_eye::record::{Aftermath, History, KernelFacts, Loss};
+use sockeye_eye::record::{Aftermath, History, KernelFacts, KernelStamp, Loss, Point, QueueSample};
 use sockeye_eye::timeline::Timeline;
 use sockeye_wire::packet::{Sack, Segment};
 use sockeye_wire::tcp::{Flags, Seq, State};
@@ -36,6 +36,14 @@ pub(crate) struct Scene {
 const EPOCH: u64 = 1_700_000_000_000_000_000;
 /// Close to the wrap, so that every picture crosses it.
 const ISN: [u32; 2] = [u32::MAX - 50, 3_000_000_000];
+
+/// What a sample finds.
+#[derive(Clone, Copy)]
+pub(crate) struct Queue {
+    pub(crate) receive: u32,
+    pub(crate) send: u32,
+    pub(crate) window: u32,
+}
 
 pub(crate) const CLIENT: &str = "127.0.0.1:40312";
 pub(crate) const SERVER: &str = "127.0.0.1:8080";
@@ -152,7 +160,7 @@ impl Scene {
     }
 
     fn opened(&mut self, micros: u64, local: SocketAddr, peer: SocketAddr) -> &mut Scene {
-        let at = Stamp(self.stamp().0 + micros * 1000);
+        let at = Stamp(self.stamp_now().0 + micros * 1000);
         if self.program {
             let (local, peer) = (local.into(), peer.into());
             self.timeline.opened(&Opened { conn: ConnId(7), role: self.role, local, peer, at });
@@ -240,7 +248,7 @@ impl Scene {
         };
         let other = if way == Received { Sent } else { Received };
         if self.wire {
-            let at = self.stamp();
+            let at = self.stamp_now();
             self.timeline.segment(
                 at,
                 way,
@@ -300,7 +308,7 @@ impl Scene {
 
     pub(crate) fn close(&mut self) -> &mut Scene {
         self.operation(Operation::Close, 6, 0, Ok(0));
-        let at = Stamp(self.stamp().0 + 6_000);
+        let at = Stamp(self.stamp_now().0 + 6_000);
         if self.program {
             self.timeline.closed(at);
         }
@@ -319,7 +327,7 @@ impl Scene {
             Operation::Recv => 0,
             _ => 1,
         };
-        let start = self.stamp();
+        let start = self.stamp_now();
         let call = Call {
             operation,
             start,
@@ -345,7 +353,7 @@ impl Scene {
         length: u64,
         label: &str,
     ) -> &mut Scene {
-        let at = self.stamp();
+        let at = self.stamp_now();
         if self.program {
             self.timeline.message(at, way, start..start + length, label);
         }
@@ -358,15 +366,46 @@ impl Scene {
     }
 
     pub(crate) fn aftermath(&mut self, state: State, remaining_ms: Option<u32>) -> &mut Scene {
-        let at = self.stamp();
+        let at = self.stamp_now();
         self.timeline.aftermath(Aftermath { at, state, remaining_ms });
         self
     }
 
     pub(crate) fn peer_aftermath(&mut self, remaining_ms: u32) -> &mut Scene {
-        let (at, state) = (self.stamp(), State::TimeWait);
+        let (at, state) = (self.stamp_now(), State::TimeWait);
         self.timeline.peer_aftermath(Aftermath { at, state, remaining_ms: Some(remaining_ms) });
         self
+    }
+
+    /// The kernel stamps the byte before `end` of what we send.
+    pub(crate) fn stamp(&mut self, point: Point, end: u64) -> &mut Scene {
+        let at = self.stamp_now();
+        self.timeline.stamp(KernelStamp { at, point, end });
+        self
+    }
+
+    /// A sample of an end's queues.
+    pub(crate) fn queue(&mut self, end: Role, state: State, queue: Queue) -> &mut Scene {
+        let at = self.stamp_now();
+        self.timeline.queue(QueueSample {
+            at,
+            end,
+            state,
+            receive: queue.receive,
+            send: queue.send,
+            unsent: Some(queue.send / 2),
+            send_window: None,
+            receive_window: Some(queue.window),
+            rtt_us: Some(30),
+            congestion_window: Some(10),
+            retransmits: Some(0),
+        });
+        self
+    }
+
+    /// All of it, now that it is over.
+    pub(crate) fn whole(self) -> History {
+        self.timeline.into_history()
     }
 
     pub(crate) fn lost(&mut self, lost: Loss) -> &mut Scene {
@@ -382,7 +421,7 @@ impl Scene {
         self.timeline.finished_on_the_wire()
     }
 
-    fn stamp(&self) -> Stamp {
+    fn stamp_now(&self) -> Stamp {
         Stamp(EPOCH + self.now + self.ahead)
     }
 }

@@ -164,7 +164,7 @@ impl Replay {
     pub(crate) fn over(&mut self, number: u64) -> Option<History> {
         let track = self.tracks.remove(&number)?;
         self.keep_last = keep_last(self.tracks.len());
-        Some(track.into_history(self.dropped))
+        Some(track.into_history(self.dropped, 0))
     }
 
     /// The number of some connection that is open: of all the one that was found first.

@@ -412,7 +412,19 @@ fn socket(from_peer: bool, state: State) -> SocketSeen {
         ..KernelFacts::default()
     };
     let (receive_queue, send_queue, remaining_ms) = (0, 0, None);
-    SocketSeen { local, peer, state, remaining_ms, receive_queue, send_queue, facts }
+    SocketSeen {
+        local,
+        peer,
+        state,
+        remaining_ms,
+        receive_queue,
+        send_queue,
+        unsent: None,
+        send_window: None,
+        receive_window: None,
+        congestion_window: None,
+        facts,
+    }
 }
 
 #[test]

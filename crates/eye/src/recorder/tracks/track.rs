@@ -14,7 +14,7 @@ use sockeye_wire::tcp::{Flags, Seq};
 use super::super::item::{Item, Records, SmallCall};
 use super::super::slab::Name;
 use super::Tuple;
-use crate::record::{History, KernelFacts, KernelStamp, Loss};
+use crate::record::{History, KernelFacts, KernelStamp, Loss, QueueSample, SocketEnd};
 use crate::timeline::Timeline;
 
 /// So many records are taken in together; up to twice as many are put down.
@@ -55,6 +55,14 @@ pub(super) struct Track {
     /// The initial sequence number of whoever began it.
     pub(super) client_isn: Option<u32>,
     pub(super) lost_calls: u64,
+    /// The kernel will say when it lets go of our socket, and has not yet.
+    pub(super) expects_end: bool,
+    /// It has.
+    let_go: bool,
+    /// The last samples of both ends, ours first.
+    sampled: [Option<QueueSample>; 2],
+    /// How often the kernel had no room to tell of sockets it let go of, when this one began.
+    pub(super) ends_lost_before: u64,
     /// What the kernel had dropped when it began.
     dropped_before: u64,
     /// What was put down before that.
@@ -109,6 +117,10 @@ impl Track {
             listed: Listed::NotYet,
             interfaces: [0; 2],
             lost_calls: 0,
+            expects_end: false,
+            let_go: false,
+            sampled: [None; 2],
+            ends_lost_before: 0,
             dropped_before,
             told: Records::default(),
             earlier: Records::default(),
@@ -218,7 +230,38 @@ impl Track {
 
     /// Whether the wire has nothing more to say, once it is closed.
     pub(super) fn is_finished(&self) -> bool {
-        self.closed && self.timeline.finished_on_the_wire()
+        self.closed && !self.expects_end && self.timeline.finished_on_the_wire()
+    }
+
+    /// Whether all is told that will be, once it is closed: the wire has nothing more to say, or was
+    /// not seen and the kernel has let go of our socket.
+    pub(super) fn is_told(&self) -> bool {
+        self.is_finished() || (self.closed && self.let_go && self.tuple.is_none())
+    }
+
+    /// How full the queues of an end are; false if that is empty as before.
+    pub(super) fn queue(&mut self, sample: QueueSample) -> bool {
+        let whose = usize::from(sample.end != self.role);
+        let before = self.sampled[whose].replace(sample);
+        let said = |sample: QueueSample| {
+            let QueueSample { state, receive, send, unsent, send_window, receive_window, .. } =
+                sample;
+            (state, receive, send, unsent, send_window == Some(0), receive_window == Some(0))
+        };
+        let empty = sample.receive == 0 && sample.send == 0;
+        if empty && before.map(said) == Some(said(sample)) {
+            return false;
+        }
+        self.timeline.queue(sample);
+        true
+    }
+
+    /// The kernel has let go of an end's socket.
+    pub(super) fn let_go(&mut self, end: SocketEnd, ours: bool) {
+        if ours {
+            (self.expects_end, self.let_go) = (false, true);
+        }
+        self.timeline.ended(end);
     }
 
     pub(super) fn number(&mut self, number: u64) {
@@ -233,11 +276,13 @@ impl Track {
         &self.timeline
     }
 
-    /// All that is known at the end; the kernel has dropped so many packets by now.
-    pub(super) fn into_history(mut self, dropped: u64) -> History {
+    /// All that is known at the end; the kernel has dropped so many packets by now, and so often had no
+    /// room to tell of a socket.
+    pub(super) fn into_history(mut self, dropped: u64, ends_lost: u64) -> History {
         self.take_in();
         let packets = dropped - self.dropped_before;
-        self.timeline.lost(Loss { calls: self.lost_calls, packets, ..Loss::default() });
+        let ends = if self.let_go { 0 } else { ends_lost - self.ends_lost_before };
+        self.timeline.lost(Loss { calls: self.lost_calls, packets, stamps: 0, ends });
         self.timeline.into_history()
     }
 

@@ -99,6 +99,7 @@ impl Ruler<'_> {
                     span(receiver.unread)
                 ),
                 format!("{most} not read{shut}"),
+                format!("{most} not read"),
             ]);
         }
         if sender.waiting > 0 {
@@ -109,15 +110,14 @@ impl Ruler<'_> {
             };
             texts.push([
                 format!("up to {most} of the {} not acknowledged{unsent}", name(whose(true))),
+                format!("{most} not acknowledged"),
                 format!("{most} not acked"),
             ]);
         }
         let room = self.style.columns() - self.left;
-        for (place, [long, brief]) in texts.into_iter().enumerate() {
-            let text = if long.chars().count() <= room { long } else { brief };
-            if text.chars().count() > room {
-                continue;
-            }
+        let fits = |text: &String| text.chars().count() <= room;
+        let texts = texts.into_iter().filter_map(|texts| texts.into_iter().find(fits));
+        for (place, text) in texts.enumerate() {
             if place == 0 {
                 self.paper.put_before(self.left - 1, Ink::Plain, "queue");
             }
