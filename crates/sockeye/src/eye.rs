@@ -109,6 +109,7 @@ pub(crate) fn style(drawing: &args::Drawing, columns: Option<u16>, colour: bool)
         width: drawing.width.or(columns).map_or(100, usize::from),
         ascii: drawing.ascii || output::locale_is_ascii(),
         colour,
+        lang: drawing.lang().unwrap_or_else(output::locale_lang),
         ..Style::default()
     }
 }

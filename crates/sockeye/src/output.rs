@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anstream::{AutoStream, ColorChoice};
 use anyhow::Context as _;
 use rustix::fs::fstat;
+use sockeye_eye::words::Lang;
 
 /// What a terminal shows of standard output ends within a line.
 static WITHIN_LINE: AtomicBool = AtomicBool::new(false);
@@ -84,6 +85,14 @@ pub(crate) fn stdout_width() -> Option<u16> {
 /// Columns of the terminal behind standard error, if it is one.
 pub(crate) fn stderr_width() -> Option<u16> {
     terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| width.0)
+}
+
+/// The language the locale asks for messages in.
+pub(crate) fn locale_lang() -> Lang {
+    let said = ["LC_ALL", "LC_MESSAGES", "LANG"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    Lang::of_locale(&said.unwrap_or_default())
 }
 
 /// Whether the locale says outright that it can't show what is beyond ASCII.

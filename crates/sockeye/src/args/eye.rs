@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use clap::builder::{PathBufValueParser, TypedValueParser};
+use sockeye_eye::words::Lang;
 
 /// What the eye looks at, and how it draws.
 #[derive(clap::Args)]
@@ -54,6 +55,30 @@ pub(crate) struct Drawing {
     /// Width of the drawing in columns, 40 to 240 [default: the terminal's]
     #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(40..=240))]
     pub(crate) width: Option<u16>,
+
+    /// Language of the words: verdicts, findings and notes; names of states and calls stay as they are.
+    /// With ASCII alone it is English [default: LC_ALL, LC_MESSAGES or LANG]
+    #[arg(long, value_name = "LANGUAGE", value_enum)]
+    pub(crate) lang: Option<Language>,
+}
+
+/// A language the eye speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    /// English
+    En,
+    /// Chinese
+    Zh,
+}
+
+impl Drawing {
+    /// The language that was asked for, if one was.
+    pub(crate) fn lang(&self) -> Option<Lang> {
+        self.lang.map(|language| match language {
+            Language::En => Lang::En,
+            Language::Zh => Lang::Zh,
+        })
+    }
 }
 
 /// What the eye does, beyond what it does anyway.
