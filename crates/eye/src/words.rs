@@ -4,6 +4,7 @@
 //! of them.
 
 mod en;
+pub(crate) mod note;
 pub(crate) mod verdict;
 mod zh;
 
@@ -11,6 +12,7 @@ use sockeye_engine::probe::Role;
 
 use crate::finding::Finding;
 use crate::record::Loss;
+use note::Note;
 use verdict::{Ending, Rest, Share, Since};
 
 pub(crate) mod layers;
@@ -78,6 +80,8 @@ pub(crate) trait Words {
     fn finding(&self, finding: &Finding) -> Told;
     /// So many findings more than there is room for.
     fn more_findings(&self, count: u64) -> String;
+    /// What stands beside a picture or below it.
+    fn note(&self, note: Note<'_>) -> String;
     /// How a connection ended.
     fn ending(&self, ending: &Ending) -> String;
     /// Bytes that calls received and sent, and how many of those left.

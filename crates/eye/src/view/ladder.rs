@@ -11,12 +11,13 @@ use unicode_width::UnicodeWidthStr;
 use super::fold::{Summary, fold};
 use super::paper::{Paper, wrap};
 use super::rows::{Row, Rows, initial_states};
-use super::scale::{counted, millis, millis_fixed, span};
+use super::scale::{millis, millis_fixed, span};
 use super::style::{Ink, NARROW, Style};
 use super::text;
 use crate::pair::{Crossing, Fate, Pair};
 use crate::record::{Aftermath, Certainty, History, Segment, StateChange};
 use crate::timeline::{index, opposite, other};
+use crate::words::note::{Note, Source};
 use arrow::Arrow;
 use columns::Columns;
 pub(in crate::view) use columns::{name, shorter_name};
@@ -132,20 +133,19 @@ impl<'a> Ladder<'a> {
         let unit = if self.seconds { "s" } else { "ms" };
         self.paper.put_before(self.columns.time, Ink::Dim, unit);
         if !self.history.is_two_sided() {
-            let name = role_name(self.history.role);
-            self.paper.go_to(self.columns.left.saturating_sub(name.len() / 2));
-            self.paper.put(Ink::Strong, name);
+            let name = self.style.note(Note::End(self.history.role, false));
+            self.paper.go_to(self.columns.left.saturating_sub(name.width() / 2));
+            self.paper.put(Ink::Strong, &name);
             self.paper.end_line();
             return;
         }
         let here = (!self.history.neutral).then_some(self.history.role);
-        let us = |role: Role| if Some(role) == here { " (here)" } else { "" };
-        let client = format!("client{}", us(Role::Client));
-        let server = format!("server{}", us(Role::Server));
-        let place = (self.columns.left - 1).saturating_sub(client.len());
+        let [client, server] = [Role::Client, Role::Server]
+            .map(|role| self.style.note(Note::End(role, Some(role) == here)));
+        let place = (self.columns.left - 1).saturating_sub(client.width());
         self.paper.go_to(place.max(self.columns.time + self.columns.gap()));
         self.paper.put(Ink::Strong, &client);
-        self.paper.go_to((self.columns.right + 2).min(self.columns.end - server.len()));
+        self.paper.go_to((self.columns.right + 2).min(self.columns.end - server.width()));
         self.paper.put(Ink::Strong, &server);
         self.paper.end_line();
         if ours.is_some() || theirs.is_some() {
@@ -281,7 +281,7 @@ impl<'a> Ladder<'a> {
         }
         if summary.others > 0 {
             self.summary_time(at, &mut lines);
-            self.dotted_note(&text::others(summary.others, self.columns.between()));
+            self.dotted_note(&text::others(summary.others, self.columns.between(), self.style));
         }
     }
 
@@ -347,12 +347,13 @@ impl<'a> Ladder<'a> {
         let told = |aftermath: Option<Aftermath>, width: usize| {
             let aftermath = aftermath?;
             let left = span(u64::from(aftermath.remaining_ms?) * 1_000_000);
-            let mut text = format!("{}, {left} left", aftermath.state);
-            if text.len() > width {
+            let remaining = self.style.note(Note::Remaining(&left));
+            let mut text = format!("{}, {remaining}", aftermath.state);
+            if text.width() > width {
                 // The state stands above it.
-                text = format!("{left} left");
+                text = remaining;
             }
-            if text.len() > width {
+            if text.width() > width {
                 text = left;
             }
             Some((aftermath.at, escape::fit(&text, width, self.style.glyphs().ellipsis)))
@@ -389,35 +390,35 @@ impl<'a> Ladder<'a> {
         let mut notes = Vec::new();
         if rows.iter().any(|row| inferred(row.ours) || inferred(row.theirs)) {
             let from = match (self.history.captured, self.pair) {
-                (_, Some(pair)) if !(pair.client.captured && pair.server.captured) => "calls",
-                (true, _) => "later segments",
-                (false, _) => "our calls",
+                (_, Some(pair)) if !(pair.client.captured && pair.server.captured) => Source::Calls,
+                (true, _) => Source::LaterSegments,
+                (false, _) => Source::OurCalls,
             };
-            notes.push(format!("~ concluded from {from}"));
+            notes.push(self.style.note(Note::ConcludedFrom(from)));
         }
         if !self.history.captured && self.history.neutral && self.pair.is_none() {
-            notes.push(String::from("states as the kernel told when it was asked"));
+            notes.push(self.style.note(Note::TheKernelsStates));
         }
         let dot = self.style.glyphs().dot;
         let mut signs = Vec::new();
         if self.pair.is_some() {
-            signs.push(String::from("by the client's clock"));
+            signs.push(self.style.note(Note::TheClientsClock));
         }
         let fates = [
-            (Fate::Lost, "x lost on its way"),
-            (Fate::Doubled, "x2 arrived once more than sent"),
-            (Fate::Foreign, "? never sent by that end"),
+            (Fate::Lost, Note::Lost),
+            (Fate::Doubled, Note::Doubled),
+            (Fate::Foreign, Note::Foreign),
         ];
         let met = fates.iter().filter(|(fate, _)| self.fates.contains(fate));
-        signs.extend(met.map(|(_, note)| String::from(*note)));
+        signs.extend(met.map(|(_, note)| self.style.note(*note)));
         if self.flights {
-            signs.push(String::from("+n ms in flight"));
+            signs.push(self.style.note(Note::InFlight));
         }
         if self.intervals {
-            signs.push(String::from("[a..b) bytes a to b-1"));
+            signs.push(self.style.note(Note::Interval));
         }
         if self.at_offset {
-            signs.push(String::from("@n after n bytes"));
+            signs.push(self.style.note(Note::AtOffset));
         }
         let cut = |&state: &State| Some(format!("{} {state}", shorter_name(state)?));
         signs.extend(self.cut.iter().filter_map(cut));
@@ -426,12 +427,10 @@ impl<'a> Ladder<'a> {
         }
         let [read, sent] = self.history.totals.in_vain;
         if empty_handed + read > 0 {
-            let calls = counted(empty_handed + read, "recv() call");
-            notes.push(format!("not drawn: {calls} with nothing to read"));
+            notes.push(self.style.note(Note::ReadsNotDrawn(empty_handed + read)));
         }
         if sent > 0 {
-            let calls = counted(sent, "call");
-            notes.push(format!("not drawn: {calls} with no room to send still"));
+            notes.push(self.style.note(Note::SendsNotDrawn(sent)));
         }
         let indent = self.columns.time + self.columns.gap();
         for note in notes {
@@ -515,11 +514,4 @@ impl Ladder<'_> {
 
 fn time(nanos: u64, seconds: bool, decimals: u32) -> String {
     millis_fixed(if seconds { nanos / 1000 } else { nanos }, decimals)
-}
-
-fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Client => "client",
-        Role::Server => "server",
-    }
 }

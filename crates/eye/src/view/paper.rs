@@ -8,7 +8,7 @@ use super::style::{Ink, Style};
 /// a line, else behind commas, else between words, and words only where nothing else helps.
 pub(super) fn wrap(text: &str, first: usize, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
-    let borders = [" · ", " - ", "；", ", ", "，", "：", " "];
+    let borders = [" · ", " - ", "；", ", ", "，", " "];
     put_pieces(&mut lines, text, [first, width], &borders);
     lines.into_iter().map(|line| line.trim_end().to_owned()).collect()
 }

@@ -6,14 +6,16 @@ mod kernel;
 use std::ops::Range;
 
 use sockeye_engine::probe::{Call, Direction, Operation, Role, Stamp};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::bar::{Axis, Bar, Interval};
 use super::paper::Paper;
-use super::scale::{bytes, counted, grouped, millis, short, step};
+use super::scale::{bytes, grouped, millis, short, step};
 use super::style::{Glyphs, Ink, NARROW, Style};
 use crate::pair::{Fate, Pair};
 use crate::record::{Event, Fold, History, Mark, Segment};
 use crate::timeline::{index, moved, opposite};
+use crate::words::note::{Note, Noun};
 
 /// Draws one direction. Layers of which nothing was seen are left out.
 pub(super) fn draw(history: &History, way: Direction, style: &Style) -> String {
@@ -35,7 +37,7 @@ pub(super) fn draw(history: &History, way: Direction, style: &Style) -> String {
         ruler.scale();
         match way {
             Direction::Sent => {
-                ruler.messages(&layers, "written");
+                ruler.messages(&layers, |count| Note::Written(count));
                 ruler.calls(&layers);
                 ruler.stamps(&layers);
                 ruler.segments(&layers);
@@ -47,7 +49,7 @@ pub(super) fn draw(history: &History, way: Direction, style: &Style) -> String {
                 ruler.resent(&layers);
                 ruler.acks(&layers);
                 ruler.calls(&layers);
-                ruler.messages(&layers, "decoded");
+                ruler.messages(&layers, |count| Note::Decoded(count));
             }
         }
         ruler.queues();
@@ -81,7 +83,7 @@ pub(super) fn draw_pair(pair: &Pair, way: Direction, style: &Style) -> String {
     ruler.title();
     if total > 0 {
         ruler.scale();
-        ruler.messages(&sent, "written");
+        ruler.messages(&sent, |count| Note::Written(count));
         ruler.calls(&sent);
         ruler.stamps(&sent);
         if sender.captured {
@@ -100,7 +102,7 @@ pub(super) fn draw_pair(pair: &Pair, way: Direction, style: &Style) -> String {
             ruler.arrived(&received);
         }
         ruler.calls(&received);
-        ruler.messages(&received, "decoded");
+        ruler.messages(&received, |count| Note::Decoded(count));
         ruler.note();
     }
     ruler.paper.into_string()
@@ -234,10 +236,12 @@ struct Ruler<'a> {
 impl Ruler<'_> {
     fn title(&mut self) {
         let from_server = (self.way == Direction::Sent) == (self.history.role == Role::Server);
-        let (from, to) = if from_server { ("server", "client") } else { ("client", "server") };
+        let [client, server] =
+            [Role::Client, Role::Server].map(|role| self.style.note(Note::End(role, false)));
+        let (from, to) = if from_server { (server, client) } else { (client, server) };
         let arrow = self.style.glyphs().arrow;
         let amount = match self.axis.total {
-            0 => String::from("no bytes"),
+            0 => self.style.note(Note::NoBytes),
             // Wider than a narrow picture.
             total if self.axis.total > 1 << 40 => format!("{} B", short(total)),
             total => bytes(total),
@@ -281,7 +285,7 @@ impl Ruler<'_> {
         self.paper.end_line();
     }
 
-    fn messages(&mut self, layers: &Layers<'_>, verb: &str) {
+    fn messages(&mut self, layers: &Layers<'_>, verb: fn(&str) -> Note<'_>) {
         let fold = &self.history.left_out.messages[index(self.way)];
         let count = self.history.totals.messages[index(self.way)].max(layers.messages.len() as u64);
         if count == 0 {
@@ -289,9 +293,9 @@ impl Ruler<'_> {
         }
         let meant = layers.messages.iter().map(|message| message.range.end).max().unwrap_or(0);
         let caption = match meant.saturating_sub(layers.total) {
-            0 => self.first_that_fits([format!("{} {verb}", grouped(count)), short(count)]),
+            0 => self.first_that_fits([self.style.note(verb(&grouped(count))), short(count)]),
             missing => self.first_that_fits([
-                format!("{}, {} missing", grouped(count), short(missing)),
+                self.style.note(Note::Missing(&grouped(count), &short(missing))),
                 short(count),
             ]),
         };
@@ -314,10 +318,10 @@ impl Ruler<'_> {
             (Direction::Sent, _) => "send()",
             (Direction::Received, _) => "recv()",
         };
-        let plain = self.count(count, "call");
+        let plain = self.count(count, Noun::Call);
         let kinds = match self.way {
             Direction::Sent if files > 0 && files < count => {
-                format!("{plain}, {} sendfile", grouped(files))
+                format!("{plain}{}", self.style.note(Note::OfThemSendfile(&grouped(files))))
             }
             _ => plain.clone(),
         };
@@ -344,25 +348,19 @@ impl Ruler<'_> {
     /// Adds how many bytes each has on average, where they can't be seen one by one.
     fn average(&self, caption: String, count: u64, total: u64) -> String {
         let about = self.style.glyphs().about;
-        self.first_that_fits([
-            format!("{caption}, {about}{} each", short(total / count.max(1))),
-            caption,
-        ])
+        let each = format!("{about}{}", short(total / count.max(1)));
+        self.first_that_fits([format!("{caption}{}", self.style.note(Note::Each(&each))), caption])
     }
 
     /// So many, and of what if there is room for that.
-    fn count(&self, count: u64, noun: &str) -> String {
-        let plural = if count == 1 { "" } else { "s" };
-        self.first_that_fits([
-            counted(count, noun),
-            format!("{} {noun}{plural}", short(count)),
-            short(count),
-        ])
+    fn count(&self, count: u64, noun: Noun) -> String {
+        let told = |number: &str| self.style.note(Note::Count(noun, number, count == 1));
+        self.first_that_fits([told(&grouped(count)), told(&short(count)), short(count)])
     }
 
     /// The longest caption there is room for, of those that become shorter.
     fn first_that_fits<const N: usize>(&self, captions: [String; N]) -> String {
-        let fits = |caption: &String| caption.chars().count() + 2 <= self.right;
+        let fits = |caption: &String| caption.width() + 2 <= self.right;
         let found = captions.iter().position(fits).unwrap_or(N - 1);
         captions.into_iter().nth(found).unwrap_or_default()
     }
@@ -374,12 +372,12 @@ impl Ruler<'_> {
         let last = calls.iter().map(|(call, _)| call.end).max().unwrap_or(start);
         match (calls, self.way) {
             ([_], Direction::Received) => {
-                format!(", at {} ms", millis(last.0.saturating_sub(start.0)))
+                self.style.note(Note::At(&millis(last.0.saturating_sub(start.0))))
             }
             ([_], Direction::Sent) => {
-                format!(", at {} ms", millis(first.0.saturating_sub(start.0)))
+                self.style.note(Note::At(&millis(first.0.saturating_sub(start.0))))
             }
-            _ => format!(", in {} ms", millis(last.0.saturating_sub(first.0))),
+            _ => self.style.note(Note::Within(&millis(last.0.saturating_sub(first.0)))),
         }
     }
 
@@ -394,7 +392,7 @@ impl Ruler<'_> {
             .iter()
             .map(|segment| Interval { range: segment.range.clone(), label: None })
             .collect();
-        let mut caption = self.count(count, "segment");
+        let mut caption = self.count(count, Noun::Segment);
         if fold.count > 0 {
             caption = self.average(caption, count, layers.total);
         }
@@ -413,8 +411,8 @@ impl Ruler<'_> {
         }
         let count = layers.resent.len() as u64;
         let caption = self.first_that_fits([
-            format!("{} sent again", counted(count, "segment")),
-            self.count(count, "segment"),
+            self.style.note(Note::SentAgain(count)),
+            self.count(count, Noun::Segment),
         ]);
         self.line("again", Ink::Warning, bar, caption);
     }
@@ -433,8 +431,8 @@ impl Ruler<'_> {
         }
         if count > 0 {
             let caption = self.first_that_fits([
-                format!("{} lost on the way", counted(count, "segment")),
-                format!("{} lost", short(count)),
+                self.style.note(Note::LostOnTheWay(count)),
+                self.style.note(Note::LostInShort(&short(count))),
             ]);
             self.line("lost", Ink::Warning, bar, caption);
         }
@@ -450,8 +448,8 @@ impl Ruler<'_> {
             all.iter().map(|s| Interval { range: s.range.clone(), label: None }).collect();
         let count = all.len() as u64 + fold.count;
         let caption = self.first_that_fits([
-            format!("{} as they came", counted(count, "segment")),
-            self.count(count, "segment"),
+            self.style.note(Note::AsTheyCame(count)),
+            self.count(count, Noun::Segment),
         ]);
         self.bar("arrived", Ink::Plain, &intervals, fold, true, caption);
     }
@@ -471,8 +469,8 @@ impl Ruler<'_> {
         for offset in &layers.acks {
             bar.mark(self.axis, *offset, glyphs.ack);
         }
-        let columns = if fold.count == 0 { shared(&bar) } else { String::new() };
-        let caption = self.count(count, "ack");
+        let columns = if fold.count == 0 { shared(&bar, self.style) } else { String::new() };
+        let caption = self.count(count, Noun::Ack);
         let caption = self.first_that_fits([format!("{caption}{columns}"), caption]);
         self.line("ack", Ink::Plain, bar, caption);
     }
@@ -510,20 +508,18 @@ impl Ruler<'_> {
     fn note(&mut self) {
         if self.crowded {
             let dense = self.style.glyphs().dense;
+            let note = self.style.note(Note::SeveralBorders);
             self.paper.go_to(self.left);
-            self.paper.put(Ink::Dim, &format!("{dense} several borders in one column"));
+            self.paper.put(Ink::Dim, &format!("{dense} {note}"));
             self.paper.end_line();
         }
     }
 }
 
 /// Says in how many columns marks lie, if some share one.
-fn shared(bar: &Bar) -> String {
+fn shared(bar: &Bar, style: &Style) -> String {
     if !bar.is_crowded() {
         return String::new();
     }
-    match bar.columns_used() {
-        1 => String::from(" (1 column)"),
-        columns => format!(" ({columns} columns)"),
-    }
+    style.note(Note::InColumns(bar.columns_used()))
 }

@@ -3,6 +3,7 @@
 use anstyle::{AnsiColor, Color};
 
 use crate::words::Lang;
+use crate::words::note::Note;
 
 /// How pictures look.
 ///
@@ -48,6 +49,11 @@ impl Style {
     /// The language its words are written in.
     pub(super) fn words(&self) -> Lang {
         if self.ascii { Lang::En } else { self.lang }
+    }
+
+    /// A note in its language.
+    pub(super) fn note(&self, note: Note<'_>) -> String {
+        self.words().words().note(note)
     }
 
     /// Whether there is not room for a picture.

@@ -3,12 +3,14 @@
 use sockeye_engine::probe::{Call, Operation};
 use sockeye_wire::escape;
 use sockeye_wire::tcp::Flags;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::fold::Summary;
 use super::scale::{bytes, counted, grouped, short};
-use super::style::Glyphs;
+use super::style::{Glyphs, Style};
 use crate::record::{Fold, Mark, Segment};
 use crate::timeline::moved;
+use crate::words::note::Note;
 
 /// A label shorter than this says nothing any more.
 const LABEL_MIN: usize = 6;
@@ -237,14 +239,11 @@ pub(super) fn acks(summary: &Summary, way: usize, width: usize) -> String {
 }
 
 /// Rows that are of no kind which could be summed up.
-pub(super) fn others(count: u64, width: usize) -> String {
+pub(super) fn others(count: u64, width: usize, style: &Style) -> String {
+    let rows = |count: &str| style.note(Note::RowsNotDrawn(count));
     first_that_fits(
         width,
-        [
-            format!("{} more not drawn", grouped(count)),
-            format!("{} more rows", short(count)),
-            format!("{} more", short(count)),
-        ],
+        [rows(&grouped(count)), rows(&short(count)), format!("+{}", short(count))],
     )
 }
 
@@ -347,7 +346,7 @@ fn named(
 /// The first of these, all ASCII but for a sign or two, that fits; else the last, cut, if it holds
 /// no number that could be taken for another one then.
 fn first_that_fits<const N: usize>(width: usize, texts: [String; N]) -> String {
-    let fits = |text: &String| text.chars().count() <= width;
+    let fits = |text: &String| text.width() <= width;
     let found = texts.iter().position(fits).unwrap_or(N - 1);
     let text = texts.into_iter().nth(found).unwrap_or_default();
     if !fits(&text) && text.contains(|letter: char| letter.is_ascii_digit()) {

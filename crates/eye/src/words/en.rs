@@ -1,8 +1,10 @@
 //! English.
 
 mod findings;
+mod notes;
 mod verdict;
 
+use super::note::Note;
 use super::verdict::{Ending, Rest, Share, Since};
 use super::{Told, Words};
 use crate::finding::Finding;
@@ -19,6 +21,10 @@ impl Words for English {
 
     fn more_findings(&self, count: u64) -> String {
         counted(count, "more finding")
+    }
+
+    fn note(&self, note: Note<'_>) -> String {
+        notes::note(note)
     }
 
     fn ending(&self, ending: &Ending) -> String {

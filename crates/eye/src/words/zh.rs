@@ -1,8 +1,10 @@
 //! Chinese, in simplified characters.
 
 mod findings;
+mod notes;
 mod verdict;
 
+use super::note::Note;
 use super::verdict::{Ending, Rest, Share, Since};
 use super::{Told, Words};
 use crate::finding::Finding;
@@ -19,6 +21,10 @@ impl Words for Chinese {
 
     fn more_findings(&self, count: u64) -> String {
         format!("另有 {} 项发现", grouped(count))
+    }
+
+    fn note(&self, note: Note<'_>) -> String {
+        notes::note(note)
     }
 
     fn ending(&self, ending: &Ending) -> String {

@@ -500,3 +500,26 @@ fn waiting_for_a_repair_or_a_delayed_ack_is_told_apart() {
 fn whole(history: &History) -> u64 {
     history.closed.expect("closed").0 - history.opened.expect("opened").0
 }
+
+/// A picture in Chinese.
+fn chinese(width: usize) -> Style {
+    Style { lang: Lang::Zh, width, ..Style::default() }
+}
+
+#[test]
+fn whole_pictures_in_chinese() {
+    super::check("zh_curl", super::curl().history(), &chinese(100));
+    super::check("zh_curl_40", super::curl().history(), &chinese(40));
+    super::check("zh_torn", super::torn().history(), &chinese(80));
+    let mut scene = Scene::without_capture();
+    super::curl_into(&mut scene);
+    super::check("zh_no_capture", scene.history(), &chinese(80));
+}
+
+#[test]
+fn with_ascii_alone_chinese_is_english() {
+    let ascii = Style { ascii: true, ..Style::default() };
+    let chinese = Style { lang: Lang::Zh, ..ascii.clone() };
+    let scene = super::torn();
+    assert_eq!(view::picture(scene.history(), &chinese), view::picture(scene.history(), &ascii));
+}

@@ -3,13 +3,15 @@
 use std::ops::Range;
 
 use sockeye_engine::probe::Direction;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::super::bar::{Bar, Interval};
-use super::super::scale::{bytes, counted, span};
+use super::super::scale::{bytes, grouped, span};
 use super::super::style::Ink;
 use super::{Layers, Ruler};
 use crate::record::Point;
 use crate::timeline::index;
+use crate::words::note::{Note, Noun};
 
 impl Ruler<'_> {
     /// A row for each point at which the kernel stamped what we sent.
@@ -51,10 +53,10 @@ impl Ruler<'_> {
         let calls = self.history.totals.calls[index(self.way)];
         let caption = match hole {
             // How many of the others were of this point is not known.
-            Some(_) => self.count(stamps.total(), "stamp"),
+            Some(_) => self.count(stamps.total(), Noun::Stamp),
             None => self.first_that_fits([
-                format!("{} for {}", counted(count, "stamp"), counted(calls, "call")),
-                counted(count, "stamp"),
+                self.style.note(Note::StampsFor(count, calls)),
+                self.style.note(Note::Count(Noun::Stamp, &grouped(count), count == 1)),
                 count.to_string(),
             ]),
         };
@@ -81,41 +83,34 @@ impl Ruler<'_> {
             true => self.history.role,
             false => crate::timeline::other(self.history.role),
         };
-        let name = |role| match role {
-            sockeye_engine::probe::Role::Client => "client",
-            sockeye_engine::probe::Role::Server => "server",
-        };
         let mut texts = Vec::new();
         if receiver.unread > 0 {
             let most = bytes(u64::from(receiver.receive));
+            let lasted = format!("{about}{}", span(receiver.unread));
             let shut = match receiver.shut {
                 0 => String::new(),
-                shut => format!(", window 0 for {about}{}", span(shut)),
+                shut => self.style.note(Note::WindowShut(&format!("{about}{}", span(shut)))),
             };
             texts.push([
-                format!(
-                    "up to {most} not read by the {}, for {about}{}{shut}",
-                    name(whose(false)),
-                    span(receiver.unread)
-                ),
-                format!("{most} not read{shut}"),
-                format!("{most} not read"),
+                self.style.note(Note::Unread(&most, whose(false), &lasted)) + &shut,
+                self.style.note(Note::UnreadInShort(&most)) + &shut,
+                self.style.note(Note::UnreadInShort(&most)),
             ]);
         }
         if sender.waiting > 0 {
             let most = bytes(u64::from(sender.send));
             let unsent = match sender.unsent {
                 0 => String::new(),
-                unsent => format!(", {} not sent", bytes(u64::from(unsent))),
+                unsent => self.style.note(Note::Unsent(&bytes(u64::from(unsent)))),
             };
             texts.push([
-                format!("up to {most} of the {} not acknowledged{unsent}", name(whose(true))),
-                format!("{most} not acknowledged"),
-                format!("{most} not acked"),
+                self.style.note(Note::Unacknowledged(&most, whose(true))) + &unsent,
+                self.style.note(Note::UnacknowledgedAlone(&most)),
+                self.style.note(Note::UnacknowledgedInShort(&most)),
             ]);
         }
         let room = self.style.columns() - self.left;
-        let fits = |text: &String| text.chars().count() <= room;
+        let fits = |text: &String| text.width() <= room;
         let texts = texts.into_iter().filter_map(|texts| texts.into_iter().find(fits));
         for (place, text) in texts.enumerate() {
             if place == 0 {

@@ -1,0 +1,88 @@
+//! What stands beside and below pictures, before it is said in a language.
+
+use sockeye_engine::probe::Role;
+
+/// A note: a legend, a caption, or what is not drawn.
+#[derive(Clone, Copy)]
+pub(crate) enum Note<'a> {
+    /// One end of a connection, and whether it is the one looked from.
+    End(Role, bool),
+    /// What stands with `~` is concluded from this.
+    ConcludedFrom(Source),
+    /// States are what the kernel told.
+    TheKernelsStates,
+    /// Whose clock two ends are drawn by.
+    TheClientsClock,
+    /// `x`: it never came.
+    Lost,
+    /// `x2`: it came twice.
+    Doubled,
+    /// `?`: the other end never sent it.
+    Foreign,
+    /// `+n`: milliseconds on the way.
+    InFlight,
+    /// `[a..b)`: bytes.
+    Interval,
+    /// `@n`: a place between two bytes.
+    AtOffset,
+    /// So many reads that found nothing.
+    ReadsNotDrawn(u64),
+    /// So many calls that found no room to send still.
+    SendsNotDrawn(u64),
+    /// So many rows.
+    RowsNotDrawn(&'a str),
+    /// A state lasts for so long still.
+    Remaining(&'a str),
+    /// More borders than columns.
+    SeveralBorders,
+    /// So many messages were meant, or read.
+    Written(&'a str),
+    Decoded(&'a str),
+    /// So many messages, of which so many bytes never came.
+    Missing(&'a str, &'a str),
+    /// So many of something, and whether it is one.
+    Count(Noun, &'a str, bool),
+    /// So many of the calls were this one.
+    OfThemSendfile(&'a str),
+    /// Bytes in each, on average.
+    Each(&'a str),
+    /// At so many milliseconds, or within so many.
+    At(&'a str),
+    Within(&'a str),
+    /// Marks share columns, so many are used.
+    InColumns(u64),
+    /// Segments that were sent again, lost, or drawn as they came.
+    SentAgain(u64),
+    LostOnTheWay(u64),
+    LostInShort(&'a str),
+    AsTheyCame(u64),
+    NoBytes,
+    /// Stamps of the kernel for calls.
+    StampsFor(u64, u64),
+    /// At most so much lay unread at this end, for so long; and for how long its window was closed.
+    Unread(&'a str, Role, &'a str),
+    UnreadInShort(&'a str),
+    WindowShut(&'a str),
+    /// At most so much of this end's waited for an ACK; and how much of it had not left.
+    Unacknowledged(&'a str, Role),
+    UnacknowledgedAlone(&'a str),
+    UnacknowledgedInShort(&'a str),
+    Unsent(&'a str),
+}
+
+/// What is counted.
+#[derive(Clone, Copy)]
+pub(crate) enum Noun {
+    Call,
+    Segment,
+    Ack,
+    Stamp,
+}
+
+/// What states that nobody told are concluded from.
+#[derive(Clone, Copy)]
+pub(crate) enum Source {
+    Calls,
+    OurCalls,
+    LaterSegments,
+}
