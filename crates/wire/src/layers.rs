@@ -227,6 +227,8 @@ fn read(link: Link, reader: &mut Reader<'_>, unit: &mut Unit) -> Result<(), Stop
     let kind = match link {
         Link::Ethernet => Some(link::ethernet(reader, unit)?),
         Link::Ip => None,
+        // Their headers are made up by whoever captured: no layer, but bytes.
+        Link::Null | Link::Cooked | Link::Cooked2 => return Err(Stop::Payload),
     };
     if kind == Some(link::ARP) {
         return link::arp(reader, unit);

@@ -1,14 +1,16 @@
-//! From a captured frame down to its TCP segment: Ethernet or bare IP, version 4 or 6.
+//! From a captured frame down to its TCP segment and that one's payload, over IP version 4 or 6.
+//! What may come before the IP header is in `link`.
 //!
 //! Captures are cut short and segments are larger than any wire would carry, so lengths come
 //! from the IP header and, where that has none, from what the capture says the frame had.
 
+mod link;
+
 use std::net::{IpAddr, SocketAddr};
 
-use etherparse::{
-    Ethernet2HeaderSlice, LaxIpSlice, SingleVlanHeaderSlice, TcpHeaderSlice, TcpOptionElement,
-    ether_type, ip_number,
-};
+use etherparse::{LaxIpSlice, TcpHeaderSlice, TcpOptionElement, ip_number};
+
+pub use link::Link;
 
 use crate::tcp::{Flags, Seq};
 
@@ -46,15 +48,6 @@ pub struct Sack {
     pub end: Seq,
     /// These bytes had arrived before (RFC 2883 §4).
     pub duplicate: bool,
-}
-
-/// What a frame begins with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Link {
-    /// An Ethernet II header, as on `lo` and most interfaces.
-    Ethernet,
-    /// The IP header itself, as on `tun`.
-    Ip,
 }
 
 /// Why a frame has no TCP segment to show.
@@ -99,17 +92,40 @@ pub enum PacketError {
 /// assert_eq!((segment.seq.0, segment.payload), (7, 5));
 /// ```
 pub fn parse(link: Link, frame: &[u8], wire_len: usize) -> Result<Segment, PacketError> {
-    let network = match link {
-        Link::Ip => frame,
-        Link::Ethernet => network_layer(frame)?,
-    };
+    parse_with_payload(link, frame, wire_len).map(|(segment, _)| segment)
+}
+
+/// The same, with the payload as far as it was captured; padding behind it belongs to no segment.
+///
+/// # Errors
+///
+/// As [`parse`].
+///
+/// ```
+/// use etherparse::PacketBuilder;
+/// use sockeye_wire::packet::{Link, parse_with_payload};
+///
+/// let builder = PacketBuilder::ipv4([127, 0, 0, 1], [127, 0, 0, 1], 64).tcp(4000, 80, 7, 1024);
+/// let mut bytes = Vec::new();
+/// builder.write(&mut bytes, b"GET /").unwrap();
+///
+/// let (segment, payload) = parse_with_payload(Link::Ip, &bytes[..43], bytes.len()).unwrap();
+/// assert_eq!((segment.payload, payload), (5, &b"GET"[..]));
+/// ```
+pub fn parse_with_payload(
+    link: Link,
+    frame: &[u8],
+    wire_len: usize,
+) -> Result<(Segment, &[u8]), PacketError> {
+    let network = link.network_layer(frame)?;
     let link_len = frame.len() - network.len();
     let network_len = wire_len.max(frame.len()) - link_len;
     let mut padded = [0; TCP_HEADER_MAX];
-    let (addresses, header, payload) = match plain(network) {
+    let (addresses, header, payload, captured) = match plain(network) {
         Some(plain) => plain,
         None => general(network, network_len, &mut padded)?,
     };
+    let captured = &captured[..captured.len().min(payload)];
     let mut segment = Segment {
         source: SocketAddr::new(addresses[0], header.source_port()),
         destination: SocketAddr::new(addresses[1], header.destination_port()),
@@ -134,7 +150,7 @@ pub fn parse(link: Link, frame: &[u8], wire_len: usize) -> Result<Segment, Packe
     if segment.flags.ack() && !is_plain(header.options()) {
         segment.sack = sack(&header, segment.ack);
     }
-    Ok(segment)
+    Ok((segment, captured))
 }
 
 /// Whether these are no options, or a timestamp alone, which nearly every segment carries
@@ -161,12 +177,13 @@ fn sack(header: &TcpHeaderSlice<'_>, ack: Seq) -> Option<Sack> {
     Some(Sack { start, end, duplicate: ack.distance_from(start) > 0 || within })
 }
 
-/// Source and destination, the TCP header, and how many bytes follow it.
-type Parts<'a> = ([IpAddr; 2], TcpHeaderSlice<'a>, usize);
+/// Source and destination, the TCP header, how many bytes follow it, and those of them that were
+/// captured.
+type Parts<'a, 'p> = ([IpAddr; 2], TcpHeaderSlice<'p>, usize, &'a [u8]);
 
 /// What nearly every packet is, read in a fraction of the time: IPv4 without options, no
 /// fragment, with a length and a whole TCP header.
-fn plain(network: &[u8]) -> Option<Parts<'_>> {
+fn plain(network: &[u8]) -> Option<Parts<'_, '_>> {
     let (ip, tcp) = network.split_first_chunk::<20>()?;
     let [0x45, _, total_high, total_low, _, _, flags, offset, _, 6, ..] = *ip else { return None };
     let total = usize::from(u16::from_be_bytes([total_high, total_low]));
@@ -175,16 +192,17 @@ fn plain(network: &[u8]) -> Option<Parts<'_>> {
     }
     let header = TcpHeaderSlice::from_slice(tcp).ok()?;
     let payload = total.checked_sub(20 + header.slice().len())?;
+    let captured = tcp.get(header.slice().len()..)?;
     let [.., a, b, c, d, e, f, g, h] = *ip;
-    Some(([IpAddr::from([a, b, c, d]), IpAddr::from([e, f, g, h])], header, payload))
+    Some(([IpAddr::from([a, b, c, d]), IpAddr::from([e, f, g, h])], header, payload, captured))
 }
 
 /// All the rest.
-fn general<'a>(
+fn general<'a: 'p, 'p>(
     network: &'a [u8],
     network_len: usize,
-    padded: &'a mut [u8; TCP_HEADER_MAX],
-) -> Result<Parts<'a>, PacketError> {
+    padded: &'p mut [u8; TCP_HEADER_MAX],
+) -> Result<Parts<'a, 'p>, PacketError> {
     let (ip, stopped) = LaxIpSlice::from_slice(network).map_err(|error| match error {
         etherparse::err::ip::LaxHeaderSliceError::Len(_) => PacketError::Short,
         etherparse::err::ip::LaxHeaderSliceError::Content(_) => PacketError::NotIp,
@@ -204,38 +222,12 @@ fn general<'a>(
         .checked_sub(ip_headers)
         .and_then(|rest| rest.checked_sub(header.slice().len()))
         .ok_or(PacketError::Malformed)?;
-    Ok(([ip.source_addr(), ip.destination_addr()], header, payload))
+    let captured = ip.payload().payload.get(header.slice().len()..).unwrap_or(&[]);
+    Ok(([ip.source_addr(), ip.destination_addr()], header, payload, captured))
 }
 
 /// Sixty bytes: the four bits of the data offset count words (RFC 9293 §3.1).
 const TCP_HEADER_MAX: usize = 60;
-
-/// Stacked VLAN tags beyond this are not walked through.
-const VLAN_TAGS_MAX: usize = 3;
-
-/// What follows the Ethernet header and any VLAN tags, if it is IP.
-fn network_layer(frame: &[u8]) -> Result<&[u8], PacketError> {
-    let header = Ethernet2HeaderSlice::from_slice(frame).map_err(|_| PacketError::Short)?;
-    let mut ether_type = header.ether_type();
-    let mut rest = &frame[header.slice().len()..];
-    for _ in 0..VLAN_TAGS_MAX {
-        match ether_type {
-            ether_type::VLAN_TAGGED_FRAME
-            | ether_type::PROVIDER_BRIDGING
-            | ether_type::VLAN_DOUBLE_TAGGED_FRAME => {
-                let tag =
-                    SingleVlanHeaderSlice::from_slice(rest).map_err(|_| PacketError::Short)?;
-                ether_type = tag.ether_type();
-                rest = &rest[tag.slice().len()..];
-            }
-            _ => break,
-        }
-    }
-    match ether_type {
-        ether_type::IPV4 | ether_type::IPV6 => Ok(rest),
-        _ => Err(PacketError::NotIp),
-    }
-}
 
 /// Bytes of the IP headers with their extensions, and of the whole packet.
 fn lengths(ip: &LaxIpSlice<'_>, network_len: usize) -> (usize, usize) {
@@ -255,10 +247,10 @@ fn lengths(ip: &LaxIpSlice<'_>, network_len: usize) -> (usize, usize) {
 }
 
 /// The TCP header, its options filled up with end-of-options where the capture cut them off.
-fn tcp_header<'a>(
-    captured: &'a [u8],
-    padded: &'a mut [u8; TCP_HEADER_MAX],
-) -> Result<TcpHeaderSlice<'a>, PacketError> {
+fn tcp_header<'p>(
+    captured: &'p [u8],
+    padded: &'p mut [u8; TCP_HEADER_MAX],
+) -> Result<TcpHeaderSlice<'p>, PacketError> {
     const FIXED: usize = 20;
     let offset = captured.get(12).ok_or(PacketError::Short)?;
     let length = usize::from(offset >> 4) * 4;

@@ -225,12 +225,13 @@ proptest! {
             }
         }
         packet.truncate(wire_len - cut.min(wire_len));
-        if let Some((addresses, header, payload)) = plain(&packet) {
+        if let Some((addresses, header, payload, captured)) = plain(&packet) {
             let mut padded = [0; TCP_HEADER_MAX];
             let long = general(&packet, wire_len, &mut padded).expect("a short way is a way");
             prop_assert_eq!(addresses, long.0);
             prop_assert_eq!(header.slice(), long.1.slice());
             prop_assert_eq!(payload, long.2);
+            prop_assert_eq!(captured, long.3);
         }
     }
 }
@@ -239,4 +240,38 @@ proptest! {
 fn an_ordinary_packet_goes_the_short_way() {
     let packet = syn_ack_v4().split_off(14);
     assert!(plain(&packet).is_some());
+}
+
+#[test]
+fn every_link_leads_to_the_same_segment() {
+    let ethernet = syn_ack_v4();
+    let packet = &ethernet[14..];
+    let expected = parse(Link::Ip, packet, packet.len()).expect("valid");
+    let cooked: [&[u8]; 2] = [&[0, 0, 3, 4, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0], &[8, 0]];
+    for (link, header) in [
+        (Link::Ethernet, &ethernet[..14]),
+        (Link::Ip, &[]),
+        // AF_INET, as a machine with the other order of bytes wrote it
+        (Link::Null, &[0, 0, 0, 2]),
+        (Link::Cooked, cooked[0]),
+        (Link::Cooked2, &[cooked[1], &[0; 18]].concat()),
+    ] {
+        let frame = [header, packet].concat();
+        assert_eq!(parse(link, &frame, frame.len()), Ok(expected), "{link:?}");
+        assert_eq!(Link::of_linktype(link.linktype().into()), Some(link));
+        for cut in 0..header.len() {
+            assert_eq!(parse(link, &frame[..cut], frame.len()), Err(PacketError::Short));
+        }
+    }
+}
+
+#[test]
+fn padding_is_no_payload() {
+    let mut frame = syn_ack_v4();
+    let length = frame.len();
+    frame.extend([0; 6]);
+    let (segment, payload) =
+        parse_with_payload(Link::Ethernet, &frame, frame.len()).expect("valid");
+    assert_eq!(segment, parse(Link::Ethernet, &frame[..length], length).expect("valid"));
+    assert_eq!(payload.len(), segment.payload as usize);
 }

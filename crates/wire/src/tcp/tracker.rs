@@ -260,7 +260,7 @@ impl Tracker {
     }
 
     fn is_another_connection(&self, from: End, seq: Seq) -> bool {
-        self.started && self.is_over() && self.isn(from) != Some(seq)
+        self.started && self.is_over() && !self.streams[from.index()].begins_behind(seq)
     }
 
     fn pair(&mut self, from: End) -> [&mut Stream; 2] {

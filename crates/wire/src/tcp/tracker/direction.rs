@@ -55,6 +55,11 @@ impl Stream {
         self.isn
     }
 
+    /// Whether this is the number before the first byte, as far as anything told.
+    pub(super) fn begins_behind(&self, seq: Seq) -> bool {
+        self.zero == Some(seq + 1)
+    }
+
     /// Returns by how much offsets told so far were too small: they were counted from the first
     /// segment seen, if that was no SYN.
     pub(super) fn set_isn(&mut self, isn: Seq) -> u64 {
@@ -111,7 +116,12 @@ impl Stream {
         let ahead = first.distance_from(zero + low32(self.next));
         let behind_fin = ahead == 1 && self.fin == Some(self.next);
         let start = if behind_fin { self.next } else { moved(self.next, ahead) };
-        let end = start + u64::from(segment.payload);
+        // What lies before the first byte that is known of has no place on the axis.
+        let behind = i64::from(ahead) + i64::from(segment.payload);
+        let end = match behind_fin {
+            true => start + u64::from(segment.payload),
+            false => self.next.saturating_add_signed(behind).max(start),
+        };
         if flags.rst() {
             return Span { start, end: start, mark: Mark::None };
         }
