@@ -6,6 +6,7 @@ pub mod finding;
 pub mod frame;
 pub mod kernel;
 pub mod pair;
+pub mod pcap;
 pub mod record;
 pub mod recorder;
 pub mod recording;
