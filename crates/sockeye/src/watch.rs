@@ -1,5 +1,6 @@
-//! `sockeye watch`: what was recorded is drawn again.
+//! `sockeye watch`: what was recorded or captured is drawn.
 
+mod capture;
 mod pair;
 mod recording;
 
@@ -10,6 +11,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use sockeye_eye::pcap::is_capture;
 use sockeye_wire::escape::Escaped;
 
 use crate::args;
@@ -18,25 +20,54 @@ use crate::{eye, output};
 pub(crate) fn run(args: &args::Watch) -> anyhow::Result<ExitCode> {
     output::is_open()?;
     let style = eye::style(&args.drawing, output::stdout_width(), output::colour_on_stdout());
+    let chooses = args.connection.is_some() || args.follow.is_some();
     match &args.what[..] {
-        [one, other] => pair::draw([recording_in(one)?, recording_in(other)?], &style),
+        [one, other] if !chooses => pair::draw([recording_in(one)?, recording_in(other)?], &style),
         all => {
             for file in all {
-                let (name, input) = recording_in(file)?;
-                recording::draw(input, &name, &style)?;
+                let Opened { name, input, content } = opened(file)?;
+                match (content, args.follow) {
+                    (Content::Capture, Some(which)) => capture::follow(input, &name, which)?,
+                    (Content::Capture, None) => capture::draw(input, &name, args, &style)?,
+                    _ if chooses => anyhow::bail!(
+                        "{name}: not a capture (pcap or pcapng), of which alone --connection and \
+                         --follow choose"
+                    ),
+                    (Content::Recording, _) => recording::draw(input, &name, &style)?,
+                    (Content::Other, _) => anyhow::bail!(
+                        "{name}: neither a recording, as --record makes them, nor a capture (pcap or \
+                         pcapng)"
+                    ),
+                }
             }
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-/// A file's name, fit for a terminal, and what is in it, where that is a recording.
-fn recording_in(file: &Path) -> anyhow::Result<(String, Box<dyn BufRead>)> {
+/// A file whose beginning was looked at.
+struct Opened {
+    /// Fit for a terminal.
+    name: String,
+    input: Box<dyn BufRead + Send>,
+    content: Content,
+}
+
+fn opened(file: &Path) -> anyhow::Result<Opened> {
     let name = Escaped(file.as_os_str().as_bytes()).to_string();
     let mut input = open(file).with_context(|| name.clone())?;
-    match Content::of(input.fill_buf().with_context(|| name.clone())?) {
+    let content = Content::of(input.fill_buf().with_context(|| name.clone())?);
+    Ok(Opened { name, input, content })
+}
+
+/// A file's name, and what is in it, where that is a recording.
+fn recording_in(file: &Path) -> anyhow::Result<(String, Box<dyn BufRead + Send>)> {
+    let Opened { name, input, content } = opened(file)?;
+    match content {
         Content::Recording => Ok((name, input)),
-        Content::Other => anyhow::bail!("{name}: not a recording, as --record makes them"),
+        Content::Capture | Content::Other => {
+            anyhow::bail!("{name}: not a recording, as --record makes them")
+        }
     }
 }
 
@@ -44,6 +75,8 @@ fn recording_in(file: &Path) -> anyhow::Result<(String, Box<dyn BufRead>)> {
 enum Content {
     /// JSON Lines, it seems.
     Recording,
+    /// Frames: pcap or pcapng.
+    Capture,
     Other,
 }
 
@@ -51,14 +84,15 @@ impl Content {
     fn of(first: &[u8]) -> Content {
         match first.trim_ascii_start() {
             [b'{', ..] => Content::Recording,
+            _ if is_capture(first) => Content::Capture,
             _ => Content::Other,
         }
     }
 }
 
-fn open(file: &Path) -> io::Result<Box<dyn BufRead>> {
+fn open(file: &Path) -> io::Result<Box<dyn BufRead + Send>> {
     if file == Path::new("-") {
-        return Ok(Box::new(io::stdin().lock()));
+        return Ok(Box::new(BufReader::new(io::stdin())));
     }
     Ok(Box::new(BufReader::with_capacity(1 << 16, File::open(file)?)))
 }

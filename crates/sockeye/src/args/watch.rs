@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::Drawing;
 
-/// Draw what was recorded
+/// Draw what was recorded or captured
 ///
 /// FILE is a recording, as --record of the other commands makes it: every connection in it that ended is
 /// drawn as the eye drew it, and behind them those that had not. What is no picture goes to standard
@@ -13,12 +13,53 @@ use super::Drawing;
 /// Of two recordings, made at both ends of the same connections by two programs or on two machines, each
 /// connection is drawn once, as both ends saw it: with the calls of both, what was lost between them, and
 /// how far their clocks are apart. Their order makes no difference.
+///
+/// Or FILE is a capture, pcap or pcapng, as tcpdump and Wireshark make it: its connections of TCP are
+/// drawn, or if there are more than four, listed.
 #[derive(clap::Args)]
 pub(crate) struct Watch {
-    /// The recording, or those of both ends; - reads standard input
+    /// The recording, or those of both ends, or a capture; - reads standard input
     #[arg(value_name = "FILE", required = true, num_args = 1..=2)]
     pub(crate) what: Vec<PathBuf>,
 
+    /// Draw this connection of a capture alone. They count from 0, as tcp.stream of Wireshark does
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) connection: Option<u64>,
+
+    /// Write the bytes of this connection of a capture to standard output, in the order of the stream:
+    /// those of both ends, or with :client or :server what that one sent. What the capture lacks is
+    /// named on standard error
+    #[arg(long, value_name = "NUMBER[:SIDE]", value_parser = follow, conflicts_with = "connection")]
+    pub(crate) follow: Option<Follow>,
+
     #[command(flatten)]
     pub(crate) drawing: Drawing,
+}
+
+/// Whose bytes are written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Follow {
+    pub(crate) connection: u64,
+    /// Both ends', if it is not said.
+    pub(crate) side: Option<Side>,
+}
+
+/// An end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Client,
+    Server,
+}
+
+fn follow(text: &str) -> Result<Follow, String> {
+    let (number, side) = match text.split_once(':') {
+        None => (text, None),
+        Some((number, "client")) => (number, Some(Side::Client)),
+        Some((number, "server")) => (number, Some(Side::Server)),
+        Some((_, other)) => return Err(format!("\"{other}\" is neither client nor server")),
+    };
+    match number.parse() {
+        Ok(connection) => Ok(Follow { connection, side }),
+        Err(_) => Err(format!("\"{number}\" is no number of a connection")),
+    }
 }

@@ -22,7 +22,7 @@ const NAMED: usize = 10;
 
 /// Draws what both have in common, and names what one of them has alone.
 pub(super) fn draw(
-    files: [(String, Box<dyn BufRead>); 2],
+    files: [(String, Box<dyn BufRead + Send>); 2],
     style: &Style,
 ) -> anyhow::Result<ExitCode> {
     let [(one_name, one), (other_name, other)] = files;
