@@ -58,6 +58,8 @@ pub struct Timeline {
     spare_label: String,
     /// What the kernel told of the state of each end: ours, and the peer's.
     told: [Option<State>; 2],
+    /// And of how many bytes went each way since it began, received and sent.
+    told_bytes: [u64; 2],
     /// Changes of that are events.
     tells: bool,
 }
@@ -105,6 +107,7 @@ impl Timeline {
             in_vain: [false; 2],
             spare_label: String::new(),
             told: [None; 2],
+            told_bytes: [0; 2],
             tells: false,
         }
     }
@@ -139,17 +142,26 @@ impl Timeline {
         let ours = end == self.history.role;
         let whose = usize::from(!ours);
         let before = self.told[whose].replace(state);
+        let counted = if ours { [received, acknowledged] } else { [acknowledged, received] };
+        for (told, counted) in self.told_bytes.iter_mut().zip(counted) {
+            *told = (*told).max(counted);
+        }
         if self.history.captured {
             return;
         }
         self.reach(at);
-        let (in_, out) = if ours { (received, acknowledged) } else { (acknowledged, received) };
-        let [reached_in, reached_out] = &mut self.history.course.reached;
-        (*reached_in, *reached_out) = ((*reached_in).max(in_), (*reached_out).max(out));
+        self.history.course.reached = self.told_bytes;
         if before != Some(state) && self.tells {
             let (from, certainty) = (before.unwrap_or(state), Certainty::Exact);
             self.push(Event::State(StateChange { at, end, from, to: state, certainty }));
         }
+    }
+
+    /// How many bytes went each way since it began, received and sent, as far as it is known.
+    #[must_use]
+    pub fn bytes(&self) -> [u64; 2] {
+        let History { totals, course, .. } = &self.history;
+        [0, 1].map(|way| totals.bytes[way].max(course.reached[way]).max(self.told_bytes[way]))
     }
 
     /// No packets will come: what the kernel tells of states when it is asked is drawn.
@@ -275,7 +287,10 @@ impl Timeline {
             Direction::Sent => End::Local,
         };
         let Some(placed) = self.tracker.segment(from, segment) else { return };
-        self.history.captured = true;
+        if !std::mem::replace(&mut self.history.captured, true) {
+            // What was told counts from its beginning, and offsets from what is seen first.
+            self.history.course.reached = [0; 2];
+        }
         self.reach(at);
         let index = index(direction);
         if segment.flags.syn() {

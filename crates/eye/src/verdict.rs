@@ -381,6 +381,9 @@ fn rest(history: &History) -> Option<Rest> {
         (Some((State::TimeWait, here)), Some((State::TimeWait, there))) => {
             Some(Rest::Both(held((State::TimeWait, here.max(there)), own)))
         }
+        (Some((here, None)), Some((there, None))) if here == there => {
+            Some(Rest::Both(held((here, None), own)))
+        }
         (None, None) => None,
         (ours, theirs) => Some(Rest::Ends([
             ours.map(|told| held(told, own)),

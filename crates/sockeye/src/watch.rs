@@ -1,6 +1,8 @@
-//! `sockeye watch`: what was recorded or captured is drawn.
+//! `sockeye watch`: what was recorded or captured is drawn, and what other programs say to one
+//! another.
 
 mod capture;
+mod onlooker;
 mod pair;
 mod recording;
 
@@ -11,6 +13,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use clap::CommandFactory as _;
+use clap::error::ErrorKind;
 use sockeye_eye::pcap::is_capture;
 use sockeye_wire::escape::Escaped;
 
@@ -21,6 +25,25 @@ pub(crate) fn run(args: &args::Watch) -> anyhow::Result<ExitCode> {
     output::is_open()?;
     let style = eye::style(&args.drawing, output::stdout_width(), output::colour_on_stdout());
     let chooses = args.connection.is_some() || args.follow.is_some();
+    if !args.what.iter().any(|what| is_file(what)) {
+        if chooses {
+            wrong("--connection and --follow choose from a capture, and an endpoint was given");
+        }
+        return onlooker::run(args, style);
+    }
+    if let Some(endpoint) = args.what.iter().find(|what| !is_file(what)) {
+        let endpoint = Escaped(endpoint.as_os_str().as_bytes());
+        wrong(&format!("{endpoint}: files are drawn, or endpoints watched, not both at once"));
+    }
+    let given = [
+        ("--interface", args.interface.is_some()),
+        ("--for", args.time.is_some()),
+        ("--count", args.count.is_some()),
+        ("--record", args.record.is_some()),
+    ];
+    if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
+        wrong(&format!("{option} is for endpoints, and a file was given"));
+    }
     match &args.what[..] {
         [one, other] if !chooses => pair::draw([recording_in(one)?, recording_in(other)?], &style),
         all => {
@@ -69,6 +92,17 @@ fn recording_in(file: &Path) -> anyhow::Result<(String, Box<dyn BufRead + Send>)
             anyhow::bail!("{name}: not a recording, as --record makes them")
         }
     }
+}
+
+/// Ends the program, as wrong usage does.
+fn wrong(why: &str) -> ! {
+    args::Args::command().error(ErrorKind::ArgumentConflict, why).exit()
+}
+
+/// Whether this is a file: it is there, or has no port that an endpoint could have.
+fn is_file(what: &Path) -> bool {
+    let text = what.as_os_str().as_bytes();
+    text == b"-" || !text.contains(&b':') || what.exists()
 }
 
 /// What a file is, by how it begins.

@@ -39,7 +39,10 @@ impl Sources {
             .and_then(|opened| {
                 opened
                     .inspect_err(|error| {
-                        let rows = "the segment and ack rows and the exact states are not shown";
+                        let rows = match targets.others {
+                            [] => "the segment and ack rows and the exact states are not shown",
+                            _ => "states and bytes are those the kernel tells ten times a second",
+                        };
                         let remedy = error.remedy().map(|way| format!("; to see them: {way}"));
                         missing.push(format!("{error}: {rows}{}", remedy.unwrap_or_default()));
                     })

@@ -124,7 +124,7 @@ impl Row {
     /// What is known of this connection so far.
     #[must_use]
     pub fn of(timeline: &Timeline, found: u32) -> Row {
-        Row::new(timeline.history(), timeline.states(), found)
+        Row::new(timeline.history(), timeline.states(), timeline.bytes(), found)
     }
 
     /// What is known of one that has ended.
@@ -140,15 +140,17 @@ impl Row {
             told.map(|told| told.state).or(events.last()).or(inferred)
         };
         let found = u32::try_from(findings(history).len()).unwrap_or(u32::MAX);
-        Row::new(history, [last(true), last(false)], found)
+        let bytes = [0, 1].map(|way| history.totals.bytes[way].max(history.course.reached[way]));
+        Row::new(history, [last(true), last(false)], bytes, found)
     }
 
-    /// `states` are those of `local` and of the peer.
-    fn new(history: &History, states: [Option<State>; 2], found: u32) -> Row {
-        let [received, sent] = [0, 1].map(|way| {
-            let moved: u64 = history.totals.bytes[way];
-            moved.max(history.course.reached[way])
-        });
+    /// `states` are those of `local` and of the peer, bytes received and sent.
+    fn new(
+        history: &History,
+        states: [Option<State>; 2],
+        [received, sent]: [u64; 2],
+        found: u32,
+    ) -> Row {
         let (local, peer) = (history.local.clone(), history.peer.clone());
         let [ours, theirs] = states;
         let (ends, states, bytes) = match history.role {

@@ -112,7 +112,7 @@ impl Eye {
 }
 
 /// A file to write records to.
-fn record_file() -> impl TypedValueParser<Value = PathBuf> {
+pub(super) fn record_file() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|file| match file == Path::new("-") {
         true => Err("standard output is for what the command itself has to say; name a file"),
         false => Ok(file),

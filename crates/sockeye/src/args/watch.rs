@@ -1,14 +1,15 @@
 //! What `sockeye watch` may be told.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::Drawing;
+use super::eye::record_file;
+use super::{Drawing, duration};
 
-/// Draw what was recorded or captured
+/// Draw what was recorded or captured, or what other programs say to one another
 ///
-/// FILE is a recording, as --record of the other commands makes it: every connection in it that ended is
-/// drawn as the eye drew it, and behind them those that had not. What is no picture goes to standard
-/// error.
+/// A FILE is a recording, as --record of the other commands makes it: every connection in it that ended is
+/// drawn as the eye drew it, and behind them those that had not.
 ///
 /// Of two recordings, made at both ends of the same connections by two programs or on two machines, each
 /// connection is drawn once, as both ends saw it: with the calls of both, what was lost between them, and
@@ -16,10 +17,16 @@ use super::Drawing;
 ///
 /// Or FILE is a capture, pcap or pcapng, as tcpdump and Wireshark make it: its connections of TCP are
 /// drawn, or if there are more than four, listed.
+///
+/// At an ENDPOINT, tcp://HOST:PORT, HOST:PORT or :PORT, connections of other programs are followed, from
+/// their SYN on or from the middle, and drawn when they end. It ends with Ctrl-C, and draws what is open
+/// then. Packets take CAP_NET_RAW; without it the kernel is asked for states and bytes.
+///
+/// What is no picture goes to standard error.
 #[derive(clap::Args)]
 pub(crate) struct Watch {
-    /// The recording, or those of both ends, or a capture; - reads standard input
-    #[arg(value_name = "FILE", required = true, num_args = 1..=2)]
+    /// A recording, those of both ends, or a capture; - reads standard input. Or endpoints
+    #[arg(value_name = "FILE|ENDPOINT", required = true)]
     pub(crate) what: Vec<PathBuf>,
 
     /// Draw this connection of a capture alone. They count from 0, as tcp.stream of Wireshark does
@@ -31,6 +38,24 @@ pub(crate) struct Watch {
     /// named on standard error
     #[arg(long, value_name = "NUMBER[:SIDE]", value_parser = follow, conflicts_with = "connection")]
     pub(crate) follow: Option<Follow>,
+
+    /// Look at the packets of this interface alone [default: lo where all endpoints are of loopback,
+    /// else all]
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) interface: Option<String>,
+
+    /// Stop after so long
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) time: Option<Duration>,
+
+    /// Stop when so many connections have ended
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+
+    /// Write all that is seen at an endpoint to FILE, too, for another `sockeye watch`
+    #[arg(long, value_name = "FILE", value_parser = record_file())]
+    pub(crate) record: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) drawing: Drawing,

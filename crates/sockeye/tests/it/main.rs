@@ -39,4 +39,5 @@ mod shutdown;
 mod standard_output;
 mod unix;
 mod unprivileged;
+mod watch_others;
 mod watch_pair;

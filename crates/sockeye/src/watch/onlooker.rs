@@ -1,0 +1,206 @@
+//! Connections of other programs, followed while they talk.
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::net::{Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clap::CommandFactory as _;
+use clap::error::ErrorKind;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
+use sockeye_engine::{Endpoint, EndpointKind};
+use sockeye_eye::capture::Targets;
+use sockeye_eye::record::History;
+use sockeye_eye::recorder::{Eye, Options, Seen, Sink, Tap};
+use sockeye_eye::recording::Writer;
+use sockeye_eye::view::{self, Style};
+use sockeye_wire::escape::Escaped;
+
+use crate::args;
+use crate::output::say;
+use crate::signals;
+
+pub(super) fn run(args: &args::Watch, style: Style) -> anyhow::Result<ExitCode> {
+    let watched = match Watched::of(&args.what) {
+        Ok(watched) => watched,
+        Err(error) => {
+            args::Args::command().error(ErrorKind::ValueValidation, crate::told(&error)).exit()
+        }
+    };
+    let interface = args.interface.as_deref().map(index_of).transpose()?;
+    let signals = signals::watch().context("signals can't be caught")?;
+    let (tell, told) = UnixStream::pair().context("the process is out of descriptors")?;
+    told.set_nonblocking(true).context("a pipe within this process")?;
+    let printer =
+        Printer { style, over: tell.try_clone().context("out of descriptors")?, gone: false };
+    let mut options = Options::to(printer);
+    if let Some(left) = args.count {
+        options.taps.push(Box::new(Counter { left, over: tell }));
+    }
+    if let Some(file) = &args.record {
+        options.taps.push(Box::new(writer(file)?));
+    }
+    let targets = Targets { others: &watched.addresses, interface, ..Targets::default() };
+    let eye = Eye::open(targets, options).context("the eye")?;
+    if let Some(missing) = eye.missing() {
+        say(format_args!("{missing}"));
+    }
+    say(format_args!("watching {watched} (Ctrl-C ends)"));
+    wait(&signals.told, &told, args.time)?;
+    eye.close();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is looked at.
+struct Watched {
+    names: Vec<String>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Watched {
+    fn of(what: &[std::path::PathBuf]) -> anyhow::Result<Watched> {
+        let mut watched = Watched { names: Vec::new(), addresses: Vec::new() };
+        for endpoint in what {
+            let Some(text) = endpoint.to_str() else {
+                bail!("{}: no endpoint", Escaped(endpoint.as_os_str().as_encoded_bytes()));
+            };
+            let plain = text.strip_prefix("tcp://").unwrap_or(text);
+            if let Some(port) = plain.strip_prefix(':') {
+                let port: u16 = match port.parse() {
+                    Ok(port @ 1..) => port,
+                    _ => bail!("{text}: a port is a number from 1 to 65535", text = escaped(text)),
+                };
+                // Whatever address it is at.
+                watched.addresses.push((Ipv6Addr::UNSPECIFIED, port).into());
+                watched.names.push(format!(":{port}"));
+                continue;
+            }
+            let endpoint: Endpoint = text.parse()?;
+            if endpoint.kind() != EndpointKind::Tcp {
+                bail!("{endpoint}: only TCP can be watched; write tcp://HOST:PORT or :PORT");
+            }
+            let addresses = endpoint.resolve().with_context(|| endpoint.to_string())?;
+            if addresses.iter().any(|address| address.port() == 0) {
+                bail!("{endpoint}: a port is a number from 1 to 65535");
+            }
+            watched.addresses.extend(addresses);
+            watched.names.push(endpoint.to_string());
+        }
+        Ok(watched)
+    }
+}
+
+impl fmt::Display for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.names.join(", "))
+    }
+}
+
+fn escaped(text: &str) -> Escaped<'_> {
+    Escaped(text.as_bytes())
+}
+
+fn index_of(interface: &str) -> anyhow::Result<u32> {
+    let any = std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))
+        .or_else(|_| std::net::UdpSocket::bind(("0.0.0.0", 0)))
+        .context("a socket to ask for interfaces")?;
+    rustix::net::netdevice::name_to_index(any.as_fd(), interface)
+        .map_err(io::Error::from)
+        .with_context(|| format!("--interface {} (see: ip link)", escaped(interface)))
+}
+
+fn writer(file: &Path) -> anyhow::Result<Writer> {
+    Writer::create(file).with_context(|| {
+        format!("--record {}: can't be written", Escaped(file.as_os_str().as_encoded_bytes()))
+    })
+}
+
+/// Waits for a signal, for the news that enough was seen, or until the time is up.
+fn wait(signal: &UnixStream, over: &UnixStream, time: Option<Duration>) -> anyhow::Result<()> {
+    let end = time.and_then(|time| Instant::now().checked_add(time));
+    loop {
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Ok(());
+        }
+        let left = left.map(|left| Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        });
+        let mut fds = [PollFd::new(signal, PollFlags::IN), PollFd::new(over, PollFlags::IN)];
+        match poll(&mut fds, left.as_ref()) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => return Ok(()),
+            Err(errno) => return Err(io::Error::from(errno)).context("poll"),
+        }
+    }
+}
+
+/// Draws each connection that has ended on standard output.
+struct Printer {
+    style: Style,
+    /// Written to when nobody reads any more.
+    over: UnixStream,
+    gone: bool,
+}
+
+impl Printer {
+    fn print(&mut self, text: &str) {
+        if self.gone {
+            return;
+        }
+        match super::print(text) {
+            Ok(true) => {}
+            Ok(false) => self.gone = true,
+            Err(error) => {
+                say(format_args!("sockeye: {error:#}"));
+                self.gone = true;
+            }
+        }
+        if self.gone {
+            tell(&self.over);
+        }
+    }
+}
+
+impl Sink for Printer {
+    fn ended(&mut self, history: &History) {
+        self.print(&view::picture(history, &self.style));
+    }
+
+    fn ended_in_short(&mut self, history: &History) {
+        self.print(&view::line(history, &self.style));
+    }
+
+    fn say(&mut self, line: &str) {
+        say(format_args!("{line}"));
+    }
+}
+
+/// Counts what ends.
+struct Counter {
+    left: u64,
+    over: UnixStream,
+}
+
+impl Tap for Counter {
+    fn sees(&mut self, seen: &Seen<'_>) {
+        if let Seen::Ended { .. } = seen {
+            self.left = self.left.saturating_sub(1);
+            if self.left == 0 {
+                tell(&self.over);
+            }
+        }
+    }
+}
+
+/// One byte is enough; that there is no room means that it was told already.
+fn tell(over: &UnixStream) {
+    let _ = (&*over).write(&[1]);
+}
