@@ -131,8 +131,18 @@ pub struct KernelFacts {
     pub unread: Option<u32>,
     /// Bytes in our send queue the peer has not acknowledged.
     pub unacked: Option<u32>,
+    /// Close resets the connection: our program wants it to linger for no time (`SO_LINGER`).
+    pub resets: bool,
     /// Microseconds the sender was limited by the peer's window and by its own send buffer.
     pub limited_us: Option<(u64, u64)>,
+}
+
+impl KernelFacts {
+    /// Whether close will send RST instead of FIN (RFC 9293 §3.6.1, socket(7)).
+    #[must_use]
+    pub fn close_resets(&self) -> bool {
+        self.resets || self.unread.is_some_and(|bytes| bytes > 0)
+    }
 }
 
 /// What became of an end after close, asked of `sock_diag`.
@@ -565,8 +575,27 @@ impl<T> Kept<T> {
         self.head.iter().chain(self.tail.iter())
     }
 
+    /// Takes out the last one of a kind, if it is as it has to be.
+    pub(crate) fn take_last(
+        &mut self,
+        kind: impl Fn(&T) -> bool,
+        so: impl Fn(&T) -> bool,
+    ) -> Option<T> {
+        if let Some(place) = self.tail.iter().rposition(&kind) {
+            return if so(&self.tail[place]) { self.tail.remove(place) } else { None };
+        }
+        let place = self.head.iter().rposition(kind)?;
+        if !so(&self.head[place]) {
+            return None;
+        }
+        let taken = self.head.remove(place);
+        // What follows the first ones stays behind them.
+        self.head.extend(self.tail.pop_front());
+        Some(taken)
+    }
+
     /// The same, to be changed.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.head.iter_mut().chain(self.tail.iter_mut())
     }
 
@@ -595,5 +624,19 @@ mod tests {
         assert_eq!(gone, [4, 5, 6, 7, 8, 9, 10]);
         assert_eq!(kept.iter().copied().collect::<Vec<_>>(), [0, 1, 2, 3, 11]);
         assert_eq!((kept.left_out(), kept.total()), (7, 12));
+    }
+
+    #[test]
+    fn the_last_of_a_kind_is_taken_out_and_the_order_stays() {
+        let mut kept = Kept::new(3);
+        for item in 0..6 {
+            assert_eq!(kept.push(item), None);
+        }
+        assert_eq!(kept.take_last(|item| *item < 2, |item| *item == 0), None);
+        assert_eq!(kept.take_last(|item| *item < 2, |item| *item == 1), Some(1));
+        assert_eq!(kept.take_last(|item| *item < 6, |item| *item == 5), Some(5));
+        assert_eq!(kept.push(7), None);
+        assert_eq!(kept.iter().copied().collect::<Vec<_>>(), [0, 2, 3, 4, 7]);
+        assert_eq!(kept.take_last(|item| *item > 7, |_| true), None);
     }
 }

@@ -337,6 +337,7 @@ impl Timeline {
         };
         self.clock.segment(&segment);
         self.push(Event::Segment(segment));
+        self.correct_close_wait(at, direction, mark, &placed.changes);
         for change in placed.changes.iter() {
             if change.to == State::Established && !change.inferred {
                 self.history.course.established = Some(at);
@@ -354,6 +355,44 @@ impl Timeline {
         }
     }
 
+    /// An end was said to be in CLOSE-WAIT when the other's FIN left. It was not, if its own FIN was on
+    /// its way already; and that of a far end may begin as late as with the FIN that was sent again.
+    fn correct_close_wait(
+        &mut self,
+        at: Stamp,
+        direction: Direction,
+        mark: Mark,
+        changes: &tcp::Changes,
+    ) {
+        let crossed =
+            |change: &tcp::Change| (change.from, change.to) == (State::CloseWait, State::FinWait1);
+        if let Some(change) = changes.iter().find(crossed) {
+            let end = self.role_of(change.end);
+            self.take_close_wait(end);
+            return;
+        }
+        let far = other(self.history.role);
+        let fin = self.history.course.fin[index(direction)].is_some();
+        let again = direction == Direction::Sent && mark == Mark::Retransmission && fin;
+        if again
+            && self.tracker.state(End::Remote) == State::CloseWait
+            && let Some(change) = self.take_close_wait(far)
+        {
+            self.push(Event::State(StateChange { at, ..change }));
+        }
+    }
+
+    /// The latest step of an end, if it was into CLOSE-WAIT; it is no event any more.
+    fn take_close_wait(&mut self, end: Role) -> Option<StateChange> {
+        let of_end = |event: &Event| matches!(event, Event::State(change) if change.end == end);
+        let into =
+            |event: &Event| matches!(event, Event::State(change) if change.to == State::CloseWait);
+        match self.history.events.take_last(of_end, into)? {
+            Event::State(change) => Some(change),
+            _ => None,
+        }
+    }
+
     /// What the kernel said when the connection was about to be closed.
     pub fn kernel(&mut self, facts: KernelFacts) {
         if let Some(state) = facts.state {
@@ -361,7 +400,7 @@ impl Timeline {
             let change = at.and_then(|at| self.own_end.told(state, at));
             self.history.inferred.extend(change);
         }
-        self.own_end.unread(facts.unread.unwrap_or(0));
+        self.own_end.will_reset(facts.close_resets());
         self.history.kernel = Some(facts);
     }
 

@@ -2,10 +2,10 @@
 
 use std::fmt::{self, Display};
 
-use sockeye_engine::probe::{Direction, Role};
+use sockeye_engine::probe::{Direction, Operation, Role};
 use sockeye_wire::tcp::State;
 
-use crate::record::{Aftermath, Event, History, Loss, Spent};
+use crate::record::{Aftermath, Event, History, KernelFacts, Loss, Spent};
 use crate::timeline::{index, other};
 use crate::view::scale::shares;
 use crate::words::verdict::{After, Ending, Held, Place, Rest, Share, Since, Who};
@@ -194,9 +194,8 @@ fn end(history: &History) -> (Option<Role>, How) {
             (Some(other(history.role)), How::Fin)
         }
         (None, _, Some(_)) => {
-            // Closed with bytes unread, the kernel resets instead of ending gracefully.
-            let unread = history.kernel.as_ref().and_then(|facts| facts.unread).unwrap_or(0);
-            (Some(history.role), if unread > 0 { How::Reset } else { How::Fin })
+            let resets = history.kernel.as_ref().is_some_and(KernelFacts::close_resets);
+            (Some(history.role), if resets { How::Reset } else { How::Fin })
         }
         _ => (None, How::Unknown),
     }
@@ -225,7 +224,8 @@ fn first_to_close(history: &History) -> Option<Role> {
 fn phase(history: &History) -> Phase {
     let totals = &history.totals;
     let course = &history.course;
-    if history.opened.is_none() && course.syn.is_some() && course.established.is_none() {
+    let begun = history.opened.is_none() && course.syn.is_some() && course.established.is_none();
+    if begun || matches!(course.failed, Some((Operation::Connect, _))) {
         return Phase::Handshake;
     }
     if totals.bytes == [0, 0] && course.reached == [0, 0] {

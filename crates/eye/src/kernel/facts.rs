@@ -1,9 +1,11 @@
 //! The kernel's counters of one connection: `TCP_INFO` and the lengths of its two queues.
 
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use libc::c_int;
 use rustix::ioctl::{Getter, Opcode, ioctl};
+use rustix::net::sockopt;
 use sockeye_engine::probe::Role;
 use sockeye_wire::tcp::State;
 
@@ -25,6 +27,7 @@ pub fn kernel_facts(fd: BorrowedFd<'_>) -> KernelFacts {
         let fin = u32::from(facts.state.is_some_and(our_fin_is_unacknowledged));
         bytes.saturating_sub(fin)
     });
+    facts.resets = sockopt::socket_linger(fd).is_ok_and(|time| time == Some(Duration::ZERO));
     facts
 }
 
@@ -53,6 +56,7 @@ pub fn parse_tcp_info(info: &[u8]) -> KernelFacts {
         mss: pair(16, 20),
         unread: None,
         unacked: None,
+        resets: false,
         limited_us: long(info, 176).zip(long(info, 184)),
     }
 }

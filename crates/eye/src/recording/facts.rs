@@ -18,6 +18,7 @@ impl Facts {
             mss: facts.mss.map(both),
             unread: facts.unread,
             unacked: facts.unacked,
+            resets: facts.resets,
             limited_us: facts.limited_us.map(|(window, buffer)| Limited { window, buffer }),
         }
     }
@@ -34,6 +35,7 @@ impl Facts {
             mss: self.mss.map(pair),
             unread: self.unread,
             unacked: self.unacked,
+            resets: self.resets,
             limited_us: self.limited_us.map(|limited| (limited.window, limited.buffer)),
         }
     }

@@ -293,6 +293,9 @@ pub struct Facts {
     /// Bytes in the send queue that the other end has not acknowledged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unacked: Option<u32>,
+    /// The program wants it to linger for no time (`SO_LINGER`): close resets the connection.
+    #[serde(skip_serializing_if = "is_false")]
+    pub resets: bool,
     /// Microseconds in which the other end's window held up what was to be sent, and those in which the
     /// own send buffer did.
     #[serde(skip_serializing_if = "Option::is_none")]

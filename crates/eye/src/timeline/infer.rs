@@ -3,6 +3,7 @@
 use sockeye_engine::probe::{Call, Operation, Role, Stamp};
 use sockeye_wire::tcp::State;
 
+use super::is_transient;
 use crate::record::{Certainty, INFERRED_MAX, StateChange};
 
 /// Our end as its calls show it (RFC 9293 §3.5, §3.6).
@@ -13,29 +14,33 @@ use crate::record::{Certainty, INFERRED_MAX, StateChange};
 pub(super) struct OwnEnd {
     role: Role,
     state: State,
-    unread: bool,
+    resets: bool,
     steps: usize,
 }
 
 impl OwnEnd {
     pub(super) fn new(role: Role) -> OwnEnd {
-        OwnEnd { role, state: State::Closed, unread: false, steps: 0 }
+        OwnEnd { role, state: State::Closed, resets: false, steps: 0 }
     }
 
     pub(super) fn opened(&mut self, at: Stamp) -> Option<StateChange> {
         if self.state != State::Closed || self.steps > 0 {
             return None;
         }
-        self.state = match self.role {
-            Role::Server => State::SynReceived,
+        let now = match self.role {
+            Role::Server => {
+                self.state = State::SynReceived;
+                State::Established
+            }
+            // Being made: connect(2) tells how that ends.
             Role::Client => State::SynSent,
         };
-        self.step(State::Established, at, Certainty::Inferred)
+        self.step(now, at, Certainty::Inferred)
     }
 
     pub(super) fn call(&mut self, call: &Call) -> Option<StateChange> {
         use State::{
-            CloseWait, Closed, Closing, Established, FinWait1, FinWait2, LastAck, TimeWait,
+            CloseWait, Closed, Closing, Established, FinWait1, FinWait2, LastAck, SynSent, TimeWait,
         };
         if call.operation == Operation::Connect && call.result.is_err() {
             // It never was what it was taken for when it began.
@@ -44,10 +49,13 @@ impl OwnEnd {
         }
         let to = match (call.operation, call.result, self.state) {
             (_, Err(errno), _) if is_reset(errno) => Closed,
+            (Operation::Connect, Err(errno), SynSent) if !is_transient(errno) => Closed,
+            (Operation::Connect | Operation::Send | Operation::SendFile, Ok(_), SynSent)
+            | (Operation::Recv, Ok(1..), SynSent) => Established,
             (Operation::Recv, Ok(0), Established) => CloseWait,
             (Operation::Recv, Ok(0), FinWait1 | FinWait2 | Closing) => TimeWait,
-            // Closed with bytes unread, the kernel sends RST instead of FIN (RFC 9293 §3.6.1).
-            (Operation::Close, _, Established | CloseWait) if self.unread => Closed,
+            (Operation::Close, _, Established | CloseWait) if self.resets => Closed,
+            (Operation::Close, _, SynSent) => Closed,
             (Operation::ShutdownWrite, Ok(_), Established) => FinWait1,
             (Operation::ShutdownWrite, Ok(_), CloseWait) => LastAck,
             (Operation::Close, _, Established) => FinWait1,
@@ -55,7 +63,9 @@ impl OwnEnd {
             _ => return None,
         };
         let at = match call.operation {
-            Operation::Recv | Operation::Send | Operation::SendFile => call.end,
+            Operation::Connect | Operation::Recv | Operation::Send | Operation::SendFile => {
+                call.end
+            }
             _ => call.start,
         };
         self.step(to, at, Certainty::Inferred)
@@ -70,9 +80,9 @@ impl OwnEnd {
         self.step(state, at, Certainty::Exact)
     }
 
-    /// So many bytes have arrived and were not read.
-    pub(super) fn unread(&mut self, bytes: u32) {
-        self.unread = bytes > 0;
+    /// Close will send RST instead of FIN.
+    pub(super) fn will_reset(&mut self, resets: bool) {
+        self.resets = resets;
     }
 
     fn step(&mut self, to: State, at: Stamp, certainty: Certainty) -> Option<StateChange> {
@@ -93,7 +103,7 @@ fn is_reset(errno: i32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use State::{CloseWait, Closed, Established, FinWait1, FinWait2, LastAck, TimeWait};
+    use State::{CloseWait, Closed, Established, FinWait1, FinWait2, LastAck, SynSent, TimeWait};
 
     fn call(operation: Operation, asked: u64, result: Result<u64, i32>) -> Call {
         Call { operation, start: Stamp(1), end: Stamp(2), asked, result, offset: 0 }
@@ -127,12 +137,23 @@ mod tests {
     #[test]
     fn we_close_first() {
         let calls = [
+            (Operation::Connect, Ok(0)),
             (Operation::ShutdownWrite, Ok(0)),
             (Operation::Recv, Ok(4)),
             (Operation::Recv, Ok(0)),
             (Operation::Close, Ok(0)),
         ];
-        assert_eq!(states(Role::Client, &calls), [Established, FinWait1, TimeWait]);
+        assert_eq!(states(Role::Client, &calls), [SynSent, Established, FinWait1, TimeWait]);
+    }
+
+    #[test]
+    fn a_refused_connect_was_never_established() {
+        let calls = [(Operation::Connect, Err(libc::ECONNREFUSED)), (Operation::Close, Ok(0))];
+        assert_eq!(states(Role::Client, &calls), [SynSent, Closed]);
+        let calls = [(Operation::Connect, Err(libc::EHOSTUNREACH)), (Operation::Close, Ok(0))];
+        assert_eq!(states(Role::Client, &calls), [SynSent, Closed]);
+        let calls = [(Operation::Connect, Ok(0)), (Operation::Close, Ok(0))];
+        assert_eq!(states(Role::Client, &calls), [SynSent, Established, FinWait1]);
     }
 
     #[test]
@@ -142,7 +163,7 @@ mod tests {
 
         let mut end = OwnEnd::new(Role::Server);
         assert!(end.opened(Stamp(0)).is_some());
-        end.unread(3);
+        end.will_reset(true);
         let change = end.call(&call(Operation::Close, 0, Ok(0))).expect("a change");
         assert_eq!((change.to, change.certainty), (Closed, Certainty::Inferred));
     }
@@ -172,6 +193,7 @@ mod tests {
     fn a_socket_without_a_state_may_have_left_one_in_time_wait() {
         let mut end = OwnEnd::new(Role::Client);
         assert!(end.opened(Stamp(0)).is_some());
+        assert!(end.call(&call(Operation::Connect, 0, Ok(0))).is_some());
         assert!(end.call(&call(Operation::ShutdownWrite, 0, Ok(0))).is_some());
         assert!(end.call(&call(Operation::Recv, 0, Ok(0))).is_some());
         assert_eq!(end.told(Closed, Stamp(5)), None);

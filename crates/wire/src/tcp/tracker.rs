@@ -307,15 +307,19 @@ impl Tracker {
                 _ => {}
             }
         }
+        // Of two FINs that crossed, the other's has arrived: it is acknowledged.
+        if state == State::FinWait1 && self.streams[end.other().index()].is_fin_acknowledged() {
+            self.step(end, State::Closing, changes);
+        }
         if flags.fin() && !had_fin {
             let crossed = !self.streams[end.other().index()].is_fin_acknowledged();
             match state {
                 State::SynReceived | State::Established => {
                     self.step(end, State::FinWait1, changes);
                 }
-                // Its FIN does not acknowledge the one that was on its way here: the two
-                // crossed, and the end closed without having seen the other's.
-                State::CloseWait if crossed => self.step(end, State::Closing, changes),
+                // Its FIN does not acknowledge the one that was on its way there: the two
+                // crossed, and it was never in CLOSE-WAIT, as was said when the other's left.
+                State::CloseWait if crossed => self.step(end, State::FinWait1, changes),
                 State::CloseWait => self.step(end, State::LastAck, changes),
                 _ => {}
             }
@@ -336,7 +340,9 @@ impl Tracker {
             }
             State::SynReceived if syn_acknowledged => self.step(end, State::Established, changes),
             State::FinWait1 if fin_acknowledged => {
-                let next = if flags.fin() { State::TimeWait } else { State::FinWait2 };
+                // A FIN that crossed its own has arrived before what was sent later.
+                let has_theirs = self.streams[end.other().index()].fin().is_some();
+                let next = if has_theirs { State::TimeWait } else { State::FinWait2 };
                 self.step(end, next, changes);
             }
             State::Closing if fin_acknowledged => self.step(end, State::TimeWait, changes),

@@ -7,6 +7,7 @@ use End::{Local, Remote};
 use State::*;
 
 /// Sends segments of both ends through a tracker, counting offsets from each end's ISN.
+#[derive(Clone)]
 struct Wire {
     tracker: Tracker,
     isn: [u32; 2],
@@ -129,7 +130,7 @@ fn a_fin_that_acknowledges_a_fin_skips_fin_wait_2() {
 }
 
 #[test]
-fn fins_that_cross_lead_both_ends_through_closing() {
+fn an_end_whose_fin_crossed_the_others_was_never_in_close_wait() {
     let mut wire = Wire::new();
     wire.handshake();
     wire.changes();
@@ -137,12 +138,18 @@ fn fins_that_cross_lead_both_ends_through_closing() {
     wire.send(Remote, Flags::FIN, 0, 0, Some(0));
     assert_eq!(
         wire.changes(),
-        [(Local, FinWait1), (Remote, CloseWait), (Remote, Closing), (Local, Closing)]
+        [(Local, FinWait1), (Remote, CloseWait), (Remote, FinWait1), (Local, Closing)]
     );
+    let mut other = wire.clone();
     wire.send(Local, Flags::NONE, 1, 0, Some(1));
     wire.send(Remote, Flags::NONE, 1, 0, Some(1));
     assert_eq!(wire.changes(), [(Remote, TimeWait), (Local, TimeWait)]);
     assert!(wire.tracker.is_over());
+    // The same ACKs in the other order.
+    other.send(Remote, Flags::NONE, 1, 0, Some(1));
+    other.send(Local, Flags::NONE, 1, 0, Some(1));
+    assert_eq!(other.changes(), [(Remote, Closing), (Local, TimeWait), (Remote, TimeWait)]);
+    assert!(other.tracker.is_over());
 }
 
 #[test]
