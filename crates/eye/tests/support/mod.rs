@@ -28,6 +28,15 @@ pub(crate) fn may_capture(test: &str) -> bool {
     may
 }
 
+/// Whether this process is root's, who may make networks; says so if not.
+pub(crate) fn may_make_networks(test: &str) -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        skip(test, "it takes root");
+    }
+    root
+}
+
 /// Takes `CAP_NET_RAW` from the calling thread; threads it starts afterwards lack it too.
 pub(crate) fn drop_net_raw() {
     let mut sets = capabilities(None).unwrap();
