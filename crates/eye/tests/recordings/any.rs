@@ -77,7 +77,7 @@ fn facts() -> impl Strategy<Value = Facts> {
     (
         (option::of(state()), option::of(word()), option::of(word())),
         (option::of(number()), option::of(number()), option::of(words()), option::of(words())),
-        (option::of(word()), option::of(word()), option::of((number(), number()))),
+        (option::of(word()), option::of(word()), option::of((number(), number())), any::<bool>()),
     )
         .prop_map(|(first, second, third)| Facts {
             state: first.0,
@@ -89,6 +89,7 @@ fn facts() -> impl Strategy<Value = Facts> {
             mss: second.3,
             unread: third.0,
             unacked: third.1,
+            resets: third.3,
             limited_us: third.2.map(|(window, buffer)| Limited { window, buffer }),
         })
 }
