@@ -42,11 +42,6 @@ impl OwnEnd {
         use State::{
             CloseWait, Closed, Closing, Established, FinWait1, FinWait2, LastAck, SynSent, TimeWait,
         };
-        if call.operation == Operation::Connect && call.result.is_err() {
-            // It never was what it was taken for when it began.
-            self.state = State::SynSent;
-            return self.step(Closed, call.end, Certainty::Inferred);
-        }
         let to = match (call.operation, call.result, self.state) {
             (_, Err(errno), _) if is_reset(errno) => Closed,
             (Operation::Connect, Err(errno), SynSent) if !is_transient(errno) => Closed,
@@ -123,15 +118,6 @@ mod tests {
     fn the_peer_closes_first() {
         let calls = [(Operation::Recv, Ok(9)), (Operation::Recv, Ok(0)), (Operation::Close, Ok(0))];
         assert_eq!(states(Role::Server, &calls), [Established, CloseWait, LastAck]);
-    }
-
-    #[test]
-    fn what_was_refused_was_never_established() {
-        let mut end = OwnEnd::new(Role::Client);
-        assert!(end.opened(Stamp(0)).is_some());
-        let change = end.call(&call(Operation::Connect, 0, Err(libc::EHOSTUNREACH))).unwrap();
-        assert_eq!((change.from, change.to), (State::SynSent, Closed));
-        assert!(end.call(&call(Operation::Close, 0, Ok(0))).is_none());
     }
 
     #[test]

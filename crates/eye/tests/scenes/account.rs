@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sockeye_engine::probe::{Call, Direction, Operation, Role};
+use sockeye_engine::probe::{Call, Direction, Operation, Role, Stamp};
 use sockeye_eye::record::{Certainty, Event, History, Mark, Segment, StateChange};
 use sockeye_eye::{finding, verdict};
 
@@ -53,6 +53,12 @@ impl Account {
     pub(crate) fn calls(&self, operation: Operation) -> Vec<Result<u64, i32>> {
         let calls = self.all_calls().into_iter().filter(|call| call.operation == operation);
         calls.map(|call| call.result).collect()
+    }
+
+    /// When the first call of this kind was made.
+    pub(crate) fn first(&self, operation: Operation) -> Stamp {
+        let calls = self.all_calls().into_iter().filter(|call| call.operation == operation);
+        calls.map(|call| call.start).min().expect("there was one")
     }
 
     /// In order of time.
@@ -116,6 +122,9 @@ impl Account {
         let name = |role: Role| if role == Role::Client { "client" } else { "server" };
         let other = if role == Role::Client { Role::Server } else { Role::Client };
         let list = |states: Vec<String>| list_or(states, "not shown");
+        // What the kernel answers depends on when it was asked.
+        let asked = !history.captured && history.peaks.iter().any(|peaks| peaks.samples > 0);
+        let list = |states| if asked { String::from("as it was asked") } else { list(states) };
         let shown = if history.captured { "shown" } else { "not shown" };
         let verdict = self.verdict();
         let words = verdict.split("  ").nth(2).unwrap_or_default();

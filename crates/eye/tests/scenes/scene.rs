@@ -24,6 +24,8 @@ pub(crate) struct Scene {
     pub(crate) link: Link,
     /// Whether messages are those of two who talk as they please.
     pub(crate) talk: bool,
+    /// Whether the kernel is asked how full queues are. When it was asked is a matter of luck.
+    pub(crate) queues: bool,
     /// What both ends do, in this order.
     pub(crate) play: fn(&mut Stage),
     /// What is true of it whatever else the kernel does; of the client and of the server.
@@ -48,6 +50,7 @@ impl Scene {
             name,
             link,
             talk: true,
+            queues: false,
             play,
             facts,
             found: [&[], &[]],
@@ -59,7 +62,7 @@ impl Scene {
     /// Plays it here, as whoever this thread is; nothing if the machine was too busy for it.
     fn play_here(&self) -> Option<[Option<History>; 2]> {
         let _alone = place::no_process_starts();
-        let mut stage = Stage::new(self.link, self.talk);
+        let mut stage = Stage::new(self.link, self.talk, self.queues);
         (self.play)(&mut stage);
         if stage.disturbed { None } else { Some(stage.end()) }
     }

@@ -25,6 +25,7 @@ pub(crate) const SEGMENT: usize = 1000;
 pub(crate) struct Stage {
     link: Link,
     talk: bool,
+    queues: bool,
     eye: Option<Eye>,
     told: Option<Receiver<History>>,
     probe: Option<Rc<dyn Probe>>,
@@ -55,12 +56,13 @@ impl Sink for Collect {
 
 impl Stage {
     /// Where nobody listens yet, and the eye is shut.
-    pub(crate) fn new(link: Link, talk: bool) -> Stage {
+    pub(crate) fn new(link: Link, talk: bool, queues: bool) -> Stage {
         let [listening, connecting] =
             link.addresses().map(|ip| SocketAddr::new(ip.parse().unwrap(), SERVER));
         Stage {
             link,
             talk,
+            queues,
             eye: None,
             told: None,
             probe: None,
@@ -79,7 +81,8 @@ impl Stage {
         let listeners = self.listener.iter().map(|_| self.listening).collect::<Vec<_>>();
         let targets =
             Targets { listeners: &listeners, peers: &[self.address], ..Targets::default() };
-        let options = Options { talk: self.talk, ..Options::to(Collect(sender)) };
+        let options =
+            Options { talk: self.talk, queues: self.queues, ..Options::to(Collect(sender)) };
         let eye = Eye::open(targets, options).unwrap();
         self.probe = Some(Rc::from(eye.source().probe()));
         (self.eye, self.told) = (Some(eye), Some(told));

@@ -97,12 +97,20 @@ pub(crate) fn zero_window() -> Scene {
         assert!(!client.marked(Direction::Sent, Mark::WindowProbe).is_empty());
         assert!(!server.marked(Direction::Received, Mark::WindowProbe).is_empty());
         assert_eq!(client.history().totals.bytes[1], server.history().totals.bytes[0]);
+        // All that came before it was read was in its receive queue, as each end's account has it.
+        let read = server.first(Operation::Recv);
+        let before = server.received().into_iter().filter(|segment| segment.at < read);
+        let full = before.map(|segment| segment.range.end).max().unwrap_or(0);
+        for peaks in [&server.history().peaks[0], &client.history().peaks[1]] {
+            assert!(peaks.samples > 0 && u64::from(peaks.receive) == full, "{peaks:?}");
+        }
         assert!(client.calls(Operation::Send).contains(&Err(libc::EAGAIN)));
         assert_eq!(client.history().course.reached[1], client.history().totals.bytes[1]);
     }
     Scene {
         golden: false,
         found: [&["zero-window"], &["zero-window"]],
+        queues: true,
         ..Scene::new("zero_window", play, facts)
     }
 }
