@@ -1,4 +1,5 @@
-//! What the manual shows is what the program prints: each session in `docs/manual.md` is run.
+//! What the manual shows is what the program prints: each session in `docs/manual.md`, and in
+//! `docs/records.md`, is run.
 //!
 //! A session is a block marked `console`. Several terminals stand in one: `server$ COMMAND` types a
 //! command at the terminal `server`, and what follows is what that terminal shows, both its standard
@@ -23,16 +24,27 @@ use tempfile::TempDir;
 
 use crate::kit::{eventually, need, need_root};
 
-const MANUAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/manual.md");
+const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
 
 #[test]
 fn every_session_of_the_manual_goes_as_it_is_shown() {
     let name = "every_session_of_the_manual_goes_as_it_is_shown";
-    if !need_root(name) || !need(name, &["bash", "ip", "nsenter", "unshare"]) {
+    goes_as_it_is_shown(name, "manual.md", &[]);
+}
+
+#[test]
+fn every_session_with_records_goes_as_it_is_shown() {
+    let name = "every_session_with_records_goes_as_it_is_shown";
+    goes_as_it_is_shown(name, "records.md", &["jq"]);
+}
+
+fn goes_as_it_is_shown(test: &str, page: &'static str, programs: &[&str]) {
+    let all = [&["bash", "ip", "nsenter", "unshare"], programs].concat();
+    if !need_root(test) || !need(test, &all) {
         return;
     }
-    let manual = fs::read_to_string(MANUAL).unwrap();
-    let sessions = sessions(&manual);
+    let text = fs::read_to_string(Path::new(DOCS).join(page)).unwrap();
+    let sessions = sessions(page, &text);
     assert!(!sessions.is_empty());
     let wrong: Vec<String> = sessions.iter().filter_map(|session| session.run().err()).collect();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
@@ -40,6 +52,7 @@ fn every_session_of_the_manual_goes_as_it_is_shown() {
 
 /// A block of the manual.
 struct Session {
+    page: &'static str,
     /// The line it begins in, for whoever has to mend it.
     line: usize,
     steps: Vec<Step>,
@@ -52,13 +65,13 @@ struct Step {
     shown: Vec<String>,
 }
 
-fn sessions(manual: &str) -> Vec<Session> {
+fn sessions(page: &'static str, manual: &str) -> Vec<Session> {
     let mut sessions = Vec::new();
     let mut within: Option<Session> = None;
     for (number, line) in manual.lines().enumerate() {
         match &mut within {
             None if line == "```console" => {
-                within = Some(Session { line: number + 1, steps: Vec::new() });
+                within = Some(Session { page, line: number + 1, steps: Vec::new() });
             }
             None => {}
             Some(_) if line == "```" => sessions.extend(within.take()),
@@ -113,7 +126,8 @@ impl Session {
     }
 
     fn check(&self, terminal: &str, outcome: Result<(), String>) -> Result<(), String> {
-        outcome.map_err(|wrong| format!("docs/manual.md:{}: {terminal}$ {wrong}", self.line))
+        let Session { page, line, .. } = self;
+        outcome.map_err(|wrong| format!("docs/{page}:{line}: {terminal}$ {wrong}"))
     }
 }
 

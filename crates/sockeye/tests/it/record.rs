@@ -13,7 +13,8 @@ use rustix::process::Signal;
 use crate::kit::client::{self, Client};
 use crate::kit::listener::Listener;
 use crate::kit::server::{Server, run, sockeye};
-use crate::kit::talk::{connect, fed};
+use crate::kit::talk::{connect, fed, free_port};
+use crate::kit::{need, need_root, skip};
 
 on_every_driver!(a_server_is_drawn_again_byte_for_byte, a_conversation_is_drawn_again_at_both_ends);
 
@@ -231,4 +232,97 @@ fn a_recording_comes_from_a_pipe_and_goes_into_one() {
     let output = command.arg("watch").arg(&file).stdin(Stdio::null()).stdout(writer).output();
     let output = output.unwrap();
     assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
+}
+
+/// Holds each line of files against a schema to which nothing may be added, and tells the kinds in it.
+const VALIDATE: &str = r#"
+import json, sys, jsonschema
+def closed(node):
+    for part in node.values() if isinstance(node, dict) else node:
+        if isinstance(part, (dict, list)): closed(part)
+    if isinstance(node, dict) and "required" in node and "$ref" not in node and "allOf" not in node:
+        if node.get("type") == "object": node["additionalProperties"] = False
+schema = json.load(open(sys.argv[1]))
+closed(schema)
+validator = jsonschema.Draft202012Validator(schema)
+for name in sys.argv[2:]:
+    for line in open(name):
+        record = json.loads(line)
+        for error in validator.iter_errors(record):
+            sys.exit(f"{error.message}: {line}")
+        print(record.get("kind", "header"))
+"#;
+
+#[test]
+fn recordings_are_as_the_schema_has_them_and_its_page_names_every_field() {
+    let test = "recordings_are_as_the_schema_has_them_and_its_page_names_every_field";
+    if !need_root(test) || !need(test, &["python3"]) {
+        return;
+    }
+    // Debian's Python, not one that may stand before it.
+    let python = ["/usr/bin/python3", "python3"]
+        .into_iter()
+        .find(|python| run(Command::new(python).args(["-c", "import jsonschema"])).0 == Some(0));
+    let Some(python) = python else { return skip(test, "python3-jsonschema is missing") };
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let schema = docs.join("records.schema.json");
+
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["there", "here", "udp-there", "udp-here", "refused"]
+        .map(|name| folder.path().join(format!("{name}.jsonl")));
+    let [there, here, udp_there, udp_here, refused] = &files;
+    for (endpoint, there, here) in
+        [("tcp://127.0.0.1:0", there, here), ("udp://127.0.0.1:0", udp_there, udp_here)]
+    {
+        let listener = Listener::start(&[endpoint, "--echo", "--record", text(there)]);
+        let ask = ["--send", "one", "--expect", "one", "--eye=stamps", "--record", text(here)];
+        let outcome = fed(&mut connect(&listener.endpoints[0], &ask), "");
+        assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+        listener.stop();
+    }
+    let nobody = format!("udp://127.0.0.1:{}", free_port());
+    fed(
+        &mut connect(&nobody, &["--send", "x", "--close-after", "50ms", "--record", text(refused)]),
+        "",
+    );
+
+    let mut command = Command::new(python);
+    let (code, kinds, said) = run(command.args(["-c", VALIDATE]).arg(&schema).args(&files));
+    assert_eq!((code, &*said), (Some(0), ""));
+    for kind in [
+        "header", "listen", "conn", "open", "call", "msg", "seg", "state", "stamp", "kernel",
+        "close", "over", "end", "socket", "dgram", "finish",
+    ] {
+        assert!(kinds.lines().any(|line| line == kind), "{kind}: {kinds}");
+    }
+
+    let page = fs::read_to_string(docs.join("records.md")).unwrap();
+    let schema: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(&schema).unwrap()).unwrap();
+    let mut names = Vec::new();
+    names_in(&schema["$defs"], &mut names);
+    assert!(names.len() > 100, "{names:?}");
+    for name in names {
+        assert!(page.contains(&format!("`{name}`")), "{name} is not on the page");
+    }
+}
+
+/// The properties of all objects, and all that is one of several words.
+fn names_in(schema: &serde_json::Value, names: &mut Vec<String>) {
+    let Some(parts) = schema.as_object() else { return };
+    for (name, part) in parts {
+        // The states are those of the RFC, which the page refers to.
+        if name == "tcp-state" {
+            continue;
+        }
+        match (&**name, part) {
+            ("properties", part) => names.extend(part.as_object().unwrap().keys().cloned()),
+            ("enum", part) => {
+                let words = part.as_array().unwrap().iter().filter_map(|word| word.as_str());
+                names.extend(words.map(str::to_owned));
+            }
+            _ => {}
+        }
+        names_in(part, names);
+    }
 }
