@@ -188,8 +188,16 @@ fn what_is_no_recording_is_told_by_name() {
     let header = r#"{"format":"sockeye-records","version":1,"program":"p","epoch":1,"at":0,"clock":"CLOCK_REALTIME","sources":[]}"#;
     let no_recording = "not a recording: its first line is no header of sockeye-records";
     for (content, said) in [
-        ("hello\n", "not a recording, as --record makes them".to_owned()),
-        ("", "not a recording, as --record makes them".to_owned()),
+        (
+            "hello\n",
+            "neither a recording, as --record makes them, nor a capture (pcap or pcapng)"
+                .to_owned(),
+        ),
+        (
+            "",
+            "neither a recording, as --record makes them, nor a capture (pcap or pcapng)"
+                .to_owned(),
+        ),
         ("{}\n", no_recording.to_owned()),
         (
             r#"{"format":"sockeye-records","version":7}"#,
