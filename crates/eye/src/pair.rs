@@ -41,6 +41,10 @@ pub struct Pair {
     pub(crate) calls: Vec<Call>,
 }
 
+fn clocks(orders: &[Order], one_machine: bool) -> Clocks {
+    if one_machine { Clocks::of_one_machine(orders) } else { Clocks::fitting(orders) }
+}
+
 /// In less than this a packet goes from one process to another on one machine, in nanoseconds.
 const FLIGHT_TOLD: u64 = 10_000;
 
@@ -104,8 +108,7 @@ impl Pair {
     /// Joins both ends of a connection that are known to be that.
     #[must_use]
     pub fn new(client: History, server: History, known_by: KnownBy, one_machine: bool) -> Pair {
-        let clocks = Clocks::fitting(&evidence::orders(&client, &server));
-        let clocks = if one_machine { clocks.of_one_machine() } else { clocks };
+        let clocks = clocks(&evidence::orders(&client, &server), one_machine);
         let crossings = crossing::crossings(&client, &server, &clocks);
         let joint = joint::joint(&client, &server, &clocks, &crossings);
         let calls = joint::calls(&server, &clocks);

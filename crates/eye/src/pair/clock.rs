@@ -70,6 +70,11 @@ pub struct Drift {
 /// No clock that is looked after by NTP is let run faster or slower than by this (adjtimex(2)).
 const FASTEST: f64 = 500e-6;
 
+/// Two captures of one interface stamp a packet one after the other, each when it looks at it (packet(7),
+/// without `SO_TIMESTAMP`); on `lo` it has arrived by then. So far apart, in nanoseconds, such stamps are
+/// at most: a softirq is not held up for longer.
+const BESIDE: i64 = 1_000_000;
+
 impl Clocks {
     /// The difference that fits all of these.
     ///
@@ -96,16 +101,15 @@ impl Clocks {
         }
     }
 
-    /// The same of two ends on one machine, which has one clock.
+    /// The same of two ends on one machine, which has one clock, unless that is far from what these
+    /// say: then one of the recordings was made by another clock or is changed.
     #[must_use]
-    pub fn of_one_machine(self) -> Clocks {
-        match self {
-            Clocks::Apart { least: 1.., .. } | Clocks::Apart { most: ..=-1, .. } => self,
-            Clocks::AtMost(..=-1) | Clocks::AtLeast(1..) => self,
-            Clocks::Drifting(_) | Clocks::Contradictory => self,
-            Clocks::Apart { .. } | Clocks::AtMost(_) | Clocks::AtLeast(_) => Clocks::One,
-            Clocks::One | Clocks::Unknown => Clocks::One,
-        }
+    pub fn of_one_machine(orders: &[Order]) -> Clocks {
+        let fits = |order: &Order| match order.first {
+            End::Client => ahead(*order) >= -BESIDE,
+            End::Server => ahead(*order) <= BESIDE,
+        };
+        if orders.iter().all(fits) { Clocks::One } else { Clocks::fitting(orders) }
     }
 
     /// When it was at the client, while the server's clock said this. A bound on one side is taken
@@ -331,13 +335,15 @@ mod tests {
 
     #[test]
     fn one_machine_has_one_clock_unless_that_is_impossible() {
-        let around = Clocks::Apart { least: -5, most: 7 };
-        assert_eq!(around.of_one_machine(), Clocks::One);
-        assert_eq!(Clocks::Unknown.of_one_machine(), Clocks::One);
-        let beside = Clocks::Apart { least: 3_700_000_000, most: 3_700_000_900 };
-        assert_eq!(beside.of_one_machine(), beside);
-        assert_eq!(Clocks::AtMost(-1).of_one_machine(), Clocks::AtMost(-1));
-        assert_eq!(Clocks::AtLeast(-1).of_one_machine(), Clocks::One);
+        let (there, back) = (order(End::Client, 500, 507), order(End::Server, 600, 595));
+        assert_eq!(Clocks::of_one_machine(&[there, back]), Clocks::One);
+        assert_eq!(Clocks::of_one_machine(&[]), Clocks::One);
+        // Two captures on one interface, the second of which was the first to look.
+        let stamped_late = order(End::Client, 500, -2000);
+        assert_eq!(Clocks::of_one_machine(&[stamped_late, back]), Clocks::One);
+        let beside = [order(End::Client, 0, 3_700_000_900), order(End::Server, 0, 3_700_000_000)];
+        let apart = Clocks::Apart { least: 3_700_000_000, most: 3_700_000_900 };
+        assert_eq!(Clocks::of_one_machine(&beside), apart);
     }
 
     #[test]

@@ -35,8 +35,8 @@ pub struct DatagramWay {
     pub arrived: Tally,
     /// What became of each of those of [`Flow::latest`] of the sender's.
     pub fates: Vec<DatagramFate>,
-    /// How many did not arrive; None where the receiver's eye missed something. It may be more where
-    /// not all are kept.
+    /// How many did not arrive; None where the receiver's eye missed something, or did not look on until
+    /// its socket was closed. It may be more where not all are kept.
     pub lost: Option<u64>,
     /// Every datagram is kept still at both ends, not the latest alone.
     pub whole: bool,
@@ -116,8 +116,7 @@ impl DatagramPair {
             return None;
         }
         let orders: Vec<Order> = found.iter().flat_map(Found::orders).collect();
-        let clocks = Clocks::fitting(&orders);
-        let clocks = if one_machine { clocks.of_one_machine() } else { clocks };
+        let clocks = super::clocks(&orders, one_machine);
         let ways = found.iter().map(|found| found.way(&clocks)).collect();
         Some(DatagramPair { one: one.clone(), other: other.clone(), clocks, ways })
     }
@@ -143,6 +142,10 @@ struct Found<'a> {
     /// Nothing of the receiver's is missing, and nothing of the sender's.
     certain: bool,
     all_sent: bool,
+    /// Until when the receiver's eye is known to have looked on, by its own clock.
+    looked_until: Option<Stamp>,
+    /// That was until its socket was closed.
+    to_the_end: bool,
     /// For each of the sender's latest, which of the receiver's latest it is.
     matches: Vec<Vec<usize>>,
     /// Those of the sender's that may be among the ones which arrived.
@@ -174,6 +177,11 @@ impl<'a> Found<'a> {
             received,
             certain: to.lost == 0 && to.other_flows[0].count == 0,
             all_sent: from.lost == 0 && Found::is_whole(sent),
+            looked_until: to.closed.or_else(|| {
+                let latest = to.flows.iter().filter_map(|flow| flow.latest.back());
+                latest.map(|seen| seen.at).max()
+            }),
+            to_the_end: to.closed.is_some(),
             matches: vec![Vec::new(); sent.latest.len()],
             unsure: vec![false; sent.latest.len()],
             alone: vec![false; sent.latest.len()],
@@ -288,12 +296,21 @@ impl<'a> Found<'a> {
             late[sent] = sent < latest_sent;
             latest_sent = latest_sent.max(sent);
         }
+        let looked_until = self.looked_until.map(|at| match self.sender {
+            End::Client => clocks.at_client(at),
+            End::Server => at,
+        });
         let mut some_before = all_kept;
         let mut fates = Vec::with_capacity(self.matches.len());
         for (place, seen) in self.sent.latest.iter().enumerate() {
             let moved = matches!(seen.outcome, Outcome::Moved { .. });
             let first = self.matches[place].first().and_then(|arrived| at(*arrived));
             some_before |= first.is_some();
+            let left = match self.sender {
+                End::Client => seen.at,
+                End::Server => clocks.at_client(seen.at),
+            };
+            let in_time = looked_until.is_some_and(|until| left <= until);
             fates.push(match first {
                 Some((at, taken)) => DatagramFate::Arrived {
                     at,
@@ -301,7 +318,7 @@ impl<'a> Found<'a> {
                     times: self.matches[place].len() as u64,
                     late: late[place],
                 },
-                None if moved && self.certain && some_before && !self.unsure[place] => {
+                None if moved && self.certain && some_before && !self.unsure[place] && in_time => {
                     DatagramFate::Lost
                 }
                 None => DatagramFate::Unknown,
@@ -312,8 +329,8 @@ impl<'a> Found<'a> {
             _ => 0,
         });
         let doubled: u64 = doubled.sum();
-        let lost =
-            self.certain.then(|| (self.sent.tally.count + doubled).saturating_sub(arrived.count));
+        let known = self.certain && self.to_the_end;
+        let lost = known.then(|| (self.sent.tally.count + doubled).saturating_sub(arrived.count));
         DatagramWay {
             sender: self.sender,
             sent: self.sent.clone(),

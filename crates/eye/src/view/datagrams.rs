@@ -172,7 +172,7 @@ fn sum_of_way(way: &DatagramWay) -> String {
         _ => format!("{}{more} {what}", grouped(count)),
     }));
     if way.lost.is_none() {
-        parts.push(String::from("the receiver's eye missed some"));
+        parts.push(String::from("not all that came was recorded"));
     }
     parts.join(", ")
 }

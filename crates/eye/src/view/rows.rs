@@ -47,6 +47,9 @@ const TOGETHER: Duration = Duration::from_micros(20);
 /// (RFC 9293 §3.4.2).
 const LONGEST_WAY: u64 = 120_000_000_000;
 
+/// So far apart the stamps of two captures may be, in nanoseconds.
+const BESIDE: u64 = 1_000_000;
+
 /// So many segments may have overtaken others at one time.
 const OVERTAKEN_MAX: usize = 16;
 
@@ -126,7 +129,8 @@ impl<'a> Rows<'a> {
         let mut alone = Vec::new();
         for change in changes {
             let near = change.end == history.role;
-            let from = self.list.partition_point(|row| row.at.0 + LONGEST_WAY < change.at.0);
+            let from =
+                self.list.partition_point(|row| row.at.0.saturating_add(LONGEST_WAY) < change.at.0);
             let causing = |row: &Row<'_>| {
                 let crossing = row.crossing?;
                 let sent_here = (crossing.segment.direction == Direction::Sent) == near;
@@ -138,11 +142,13 @@ impl<'a> Rows<'a> {
                 Some(at? == change.at)
             };
             let up_to = self.list.partition_point(|row| row.at <= change.at);
-            let range = from..up_to;
-            let found = self.list[range.clone()].iter().rposition(|row| causing(row) == Some(true));
+            // By stamps of two captures one may seem to arrive before it left.
+            let to =
+                self.list.partition_point(|row| row.at.0 <= change.at.0.saturating_add(BESIDE));
+            let found = self.list[from..to].iter().rposition(|row| causing(row) == Some(true));
             let busy = |row: &Row<'_>| row.happens_at(near);
-            match found.map(|place| range.start + place) {
-                Some(place) if !self.list[place + 1..up_to].iter().any(busy) => {
+            match found.map(|place| from + place) {
+                Some(place) if !self.list[up_to.min(place + 1)..up_to].iter().any(busy) => {
                     let row = &mut self.list[place];
                     let place = if near { &mut row.ours } else { &mut row.theirs };
                     // The first of two steps in one moment would be gone before anyone saw it.

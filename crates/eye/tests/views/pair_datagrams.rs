@@ -75,7 +75,16 @@ impl Two {
         self
     }
 
-    fn pair(&self) -> DatagramPair {
+    /// All that was seen until both sockets were closed, long after.
+    fn pair(&mut self) -> DatagramPair {
+        for socket in [&mut self.client, &mut self.server] {
+            socket.closed = Some(Stamp(1_000_000_000));
+        }
+        self.open_pair()
+    }
+
+    /// The same while both are open.
+    fn open_pair(&self) -> DatagramPair {
         DatagramPair::new(&self.client, &self.server, false).expect("they talked")
     }
 }
@@ -141,6 +150,17 @@ fn nothing_is_called_lost_where_the_receivers_eye_missed_something() {
     let pair = two.pair();
     assert_eq!(pair.ways[0].lost, None);
     assert_eq!(pair.ways[0].fates[0], DatagramFate::Unknown);
+}
+
+#[test]
+fn nothing_is_called_lost_that_was_sent_when_the_receivers_recording_had_ended() {
+    let mut two = Two::new();
+    two.sends(End::Client, 10, b"one").sends(End::Client, 20, b"two");
+    two.arrives(End::Client, 130, b"two").sends(End::Client, 300, b"three");
+    let pair = two.open_pair();
+    let way = &pair.ways[0];
+    assert_eq!(way.lost, None);
+    assert_eq!([way.fates[0], way.fates[2]], [DatagramFate::Lost, DatagramFate::Unknown]);
 }
 
 #[test]

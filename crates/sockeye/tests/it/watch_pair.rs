@@ -7,10 +7,11 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::cast::Listener;
+use crate::kit;
 use crate::kit::eventually;
 use crate::kit::net::Net;
 use crate::kit::server::{run, sockeye};
-use crate::kit::talk::{Running, fed};
+use crate::kit::talk::{Running, connect, fed};
 
 /// A conversation of two hosts, each of which records its end.
 struct Two {
@@ -145,6 +146,31 @@ fn both_ends_are_joined_and_a_clock_that_is_ahead_changes_nothing_but_the_line_a
     // Nobody believes in one clock against what the segments say.
     let set = two.changed("server.jsonl", |recording| later(recording, 3_700_000_000));
     assert_eq!(watch(&set, &client), far);
+}
+
+#[test]
+fn two_programs_on_one_machine_have_one_clock() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let (here, there) = (file("client.jsonl"), file("server.jsonl"));
+    let record = ["--record", there.to_str().unwrap()];
+    let arguments = ["127.0.0.1:0", "--once", "--frame", "line"];
+    let mut listener = kit::listener::Listener::start(&[&arguments[..], &record].concat());
+    let endpoint = listener.address().to_string();
+    let record = ["--frame", "line", "--record", here.to_str().unwrap()];
+    assert_eq!(fed(&mut connect(&endpoint, &record), "one\ntwo\n").code, Some(0));
+    listener.output().wait_for("two");
+    assert!(listener.ended().0.success());
+
+    let mut command = sockeye();
+    command.args(["watch", "--width", "100"]).args([&there, &here]).env("LC_ALL", "C.UTF-8");
+    let (code, picture, stderr) = run(&mut command);
+    assert_eq!((code, &*stderr), (Some(0), ""), "{picture}");
+    assert_eq!(clocks(&picture), "one clock, both ends ran on one machine");
+    assert!(!picture.contains("lost"), "{picture}");
+    for shown in [" 2 written\n", " 2 decoded\n", "connect() │", "│ accept()"] {
+        assert_eq!(picture.matches(shown).count(), 1, "{shown}: {picture}");
+    }
 }
 
 #[test]
