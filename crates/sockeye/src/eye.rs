@@ -7,7 +7,8 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use anyhow::Context as _;
 use sockeye_engine::{Endpoint, EndpointKind};
-use sockeye_eye::capture::{Snap, Targets};
+use sockeye_eye::capture::{Capture, RingSize, Snap, Targets};
+use sockeye_eye::pcap;
 use sockeye_eye::record::History;
 use sockeye_eye::recorder::{Eye, Frames, Options, Sink, Text};
 use sockeye_eye::recording::Writer;
@@ -65,11 +66,39 @@ fn open_to(args: &args::Eye, targets: Targets<'_>, talk: bool) -> anyhow::Result
         })?;
         options.taps.push(Box::new(writer));
     }
+    if let Some(file) = &args.pcap {
+        let name = format!("--pcap {}", Escaped(file.as_os_str().as_bytes()));
+        if args.does(What::Calls) {
+            anyhow::bail!(
+                "{name}: there are no packets with --eye=calls; leave one of the two out"
+            );
+        }
+        can_capture(targets).with_context(|| name.clone())?;
+        let writer =
+            pcap::Writer::create(file).with_context(|| format!("{name}: can't be written"))?;
+        options.taps.push(Box::new(writer));
+        options.snap = Snap::Whole;
+    }
     let eye = Eye::open(targets, options).context("--eye")?;
     if let Some(missing) = eye.missing() {
         say(format_args!("{missing}"));
     }
     Ok(Some(eye))
+}
+
+/// Fails where no packet could be captured, before a file is made that would stay empty.
+fn can_capture(targets: Targets<'_>) -> anyhow::Result<()> {
+    if targets.is_empty() {
+        anyhow::bail!("packets of TCP alone are captured, and there is none of it here");
+    }
+    let small = RingSize { block_bytes: 1 << 16, blocks: 2, ..RingSize::from(Snap::Whole) };
+    match Capture::open(targets, small) {
+        Ok(_) => Ok(()),
+        Err(error) => match error.remedy() {
+            Some(remedy) => Err(anyhow::anyhow!("{error}; {remedy}")),
+            None => Err(error.into()),
+        },
+    }
 }
 
 /// How the eye draws on standard error.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::time::Duration;
 
 use sockeye_engine::Address;
 use sockeye_engine::probe::{
@@ -29,6 +30,11 @@ pub trait Tap: Send {
     /// The eye is about to wait, or has been busy for a second: what was held back may be written.
     /// What went wrong since, on one line, is said at once.
     fn pause(&mut self) -> Option<String> {
+        None
+    }
+
+    /// How long from now it can wait for its next pause; for ever, if nothing is held back for a time.
+    fn waits(&self) -> Option<Duration> {
         None
     }
 
@@ -215,6 +221,11 @@ impl Taps {
     /// Lets all write what they held back; what they have to say.
     pub(super) fn pause(&mut self) -> impl Iterator<Item = String> {
         self.0.iter_mut().filter_map(|tap| tap.pause())
+    }
+
+    /// How long all of them can wait for their next pause.
+    pub(super) fn waits(&self) -> Option<Duration> {
+        self.0.iter().filter_map(|tap| tap.waits()).min()
     }
 
     /// Lets all finish; what they have to say.

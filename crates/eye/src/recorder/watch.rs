@@ -338,7 +338,8 @@ impl Watch {
         let looking = self.viewer.as_ref().is_some_and(Viewer::is_looking);
         let look = looking.then(|| now + LOOK_EVERY);
         let sample = self.sampler.as_ref().and_then(Sampler::due);
-        let until = [self.tracks.expires_at(), self.gate.tell_at(), list, look, sample];
+        let taps = self.taps.waits().map(|wait| now + wait);
+        let until = [self.tracks.expires_at(), self.gate.tell_at(), list, look, sample, taps];
         let until = until.into_iter().flatten().min();
         let timeout = until.map(|until| timespec(until.saturating_duration_since(now)));
         self.inbox.fall_asleep();

@@ -41,6 +41,12 @@ pub(crate) struct Eye {
     )]
     pub(crate) layers: Option<u8>,
 
+    /// Write the packets of this command's connections to FILE, for Wireshark, tshark and `sockeye
+    /// watch FILE`: pcapng, with each message, call and state as a comment on the packet that it
+    /// belongs to. Needs CAP_NET_RAW, and opens the eye. What was in FILE is gone
+    #[arg(long, value_name = "FILE", value_parser = record_file())]
+    pub(crate) pcap: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) drawing: Drawing,
 }
@@ -97,7 +103,7 @@ pub(crate) enum What {
 impl Eye {
     /// Whether somebody looks on.
     pub(crate) fn is_open(&self) -> bool {
-        self.draws() || self.record.is_some()
+        self.draws() || self.record.is_some() || self.pcap.is_some()
     }
 
     /// Whether what ends is drawn.

@@ -1,0 +1,297 @@
+//! What the eye captures as a pcapng file, each packet commented with what the eye knows of it.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sockeye_engine::probe::{ConnId, Stamp};
+use sockeye_wire::escape::Escaped;
+use sockeye_wire::packet::Link;
+
+use super::blocks::{self, Enhanced};
+use super::comments::{Carried, Notes, since};
+use crate::capture::Packet;
+use crate::recorder::{Begun, Seen, Tap};
+
+/// A packet is held back so long for what may yet become known of it.
+const HOLD: Duration = Duration::from_secs(2);
+
+/// The most bytes that are held back.
+const HOLD_BYTES: usize = 8 << 20;
+
+/// So much is written at once, more or less.
+const WRITE: usize = 1 << 18;
+
+/// Writes all packets that the eye captures to a file, in the order in which they were captured.
+///
+/// Messages are told after the packets that carried them, so each packet is held back: until its
+/// connection has ended, for two seconds, or until 8 MiB wait. Only whole blocks are written, so the
+/// file is a valid one whenever the program is killed.
+///
+/// ```no_run
+/// use sockeye_eye::capture::Snap;
+/// use sockeye_eye::pcap::Writer;
+/// use sockeye_eye::recorder::Options;
+/// use sockeye_eye::view::Style;
+///
+/// let mut options = Options::drawing(Style::default(), std::io::stderr());
+/// options.snap = Snap::Whole;
+/// options.taps.push(Box::new(Writer::create("out.pcapng".as_ref())?));
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Debug)]
+pub struct Writer {
+    file: File,
+    path: PathBuf,
+    /// Whole blocks, to be written.
+    ready: Vec<u8>,
+    filter: String,
+    interfaces: Vec<Interface>,
+    held: VecDeque<Held>,
+    held_bytes: usize,
+    notes: HashMap<u64, Notes>,
+    by_conn: HashMap<ConnId, u64>,
+    lost: u64,
+    /// Writing failed: from then on nothing is written.
+    failed: bool,
+    /// What of that was not said yet.
+    complaint: Option<String>,
+}
+
+#[derive(Debug)]
+struct Interface {
+    index: u32,
+    link: Link,
+    received: u64,
+}
+
+/// A packet that is held back.
+#[derive(Debug)]
+struct Held {
+    interface: u32,
+    at: Stamp,
+    length: u32,
+    outgoing: bool,
+    frame: Vec<u8>,
+    /// Of each account of it: where both ends are ours there are two.
+    carried: Vec<Carried>,
+}
+
+impl Writer {
+    /// Begins the file. What was in it is gone.
+    ///
+    /// # Errors
+    /// If it can't be created or written to.
+    pub fn create(path: &Path) -> io::Result<Writer> {
+        let mut file = File::create(path)?;
+        let mut begin = Vec::new();
+        blocks::section(&mut begin, concat!("sockeye ", env!("CARGO_PKG_VERSION")));
+        file.write_all(&begin)?;
+        Ok(Writer {
+            file,
+            path: path.to_owned(),
+            ready: Vec::new(),
+            filter: String::new(),
+            interfaces: Vec::new(),
+            held: VecDeque::new(),
+            held_bytes: 0,
+            notes: HashMap::new(),
+            by_conn: HashMap::new(),
+            lost: 0,
+            failed: false,
+            complaint: None,
+        })
+    }
+
+    fn begun(&mut self, begun: &Begun<'_>) {
+        let addresses = begun.listeners.iter().chain(begun.peers);
+        let mut ports: Vec<u16> = addresses.map(|address| address.port()).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        let ports = ports.iter().map(|port| format!("tcp port {port}"));
+        self.filter = ports.collect::<Vec<_>>().join(" or ");
+    }
+
+    fn packet(&mut self, packet: &Packet<'_>) {
+        let interface = self.interface(packet);
+        let link_header = packet.frame.len().saturating_sub(packet.bytes.len());
+        let length = u32::try_from(link_header).unwrap_or(0).saturating_add(packet.length);
+        self.held_bytes += packet.frame.len();
+        self.held.push_back(Held {
+            interface,
+            at: packet.at,
+            length,
+            outgoing: packet.outgoing,
+            frame: packet.frame.to_vec(),
+            carried: Vec::new(),
+        });
+    }
+
+    /// The number of the interface in the file, which is described before its first packet.
+    fn interface(&mut self, packet: &Packet<'_>) -> u32 {
+        let (index, link) = (packet.interface, packet.link);
+        let known = self.interfaces.iter().position(|one| (one.index, one.link) == (index, link));
+        let place = known.unwrap_or_else(|| {
+            blocks::interface(&mut self.ready, link, &name_of(index), &self.filter);
+            self.interfaces.push(Interface { index, link, received: 0 });
+            self.interfaces.len() - 1
+        });
+        self.interfaces[place].received += 1;
+        u32::try_from(place).unwrap_or(u32::MAX)
+    }
+
+    /// Makes blocks of all packets that needn't wait any longer.
+    fn release(&mut self, now: Stamp) {
+        let hold = u64::try_from(HOLD.as_nanos()).unwrap_or(u64::MAX);
+        while let Some(first) = self.held.front() {
+            let known = first
+                .carried
+                .iter()
+                .all(|carried| self.notes.get(&carried.track).is_none_or(|notes| notes.over));
+            let late = since(first.at, now) >= hold || self.held_bytes > HOLD_BYTES;
+            if !known && !late {
+                return;
+            }
+            self.release_first();
+            if self.ready.len() >= WRITE {
+                self.write();
+            }
+        }
+    }
+
+    fn release_first(&mut self) {
+        let Some(held) = self.held.pop_front() else { return };
+        let Held { interface, at, length, outgoing, frame, carried } = held;
+        self.held_bytes -= frame.len();
+        let mut comments = Vec::new();
+        for carried in &carried {
+            if let Some(notes) = self.notes.get_mut(&carried.track) {
+                notes.comment(carried, &mut comments);
+                notes.written(carried);
+                if notes.over && notes.held == 0 {
+                    self.notes.remove(&carried.track);
+                }
+            }
+        }
+        let packet = Enhanced { interface, at, length, outgoing, frame: &frame };
+        if !self.failed {
+            blocks::packet(&mut self.ready, &packet, &comments);
+        }
+    }
+
+    /// Writes what is ready.
+    fn write(&mut self) {
+        let ready = std::mem::take(&mut self.ready);
+        if self.failed || ready.is_empty() {
+            return;
+        }
+        if let Err(error) = self.file.write_all(&ready) {
+            self.failed = true;
+            let path = Escaped(self.path.as_os_str().as_encoded_bytes());
+            let line = format!("eye: {path}: {error}: the packets from here on are not in it");
+            self.complaint = Some(line);
+        }
+    }
+}
+
+impl Tap for Writer {
+    fn sees(&mut self, seen: &Seen<'_>) {
+        match *seen {
+            Seen::Begun(begun) => self.begun(begun),
+            Seen::Packet(packet, _) => {
+                self.packet(packet);
+                if self.held_bytes > HOLD_BYTES {
+                    self.release(packet.at);
+                }
+            }
+            Seen::Found { track, role, .. } => {
+                self.notes.insert(track, Notes::new(role));
+            }
+            Seen::Joined { track, conn } => {
+                self.by_conn.insert(conn, track);
+            }
+            Seen::Segment { track, direction, segment, .. } => {
+                if let Some(notes) = self.notes.get_mut(&track)
+                    && let Some(held) = self.held.back_mut()
+                {
+                    held.carried.extend(notes.segment(track, direction, segment));
+                }
+            }
+            Seen::Message { conn, direction, range, label, .. } => {
+                if let Some(notes) = self.of(conn) {
+                    notes.message(direction, range, label);
+                }
+            }
+            Seen::Call(conn, call) => {
+                if let Some(notes) = self.of(conn) {
+                    notes.call(call);
+                }
+            }
+            Seen::Ended { track, history } => {
+                if let Some(conn) = history.conn {
+                    self.by_conn.remove(&conn);
+                }
+                if let Some(notes) = self.notes.get_mut(&track) {
+                    notes.ended(history.totals.messages);
+                    if notes.held == 0 {
+                        self.notes.remove(&track);
+                    }
+                }
+            }
+            Seen::Over { track, forgotten: true } => {
+                if let Some(notes) = self.notes.get_mut(&track) {
+                    notes.over = true;
+                    if notes.held == 0 {
+                        self.notes.remove(&track);
+                    }
+                }
+            }
+            Seen::PacketsLost(count) => self.lost += count,
+            _ => {}
+        }
+    }
+
+    fn pause(&mut self) -> Option<String> {
+        self.release(Stamp::now());
+        self.write();
+        self.complaint.take()
+    }
+
+    fn waits(&self) -> Option<Duration> {
+        let first = self.held.front()?;
+        let held = Duration::from_nanos(since(first.at, Stamp::now()));
+        Some(HOLD.saturating_sub(held))
+    }
+
+    fn finish(&mut self) -> Option<String> {
+        while !self.held.is_empty() {
+            self.release_first();
+        }
+        let now = Stamp::now();
+        for (number, interface) in self.interfaces.iter().enumerate() {
+            let number = u32::try_from(number).unwrap_or(u32::MAX);
+            // What was lost is known of all interfaces together.
+            let lost = if number == 0 { self.lost } else { 0 };
+            blocks::statistics(&mut self.ready, number, now, interface.received, lost);
+        }
+        self.write();
+        self.complaint.take()
+    }
+}
+
+impl Writer {
+    fn of(&mut self, conn: ConnId) -> Option<&mut Notes> {
+        self.notes.get_mut(self.by_conn.get(&conn)?)
+    }
+}
+
+/// The interface's name, or its index where it has gone.
+fn name_of(index: u32) -> String {
+    // Any socket may be asked.
+    let socket = UdpSocket::bind("127.0.0.1:0").ok();
+    let name = socket.and_then(|socket| rustix::net::netdevice::index_to_name(socket, index).ok());
+    name.unwrap_or_else(|| format!("if{index}"))
+}
