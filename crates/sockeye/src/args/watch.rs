@@ -15,8 +15,8 @@ use super::{Drawing, duration};
 /// connection is drawn once, as both ends saw it: with the calls of both, what was lost between them, and
 /// how far their clocks are apart. Their order makes no difference.
 ///
-/// Or FILE is a capture, pcap or pcapng, as tcpdump and Wireshark make it: its connections of TCP are
-/// drawn, or if there are more than four, listed.
+/// Or FILE is a capture, pcap or pcapng, as --pcap, tcpdump and Wireshark make it: its connections of TCP
+/// are drawn, or if there are more than four, listed.
 ///
 /// At an ENDPOINT, tcp://HOST:PORT, HOST:PORT or :PORT, connections of other programs are followed, from
 /// their SYN on or from the middle, and drawn when they end. It ends with Ctrl-C, and draws what is open

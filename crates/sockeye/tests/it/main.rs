@@ -32,6 +32,7 @@ mod listen_services;
 mod listen_terminal;
 mod manual;
 mod patience;
+mod pcap;
 mod ready;
 mod record;
 mod refusal;
