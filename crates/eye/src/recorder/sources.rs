@@ -40,7 +40,7 @@ impl Sources {
                 opened
                     .inspect_err(|error| {
                         let rows = match targets.others {
-                            [] => "the segment and ack rows and the exact states are not shown",
+                            [] => "the segment and ack rows and most exact states are not shown",
                             _ => "states and bytes are those the kernel tells ten times a second",
                         };
                         let remedy = error.remedy().map(|way| format!("; to see them: {way}"));

@@ -81,10 +81,18 @@ fn uncount_fins(history: &mut History) {
 }
 
 /// Puts the states that the kernel told among those concluded from calls, and takes out what they
-/// show to be none.
+/// show to be none. A state that only one sample found was gone before the next one, and calls may tell
+/// of it better than the moment of a sample.
 fn put_in_states(history: &mut History) {
     let ours = history.role;
-    let mut told: Vec<&QueueSample> = history.queues.iter().collect();
+    let mut samples: Vec<&QueueSample> = history.queues.iter().collect();
+    samples.sort_by_key(|sample| sample.at);
+    let mut told: Vec<&QueueSample> = Vec::new();
+    let mut last = [None::<&QueueSample>; 2];
+    for sample in samples {
+        let before = last[usize::from(sample.end != ours)].replace(sample);
+        told.extend(before.filter(|before| before.state == sample.state));
+    }
     told.sort_by_key(|sample| sample.at);
     let mut concluded = std::mem::take(&mut history.inferred);
     concluded.sort_by_key(|change| change.at);

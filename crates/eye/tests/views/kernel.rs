@@ -72,7 +72,7 @@ fn of_many_stamps_those_left_out_are_a_crowd() {
 
 /// The client takes nothing for a second while its window is closed.
 fn slow_reader(mut scene: Scene) -> Scene {
-    scene.accept().send(300_000).wait(5_000);
+    scene.accept().wait(9).send(300_000).wait(5_000);
     let full = Queue { receive: 131_072, send: 0, window: 0 };
     let waiting = Queue { receive: 0, send: 168_928, window: 65_536 };
     for _ in 0..5 {
@@ -80,8 +80,12 @@ fn slow_reader(mut scene: Scene) -> Scene {
         scene.queue(Role::Server, State::Established, waiting).wait(200_000);
     }
     let empty = Queue { receive: 0, send: 0, window: 65_536 };
-    scene.queue(Role::Client, State::FinWait2, empty);
-    scene.queue(Role::Server, State::CloseWait, empty).wait(3_000).recv(0).wait(9).close();
+    // A state is drawn that two samples found.
+    for _ in 0..2 {
+        scene.queue(Role::Client, State::FinWait2, empty);
+        scene.queue(Role::Server, State::CloseWait, empty).wait(500_000);
+    }
+    scene.queue(Role::Client, State::TimeWait, empty).recv(0).wait(9).close();
     scene
 }
 

@@ -18,6 +18,7 @@ mod crowd;
 mod drivers;
 mod escape;
 mod eye;
+mod eye_kernel;
 mod eye_talk;
 mod fetch;
 mod fresh;

@@ -30,8 +30,8 @@ fn the_eye_of_nobody_draws_calls_and_says_what_it_lacks(driver: &str) {
     let said = server.stop();
 
     let lacks = format!(
-        "eye: no packet capture (CAP_NET_RAW is missing): the segment and ack rows and the exact \
-         states are not shown; to see them: sudo setcap cap_net_raw+ep {}, or run with sudo",
+        "eye: no packet capture (CAP_NET_RAW is missing): the segment and ack rows and most \
+         exact states are not shown; to see them: sudo setcap cap_net_raw+ep {}, or run with sudo",
         program.path()
     );
     assert_eq!(said.lines().next(), Some(&*lacks));

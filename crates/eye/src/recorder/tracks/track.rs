@@ -59,8 +59,8 @@ pub(super) struct Track {
     pub(super) expects_end: bool,
     /// It has.
     let_go: bool,
-    /// The last samples of both ends, ours first.
-    sampled: [Option<QueueSample>; 2],
+    /// The last samples of both ends, ours first, and whether those before said the same.
+    sampled: [Option<(QueueSample, bool)>; 2],
     /// How often the kernel had no room to tell of sockets it let go of, when this one began.
     pub(super) ends_lost_before: u64,
     /// What the kernel had dropped when it began.
@@ -239,17 +239,20 @@ impl Track {
         self.is_finished() || (self.closed && self.let_go && self.tuple.is_none())
     }
 
-    /// How full the queues of an end are; false if that is empty as before.
+    /// How full the queues of an end are; what is empty as before is told once more, which shows that
+    /// it lasted, and then not again: false.
     pub(super) fn queue(&mut self, sample: QueueSample) -> bool {
         let whose = usize::from(sample.end != self.role);
-        let before = self.sampled[whose].replace(sample);
         let said = |sample: QueueSample| {
             let QueueSample { state, receive, send, unsent, send_window, receive_window, .. } =
                 sample;
             (state, receive, send, unsent, send_window == Some(0), receive_window == Some(0))
         };
+        let before = self.sampled[whose];
+        let same = before.is_some_and(|(before, _)| said(before) == said(sample));
+        self.sampled[whose] = Some((sample, same));
         let empty = sample.receive == 0 && sample.send == 0;
-        if empty && before.map(said) == Some(said(sample)) {
+        if empty && same && before.is_some_and(|(_, twice)| twice) {
             return false;
         }
         self.timeline.queue(sample);
