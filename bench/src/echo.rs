@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use sockeye_engine::DriverKind;
 
+use crate::Settings;
 use crate::child::Process;
 use crate::entry::{Entry, Server, last_line};
 use crate::rounds::{Count, Sample};
-use crate::{Settings, cpu};
 
 /// What one turn does to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl Load {
         let mut told = |line: &str, limit: Duration| -> anyhow::Result<Duration> {
             let got = process.first_line(limit).with_context(|| last_line(&mut errors))?;
             ensure!(got == line, "echo-load said {got:?}, not {line:?}");
-            cpu::time_of_tree(server.process.pid())
+            server.cpu_time()
         };
         let before = told("start", time + SET_UP)?;
         let after = told("end", time + SET_UP)?;

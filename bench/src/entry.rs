@@ -1,20 +1,21 @@
 //! A server that takes its turns in a suite, or the reason why it does not.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Seek};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use sockeye_engine::DriverKind;
 
-use crate::Settings;
 use crate::child::Process;
 use crate::exchange::Client;
 use crate::nginx::{self, Answer};
 use crate::report::on_one_line;
+use crate::watched::Watched;
+use crate::{Settings, cpu, interrupt};
 
 /// One row of a suite's table: how its server is started, again for every turn.
 pub(crate) struct Entry<'a> {
@@ -30,6 +31,8 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     /// What to ask for; empty where the server is asked for nothing by name.
     pub(crate) target: String,
+    /// Who looks on from outside, if somebody does.
+    pub(crate) beside: Option<Process>,
     /// Kept until the server is gone.
     _directory: Option<tempfile::TempDir>,
 }
@@ -49,23 +52,52 @@ impl<'a> Entry<'a> {
         target: &'a str,
         driver: DriverKind,
     ) -> Self {
-        let start = move || start_sockeye(settings, site, target, driver, Eye::Shut);
-        Self::new(format!("sockeye {driver}"), start)
+        Self::new(format!("sockeye {driver}"), move || {
+            start(Self::serve(settings, site, driver)?, settings, target, Said::Kept)
+        })
     }
 
-    /// `sockeye serve --eye`, calls and capture recorded, its pictures thrown away.
-    pub(crate) fn sockeye_eye(
+    /// `sockeye serve` on one thread, watched so.
+    pub(crate) fn serve_watched(
         settings: &'a Settings,
         site: &'a Path,
         target: &'a str,
         driver: DriverKind,
+        watched: Watched,
     ) -> Self {
-        Self::new(format!("sockeye {driver} --eye"), move || {
-            if !rustix::process::geteuid().is_root() {
-                bail!("skipped: capture needs root");
-            }
-            start_sockeye(settings, site, target, driver, Eye::Open)
+        Self::new(watched.name(), move || {
+            let command = Self::serve(settings, site, driver)?;
+            start_watched(command, settings, target, watched)
         })
+    }
+
+    /// `sockeye listen --echo`, which has one thread, watched so.
+    pub(crate) fn echo_watched(
+        settings: &'a Settings,
+        driver: DriverKind,
+        watched: Watched,
+    ) -> Self {
+        Self::new(watched.name(), move || {
+            watched.check()?;
+            let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+            let mut command = Command::new(built(settings.sockeye())?);
+            command.args(["listen", &format!("tcp://{address}"), "--echo"]);
+            command.args(["--driver", driver.name()]);
+            let mut command = watched.applied_to(command);
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut process = Process::spawn(command, settings.server_core)?;
+            wait_until_it_listens(&mut process, address)?;
+            let beside = watched.beside(address, settings.server_core)?;
+            Ok(Server { beside, ..Server::new(process, address, String::new()) })
+        })
+    }
+
+    fn serve(settings: &Settings, site: &Path, driver: DriverKind) -> anyhow::Result<Command> {
+        let mut command = Command::new(built(settings.sockeye())?);
+        command.arg("serve").arg(site);
+        command.args(["--port", "0", "--driver", driver.name()]);
+        one_thread(&mut command, driver);
+        Ok(command)
     }
 
     pub(crate) fn nginx(
@@ -80,6 +112,7 @@ impl<'a> Entry<'a> {
                 process: nginx.process,
                 address: nginx.address,
                 target: target.to_owned(),
+                beside: None,
                 _directory: Some(nginx.directory),
             })
         })
@@ -91,7 +124,7 @@ impl<'a> Entry<'a> {
         Self::new("raw epoll loop", move || {
             let mut command = Command::new(built(settings.program("raw-epoll"))?);
             command.arg(&response).args(["--port", "0"]);
-            start(command, settings, target, Eye::Shut)
+            start(command, settings, target, Said::Kept)
         })
     }
 
@@ -106,7 +139,7 @@ impl<'a> Entry<'a> {
         Self::new(name, move || {
             let mut command = Command::new(built(settings.program(program))?);
             command.args(&args);
-            start(command, settings, "", Eye::Shut)
+            start(command, settings, "", Said::Kept)
         })
     }
 
@@ -136,7 +169,13 @@ impl<'a> Entry<'a> {
 impl Server {
     /// One that was started by other means.
     pub(crate) fn new(process: Process, address: SocketAddr, target: String) -> Self {
-        Self { process, address, target, _directory: None }
+        Self { process, address, target, beside: None, _directory: None }
+    }
+
+    /// CPU time it has used, and whoever looks on.
+    pub(crate) fn cpu_time(&self) -> anyhow::Result<Duration> {
+        let all = std::iter::once(&self.process).chain(&self.beside);
+        all.map(|process| cpu::time_of_tree(process.pid())).sum()
     }
 
     /// Fails unless it answers with `length` bytes of body, `body` first.
@@ -153,30 +192,65 @@ impl Server {
     }
 }
 
+/// What becomes of a server's standard error.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Eye {
-    Shut,
-    Open,
+enum Said {
+    /// Its last line is the reason if it does not start.
+    Kept,
+    /// Pictures go there.
+    ThrownAway,
 }
 
-fn start_sockeye(
-    settings: &Settings,
-    site: &Path,
-    target: &str,
-    driver: DriverKind,
-    eye: Eye,
-) -> anyhow::Result<Server> {
-    let mut command = Command::new(built(settings.sockeye())?);
-    command.arg("serve").arg(site);
-    command.args(["--port", "0", "--driver", driver.name()]);
-    // On the blocking driver that would be one connection at a time; there each has a thread.
+/// On the blocking driver that would be one connection at a time; there each has a thread.
+fn one_thread(command: &mut Command, driver: DriverKind) {
     if driver.multiplexes() {
         command.args(["--threads", "1"]);
     }
-    if eye == Eye::Open {
-        command.arg("--eye");
+}
+
+fn start_watched(
+    command: Command,
+    settings: &Settings,
+    target: &str,
+    watched: Watched,
+) -> anyhow::Result<Server> {
+    watched.check()?;
+    let said = if watched.draws() { Said::ThrownAway } else { Said::Kept };
+    let mut server = start(watched.applied_to(command), settings, target, said)?;
+    server.beside = watched.beside(server.address, settings.server_core)?;
+    Ok(server)
+}
+
+/// Longer than a server takes to listen.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits until a process that says nothing on standard output listens at its address.
+pub(crate) fn wait_until_it_listens(
+    process: &mut Process,
+    address: SocketAddr,
+) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !listens(address)? {
+        interrupt::check()?;
+        // Also the pause between two looks.
+        if let Some(status) = process.wait(Duration::from_millis(5))? {
+            bail!("ended before it listened: {status}");
+        }
+        ensure!(Instant::now() < deadline, "does not listen within {PATIENCE:?}");
     }
-    start(command, settings, target, eye)
+    Ok(())
+}
+
+/// Whether somebody listens there, without a connection, which a listener for one would take for
+/// the one it waits for.
+fn listens(address: SocketAddr) -> anyhow::Result<bool> {
+    let table = fs::read_to_string("/proc/net/tcp")?;
+    let port = format!(":{:04X}", address.port());
+    let mut rows = table.lines().skip(1).map(|line| line.split_whitespace());
+    // Columns: number, local address, remote address, state; 0A is LISTEN (proc(5)).
+    Ok(rows.any(|mut row| {
+        row.nth(1).is_some_and(|local| local.ends_with(&port)) && row.nth(1) == Some("0A")
+    }))
 }
 
 /// The program, if there is one.
@@ -193,19 +267,19 @@ fn start(
     mut command: Command,
     settings: &Settings,
     target: &str,
-    eye: Eye,
+    said: Said,
 ) -> anyhow::Result<Server> {
     let mut errors = tempfile::tempfile()?;
     command.stdin(Stdio::null()).stdout(Stdio::piped());
-    match eye {
-        Eye::Shut => command.stderr(errors.try_clone()?),
-        Eye::Open => command.stderr(Stdio::null()),
+    match said {
+        Said::Kept => command.stderr(errors.try_clone()?),
+        Said::ThrownAway => command.stderr(Stdio::null()),
     };
     let mut process = Process::spawn(command, settings.server_core)?;
     let line =
         process.first_line(Duration::from_secs(10)).with_context(|| last_line(&mut errors))?;
     let address = address_in(&line).with_context(|| format!("no address in: {line}"))?;
-    Ok(Server { process, address, target: target.to_owned(), _directory: None })
+    Ok(Server::new(process, address, target.to_owned()))
 }
 
 fn address_in(line: &str) -> Option<SocketAddr> {

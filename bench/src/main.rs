@@ -19,6 +19,7 @@ mod rounds;
 mod stats;
 mod suite;
 mod table;
+mod watched;
 mod wrk;
 
 use std::io::{self, Write};
@@ -28,6 +29,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+
+use suite::eye::Traffic;
 
 /// Measure Sockeye against hand-written loops and nginx.
 #[derive(Parser)]
@@ -89,8 +92,13 @@ enum Suite {
         #[arg(long, default_value_t = IDLE, value_parser = clap::value_parser!(u32).range(1..=19_000))]
         connections: u32,
     },
-    /// What the open eye costs: calls and capture, against the same server with the eye shut.
-    Eye,
+    /// What looking on costs: the eye in each of its ways, strace and tcpdump, against the same
+    /// server with nobody looking on.
+    Eye {
+        /// What crosses the wire meanwhile.
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = Traffic::ALL)]
+        traffic: Vec<Traffic>,
+    },
     /// Messages of 64 bytes there and back over 1, 64 and 512 connections, and bytes one way.
     Echo {
         /// Send so many messages a second, whatever comes back (open loop), rather than the next
@@ -135,7 +143,7 @@ fn run(Cli { mut settings, suite }: Cli) -> anyhow::Result<()> {
         Suite::Small => suite::small::run(&settings, &mut out)?,
         Suite::Large => suite::large::run(&settings, &mut out)?,
         Suite::Idle { connections } => suite::idle::run(&settings, connections, &mut out)?,
-        Suite::Eye => suite::eye::run(&settings, &mut out)?,
+        Suite::Eye { traffic } => suite::eye::run(&settings, &traffic, &mut out)?,
         Suite::Echo { rate } => suite::echo::run(&settings, rate, &mut out)?,
         Suite::Talk => suite::talk::run(&settings, &mut out)?,
         Suite::Wait { idle, svg } => {
@@ -145,7 +153,7 @@ fn run(Cli { mut settings, suite }: Cli) -> anyhow::Result<()> {
             suite::small::run(&settings, &mut out)?;
             suite::large::run(&settings, &mut out)?;
             suite::idle::run(&settings, IDLE, &mut out)?;
-            suite::eye::run(&settings, &mut out)?;
+            suite::eye::run(&settings, &Traffic::ALL, &mut out)?;
             suite::echo::run(&settings, None, &mut out)?;
             suite::talk::run(&settings, &mut out)?;
             suite::wait::run(&settings, &WAITS, None, &mut out)?;

@@ -12,13 +12,13 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 
 use crate::entry::{Entry, Server};
-use crate::{Settings, cpu, interrupt};
+use crate::{Settings, interrupt};
 
 /// One turn of one server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
     pub(crate) count: Count,
-    /// CPU time of the server, all processes and threads.
+    /// CPU time of the server, all processes and threads, and of whoever looks on.
     pub(crate) cpu: Duration,
 }
 
@@ -83,9 +83,9 @@ pub(crate) fn sample(
     server: &Server,
     load: impl FnOnce() -> anyhow::Result<Count>,
 ) -> anyhow::Result<Sample> {
-    let before = cpu::time_of_tree(server.process.pid())?;
+    let before = server.cpu_time()?;
     let count = load()?;
-    let after = cpu::time_of_tree(server.process.pid())?;
+    let after = server.cpu_time()?;
     Sample::new(count, before, after)
 }
 

@@ -10,6 +10,7 @@ use crate::entry::Entry;
 use crate::nginx::Answer;
 use crate::report::{self, Column, Work};
 use crate::rounds;
+use crate::watched::Watched;
 use crate::wrk::Wrk;
 
 pub(crate) fn run(settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -19,7 +20,10 @@ pub(crate) fn run(settings: &Settings, out: &mut dyn Write) -> anyhow::Result<()
         .into_iter()
         .map(|driver| Entry::sockeye(settings, site.path(), TARGET, driver))
         .collect();
-    entries.push(Entry::sockeye_eye(settings, site.path(), TARGET, DriverKind::default()));
+    let driver = DriverKind::default();
+    let mut open = Entry::serve_watched(settings, site.path(), TARGET, driver, Watched::Eye);
+    open.name = format!("sockeye {driver} --eye");
+    entries.push(open);
     let nginx = entries.len();
     entries.push(Entry::nginx(settings, "nginx sendfile", Answer::Files(site.path()), TARGET));
     let text = Answer::Text(&site.beginning);

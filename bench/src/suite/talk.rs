@@ -5,7 +5,6 @@
 //! pipes. What counts is what came out, over the CPU time of both processes.
 
 use std::cell::RefCell;
-use std::fs;
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
@@ -17,10 +16,10 @@ use rustix::process::{Signal, kill_process};
 use sockeye_engine::DriverKind;
 
 use crate::child::Process;
-use crate::entry::{Entry, Server};
+use crate::entry::{Entry, Server, wait_until_it_listens};
 use crate::report::{self, Column, Work};
 use crate::rounds::{self, Count, Sample};
-use crate::{Settings, cpu, interrupt};
+use crate::{Settings, cpu};
 
 /// What socat is given as `-b`; the best of them is its row to beat.
 const SOCAT_BUFFERS: [u32; 4] = [8 << 10, 64 << 10, 256 << 10, 1 << 20];
@@ -126,29 +125,9 @@ fn listen(
     let mut command = (tool.listen)(address);
     command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::null());
     let mut process = Process::spawn(command, settings.server_core)?;
-    let deadline = Instant::now() + PATIENCE;
-    while !listens(address)? {
-        interrupt::check()?;
-        // Also the pause between two looks.
-        if let Some(status) = process.wait(Duration::from_millis(5))? {
-            bail!("ended before it listened: {status}");
-        }
-        ensure!(Instant::now() < deadline, "does not listen within {PATIENCE:?}");
-    }
+    wait_until_it_listens(&mut process, address)?;
     *drain.borrow_mut() = Some(reader);
     Ok(Server::new(process, address, tool.name.clone()))
-}
-
-/// Whether somebody listens there, without a connection, which a listener for one would take for
-/// the one it waits for.
-fn listens(address: SocketAddr) -> anyhow::Result<bool> {
-    let table = fs::read_to_string("/proc/net/tcp")?;
-    let port = format!(":{:04X}", address.port());
-    let mut rows = table.lines().skip(1).map(|line| line.split_whitespace());
-    // Columns: number, local address, remote address, state; 0A is LISTEN (proc(5)).
-    Ok(rows.any(|mut row| {
-        row.nth(1).is_some_and(|local| local.ends_with(&port)) && row.nth(1) == Some("0A")
-    }))
 }
 
 fn turn(
