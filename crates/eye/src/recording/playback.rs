@@ -175,6 +175,7 @@ impl<R: BufRead> Playback<R> {
                     self.replay.socket_lost(ConnId(socket), self.bounded(loss.records)?);
                 }
                 self.replay.packets_lost(loss.packets);
+                self.replay.releases_lost(loss.releases);
             }
             Record::Finish(_) => self.finished = true,
             // States are concluded once more.

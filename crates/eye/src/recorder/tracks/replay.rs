@@ -26,6 +26,8 @@ pub(crate) struct Replay {
     keep_last: KeepLast,
     /// Packets that the kernel dropped so far.
     dropped: u64,
+    /// How often it had no room to tell of sockets it let go of.
+    ends_lost: u64,
     /// A message on its way to its connection.
     message: Records,
 }
@@ -37,6 +39,7 @@ impl Replay {
             sockets: Sockets::default(),
             keep_last: keep_last(0),
             dropped: 0,
+            ends_lost: 0,
             message: Records::default(),
         }
     }
@@ -60,6 +63,7 @@ impl Replay {
         self.keep_last = keep_last(self.tracks.len());
         let mut track = Track::new(None, role, timeline, self.dropped);
         track.number(number);
+        track.ends_lost_before = self.ends_lost;
         self.tracks.insert(number, Box::new(track));
     }
 
@@ -138,7 +142,8 @@ impl Replay {
     /// The kernel has let go of the socket of one end.
     pub(crate) fn released(&mut self, number: u64, end: SocketEnd) {
         if let Some(track) = self.tracks.get_mut(&number) {
-            track.timeline_mut().ended(end);
+            let ours = end.end == track.role;
+            track.let_go(end, ours);
         }
     }
 
@@ -160,11 +165,16 @@ impl Replay {
         self.dropped = self.dropped.saturating_add(packets);
     }
 
+    /// So many times the kernel had no room to tell of sockets it let go of.
+    pub(crate) fn releases_lost(&mut self, times: u64) {
+        self.ends_lost = self.ends_lost.saturating_add(times);
+    }
+
     /// All that is known of a connection; it is followed no longer.
     pub(crate) fn over(&mut self, number: u64) -> Option<History> {
         let track = self.tracks.remove(&number)?;
         self.keep_last = keep_last(self.tracks.len());
-        Some(track.into_history(self.dropped, 0))
+        Some(track.into_history(self.dropped, self.ends_lost))
     }
 
     /// The number of some connection that is open: of all the one that was found first.
