@@ -152,6 +152,9 @@ impl Eye {
             peers: targets.peers,
             capture: sources.capture.is_some(),
             diag: sources.diag.is_some(),
+            queues: sources.queues.is_some(),
+            ends: sources.ends.is_some(),
+            stamps: sources.stamps,
             missing: sources.missing.as_deref(),
         };
         taps.iter_mut().for_each(|tap| tap.sees(&Seen::Begun(&begun)));

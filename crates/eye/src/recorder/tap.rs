@@ -175,6 +175,12 @@ pub struct Begun<'a> {
     pub capture: bool,
     /// The kernel is asked what becomes of connections that were closed.
     pub diag: bool,
+    /// Queues are sampled.
+    pub queues: bool,
+    /// The kernel says when it lets go of sockets.
+    pub ends: bool,
+    /// The kernel stamps what is sent.
+    pub stamps: bool,
     /// What can't be seen and how to see it, as the user was told.
     pub missing: Option<&'a str>,
 }

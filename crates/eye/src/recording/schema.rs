@@ -27,7 +27,8 @@ pub struct Header {
     /// the times are of the same clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<String>,
-    /// What was looked at: `calls`, `packets` (a capture), `sock_diag` (what became of an end).
+    /// What was looked at: `calls`, `packets` (a capture), `stamps`, `queues`, `releases` (of sockets),
+    /// `sock_diag` (what became of an end).
     pub sources: Vec<String>,
     /// What could not be looked at and why, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -124,7 +124,14 @@ impl Writer {
 
     fn begin(&mut self, begun: &Begun<'_>) {
         self.epoch = Epoch::of(begun.at);
-        let sources = [("calls", true), ("packets", begun.capture), ("sock_diag", begun.diag)];
+        let sources = [
+            ("calls", true),
+            ("packets", begun.capture),
+            ("stamps", begun.stamps),
+            ("queues", begun.queues),
+            ("releases", begun.ends),
+            ("sock_diag", begun.diag),
+        ];
         let sources = sources.iter().filter(|(_, open)| *open).map(|(name, _)| (*name).to_owned());
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
         self.line(&Header {
