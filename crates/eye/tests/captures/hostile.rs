@@ -1,38 +1,13 @@
 //! Files that want to do harm: reading ends, without a panic and within bounds.
 
-use proptest::prelude::*;
-use sockeye_eye::pcap::{Conversations, FileError, Follow, Histories, MAX_BLOCK, Reader};
-use sockeye_eye::verdict;
-use sockeye_eye::view::{self, Style};
-use sockeye_wire::packet::parse_with_payload;
+mod check;
 
-/// Everything that is done with a file, whatever it holds.
-pub(crate) fn read(file: &[u8]) {
-    let Ok(mut reader) = Reader::new(file) else { return };
-    let mut conversations = Conversations::default();
-    let mut histories = Histories::new(None, verdict::line);
-    let mut follow = Follow::new(0);
-    while let Ok(Some(frame)) = reader.next_frame() {
-        let Some(link) = frame.link else { continue };
-        let Ok((segment, payload)) = parse_with_payload(link, frame.bytes, frame.length) else {
-            continue;
-        };
-        assert!(payload.len() <= segment.payload as usize);
-        let Some(place) = conversations.place(&segment) else { continue };
-        histories.segment(frame.at, &place, &segment);
-        follow.segment(&place, &segment, payload, &mut |_, _| {});
-    }
-    assert!(reader.frames() <= file.len() as u64 / 16);
-    follow.finish(&mut |_, _| {});
-    match histories.finish() {
-        sockeye_eye::pcap::Shown::Drawn(drawn) => {
-            for listed in drawn {
-                let _ = view::picture(&listed.connection, &Style::default());
-            }
-        }
-        sockeye_eye::pcap::Shown::Listed { lines, .. } => assert!(!lines.is_empty()),
-    }
-}
+use std::path::Path;
+
+use proptest::prelude::*;
+use sockeye_eye::pcap::{FileError, MAX_BLOCK, Reader};
+
+use check::capture as read;
 
 /// A small capture of one connection: pcapng, or pcap.
 fn capture(pcapng: bool) -> Vec<u8> {
@@ -152,6 +127,17 @@ fn a_block_that_claims_to_be_huge_takes_no_memory_to_refuse() {
         }
     };
     assert!(matches!(error, FileError::TooLarge { frames: 6 }), "{error:?}");
+}
+
+#[test]
+fn the_corpus_of_captures_does_no_harm() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/capture");
+    let mut count = 0;
+    for entry in std::fs::read_dir(&corpus).unwrap() {
+        read(&std::fs::read(entry.unwrap().path()).unwrap());
+        count += 1;
+    }
+    assert!(count > 0, "{} is empty", corpus.display());
 }
 
 proptest! {

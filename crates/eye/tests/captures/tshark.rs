@@ -16,6 +16,10 @@ pub(crate) struct Row {
     pub(crate) len: u32,
     pub(crate) ack: Option<u64>,
     pub(crate) flags: u8,
+    /// All it carries was sent before.
+    pub(crate) again: bool,
+    /// A segment before it is missing, in its own stream or in the one that it acknowledges.
+    pub(crate) gap: bool,
     /// Ours alone: its sender had sent a FIN before, which takes a number but no byte.
     pub(crate) behind_fin: bool,
 }
@@ -43,8 +47,19 @@ impl Row {
 #[derive(Debug)]
 pub(crate) struct Tshark;
 
-const FIELDS: [&str; 6] =
-    ["frame.number", "tcp.stream", "tcp.seq", "tcp.len", "tcp.ack", "tcp.flags"];
+const FIELDS: [&str; 10] = [
+    "frame.number",
+    "tcp.stream",
+    "tcp.seq",
+    "tcp.len",
+    "tcp.ack",
+    "tcp.flags",
+    // This one holds for the next ones as well.
+    "tcp.analysis.retransmission",
+    "tcp.analysis.spurious_retransmission",
+    "tcp.analysis.lost_segment",
+    "tcp.analysis.ack_lost_segment",
+];
 
 impl Tshark {
     /// Says so if there is none.
@@ -118,6 +133,8 @@ fn row(line: &str) -> Row {
         len: number(3).unwrap().try_into().unwrap(),
         ack: number(4).ok().filter(|_| flags & 16 != 0),
         flags: (flags & 0xff).try_into().unwrap(),
+        again: !fields[6].is_empty() || !fields[7].is_empty(),
+        gap: !fields[8].is_empty() || !fields[9].is_empty(),
         behind_fin: false,
     }
 }
