@@ -1,32 +1,44 @@
 //! Wiring the eye to a job.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use clap::CommandFactory as _;
+use clap::error::ErrorKind;
+use rustix::process::{Signal, getpid, kill_process};
+use sockeye_engine::probe::ProbeSource;
 use sockeye_engine::{Endpoint, EndpointKind};
 use sockeye_eye::capture::{Capture, RingSize, Snap, Targets};
 use sockeye_eye::pcap;
 use sockeye_eye::record::History;
-use sockeye_eye::recorder::{Eye, Frames, Options, Sink, Text};
+use sockeye_eye::recorder::{Eye, Frames, Options, Sink, Text, Viewer};
 use sockeye_eye::recording::Writer;
 use sockeye_eye::view::Style;
+use sockeye_eye::view::live::Face;
 use sockeye_wire::escape::Escaped;
 use sockeye_wire::text::{Encoding, TextDecoder};
 
 use crate::args::{self, What};
+use crate::live::{self, Fed, Why};
 use crate::output::{self, say};
+use crate::screen::{self, On};
+use crate::signals;
 
 /// Opens the eye for a client of this endpoint, as [`open`] does.
-pub(crate) fn open_for_client(args: &args::Eye, peer: &Endpoint) -> anyhow::Result<Option<Eye>> {
+pub(crate) fn open_for_client(args: &args::Eye, peer: &Endpoint) -> anyhow::Result<Option<Opened>> {
     // Only TCP has segments that can be captured. A name that nobody knows is told of when it is
     // connected to.
     let peers = match peer.kind() {
         EndpointKind::Tcp if args.is_open() => peer.resolve().unwrap_or_default(),
         _ => Vec::new(),
     };
+    not_live(args);
     open_to(args, Targets::peers(&peers), true)
 }
 
@@ -34,7 +46,8 @@ pub(crate) fn open_for_client(args: &args::Eye, peer: &Endpoint) -> anyhow::Resu
 pub(crate) fn open_for_talk(
     args: &args::Eye,
     of_tcp: &[SocketAddr],
-) -> anyhow::Result<Option<Eye>> {
+) -> anyhow::Result<Option<Opened>> {
+    not_live(args);
     open_to(args, of_tcp.into(), true)
 }
 
@@ -43,15 +56,21 @@ pub(crate) fn open_for_talk(
 pub(crate) fn open<'a>(
     args: &args::Eye,
     targets: impl Into<Targets<'a>>,
-) -> anyhow::Result<Option<Eye>> {
+) -> anyhow::Result<Option<Opened>> {
     open_to(args, targets.into(), false)
 }
 
-fn open_to(args: &args::Eye, targets: Targets<'_>, talk: bool) -> anyhow::Result<Option<Eye>> {
+fn open_to(args: &args::Eye, targets: Targets<'_>, talk: bool) -> anyhow::Result<Option<Opened>> {
     if !args.is_open() {
         return Ok(None);
     }
+    let mut live = None;
     let mut options = match (args.draws(), args.layers) {
+        _ if args.does(What::Live) => {
+            let (options, pending) = to_be_shown(args)?;
+            live = Some(pending);
+            options
+        }
         (_, Some(units)) => with_layers(args, targets, units),
         (true, None) => Options::drawing(style_of_eye(args), io::stderr()),
         (false, None) => Options::to(Silent),
@@ -83,7 +102,102 @@ fn open_to(args: &args::Eye, targets: Targets<'_>, talk: bool) -> anyhow::Result
     if let Some(missing) = eye.missing() {
         say(format_args!("{missing}"));
     }
-    Ok(Some(eye))
+    Ok(Some(Opened { eye, live: Mutex::new(live), shown: Mutex::new(None) }))
+}
+
+/// An open eye, and the face it may have.
+pub(crate) struct Opened {
+    eye: Eye,
+    /// Until it is shown.
+    live: Mutex<Option<Pending>>,
+    /// While it is shown: who tells it to end, and its thread.
+    shown: Mutex<Option<(UnixStream, JoinHandle<()>)>>,
+}
+
+/// A face that is not on the terminal yet.
+struct Pending {
+    style: Style,
+    viewer: Viewer,
+    fed: Fed,
+}
+
+impl Opened {
+    /// Where threads that serve get their probes.
+    pub(crate) fn source(&self) -> Arc<dyn ProbeSource> {
+        self.eye.source()
+    }
+
+    /// Shows the face, if there is to be one; what is to be on the terminal before it was said.
+    /// A key that quits is a Ctrl-C of this program.
+    pub(crate) fn show(&self, of: &str) {
+        let Some(pending) = self.live.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return;
+        };
+        let face = Face::new(of);
+        let begun = UnixStream::pair().and_then(|(stop, stopped)| {
+            signals::tell_too(&stop)?;
+            let thread = thread::Builder::new().name("face".to_owned()).spawn(move || {
+                let Pending { style, viewer, fed } = pending;
+                let shown = live::show(face, &style, On::Stderr, &viewer, &fed, &[&stopped], None);
+                match shown {
+                    Ok(Why::Over) => {}
+                    Ok(Why::Quit | Why::Interrupt) => {
+                        let _ = kill_process(getpid(), Signal::INT);
+                    }
+                    Err(error) => say(format_args!("eye: the terminal: {error}")),
+                }
+            })?;
+            Ok((stop, thread))
+        });
+        match begun {
+            Ok(begun) => {
+                *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
+            }
+            Err(error) => say(format_args!("eye: the live face: {error}")),
+        }
+    }
+
+    /// Closes the face, and the eye as [`Eye::close`] does.
+    pub(crate) fn close(self) {
+        let shown = self.shown.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some((stop, thread)) = shown {
+            let _ = (&stop).write(&[1]);
+            // What it had to say of a panic is said.
+            let _ = thread.join();
+        }
+        drop(self.live);
+        self.eye.close();
+    }
+}
+
+/// An eye whose face is shown later.
+fn to_be_shown(args: &args::Eye) -> anyhow::Result<(Options, Pending)> {
+    if args.layers.is_some() {
+        wrong("--layers draws text, and --eye=live has the terminal for itself");
+    }
+    if !screen::is_there(On::Stderr) {
+        bail!(
+            "--eye=live: standard input and standard error are no terminal that moves its cursor; \
+             --eye draws text"
+        );
+    }
+    let (feed, fed) = live::feed();
+    let viewer = Viewer::new();
+    let options = Options { viewer: Some(viewer.clone()), ..Options::to(feed) };
+    let style = style(&args.drawing, output::stderr_width(), output::colour_on_stderr());
+    Ok((options, Pending { style, viewer, fed }))
+}
+
+/// Of those that talk, the terminal is for the talk.
+fn not_live(args: &args::Eye) {
+    if args.does(What::Live) {
+        wrong("--eye=live is of serve; of connect and listen the terminal is for what is said");
+    }
+}
+
+/// Ends the program, as wrong usage does.
+fn wrong(why: &str) -> ! {
+    args::Args::command().error(ErrorKind::ArgumentConflict, why).exit()
 }
 
 /// Fails where no packet could be captured, before a file is made that would stay empty.

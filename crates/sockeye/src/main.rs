@@ -8,7 +8,9 @@ mod drivers;
 mod eye;
 mod help;
 mod listen;
+mod live;
 mod output;
+mod screen;
 mod serve;
 mod signals;
 mod talk;
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Command::Completions(completions) => help::completions(&completions),
     };
     talk::restore_terminal();
+    screen::restore();
     match result {
         Ok(code) => code,
         Err(error) => {

@@ -1,8 +1,10 @@
 //! Where words go: results to standard output, everything else to standard error.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use anstream::{AutoStream, ColorChoice};
 use anyhow::Context as _;
@@ -22,6 +24,51 @@ pub(crate) fn shown(bytes: &[u8]) {
 /// One line on standard error, and on a terminal not behind what standard output shows there. That
 /// nobody reads it is no reason to fail.
 pub(crate) fn say(line: fmt::Arguments<'_>) {
+    if let Some(held) = &mut *HELD.lock().unwrap_or_else(PoisonError::into_inner) {
+        held.count += 1;
+        if held.lines.len() == HELD_MOST {
+            held.lines.pop_front();
+        }
+        held.lines.push_back(line.to_string());
+        return;
+    }
+    write_line(line);
+}
+
+/// Lines that wait for the terminal.
+struct Held {
+    lines: VecDeque<String>,
+    /// How many there were.
+    count: u64,
+}
+
+/// Where they wait, as long as something else has the terminal.
+static HELD: Mutex<Option<Held>> = Mutex::new(None);
+
+/// Of more lines than these, the oldest are not said.
+const HELD_MOST: usize = 200;
+
+/// From now on, what is said waits until [`release`].
+pub(crate) fn hold() {
+    let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    held.get_or_insert_with(|| Held { lines: VecDeque::new(), count: 0 });
+}
+
+/// How many lines were said since [`hold`], and the last one.
+pub(crate) fn held() -> Option<(u64, String)> {
+    let held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    held.as_ref().and_then(|held| Some((held.count, held.lines.back()?.clone())))
+}
+
+/// Says what waited.
+pub(crate) fn release() {
+    let held = HELD.lock().unwrap_or_else(PoisonError::into_inner).take();
+    for line in held.into_iter().flat_map(|held| held.lines) {
+        write_line(format_args!("{line}"));
+    }
+}
+
+fn write_line(line: fmt::Arguments<'_>) {
     let mut err = io::stderr().lock();
     if WITHIN_LINE.load(Ordering::Relaxed) && both_on_one_terminal() {
         WITHIN_LINE.store(false, Ordering::Relaxed);

@@ -51,6 +51,10 @@ pub(crate) fn run(args: &args::Serve) -> anyhow::Result<ExitCode> {
                 Address::Unix(name) => output::result(format_args!("serving {dir} on {name}")),
             };
         }
+        if let Some(eye) = &eye {
+            let names: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            eye.show(&names.join(", "));
+        }
     };
     let stopping = |connections| {
         if connections > 0 {

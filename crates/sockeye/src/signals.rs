@@ -52,6 +52,20 @@ pub(crate) fn watch() -> io::Result<Signals> {
     Ok(Signals { told, which })
 }
 
+/// Tells here, too, of the signals that [`watch`] watches for.
+///
+/// # Errors
+///
+/// The process is out of descriptors.
+pub(crate) fn tell_too(telling: &UnixStream) -> io::Result<()> {
+    for (signal, number) in [(SIGHUP, 1), (SIGINT, 2), (SIGTERM, 15)] {
+        if signal != SIGHUP || !is_ignored(number) {
+            pipe::register(signal, telling.try_clone()?)?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether whoever started us wants this signal ignored (proc_pid_status(5), `SigIgn`).
 fn is_ignored(number: usize) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -19,8 +19,8 @@ use super::{Drawing, duration};
 /// are drawn, or if there are more than four, listed.
 ///
 /// At an ENDPOINT, tcp://HOST:PORT, HOST:PORT or :PORT, connections of other programs are followed, from
-/// their SYN on or from the middle, and drawn when they end. It ends with Ctrl-C, and draws what is open
-/// then. Packets take CAP_NET_RAW; without it the kernel is asked for states and bytes.
+/// their SYN on or from the middle, and drawn when they end; on a terminal live, with its keys on the last
+/// line. It ends with Ctrl-C, and draws what is open then. Packets take CAP_NET_RAW; without it the kernel is asked for states and bytes.
 ///
 /// What is no picture goes to standard error.
 #[derive(clap::Args)]
@@ -52,6 +52,10 @@ pub(crate) struct Watch {
     /// Stop when so many connections have ended
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
+
+    /// Draw on a terminal as into a pipe: each connection when it ended
+    #[arg(long)]
+    pub(crate) plain: bool,
 
     /// Write all that is seen at an endpoint to FILE, too, for another `sockeye watch`
     #[arg(long, value_name = "FILE", value_parser = record_file())]

@@ -17,14 +17,16 @@ use rustix::time::Timespec;
 use sockeye_engine::{Endpoint, EndpointKind};
 use sockeye_eye::capture::Targets;
 use sockeye_eye::record::History;
-use sockeye_eye::recorder::{Eye, Options, Seen, Sink, Tap};
+use sockeye_eye::recorder::{Eye, Options, Seen, Sink, Tap, Viewer};
 use sockeye_eye::recording::Writer;
+use sockeye_eye::view::live::Face;
 use sockeye_eye::view::{self, Style};
 use sockeye_wire::escape::Escaped;
 
 use crate::args;
 use crate::output::say;
-use crate::signals;
+use crate::screen::{self, On};
+use crate::{live, signals};
 
 pub(super) fn run(args: &args::Watch, style: Style) -> anyhow::Result<ExitCode> {
     let watched = match Watched::of(&args.what) {
@@ -37,9 +39,16 @@ pub(super) fn run(args: &args::Watch, style: Style) -> anyhow::Result<ExitCode> 
     let signals = signals::watch().context("signals can't be caught")?;
     let (tell, told) = UnixStream::pair().context("the process is out of descriptors")?;
     told.set_nonblocking(true).context("a pipe within this process")?;
-    let printer =
-        Printer { style, over: tell.try_clone().context("out of descriptors")?, gone: false };
-    let mut options = Options::to(printer);
+    let (feed, fed) = live::feed();
+    let viewer = Viewer::new();
+    let live = !args.plain && screen::is_there(On::Stdout);
+    let mut options = match live {
+        true => Options { viewer: Some(viewer.clone()), ..Options::to(feed) },
+        false => {
+            let over = tell.try_clone().context("out of descriptors")?;
+            Options::to(Printer { style: style.clone(), over, gone: false })
+        }
+    };
     if let Some(left) = args.count {
         options.taps.push(Box::new(Counter { left, over: tell }));
     }
@@ -51,8 +60,17 @@ pub(super) fn run(args: &args::Watch, style: Style) -> anyhow::Result<ExitCode> 
     if let Some(missing) = eye.missing() {
         say(format_args!("{missing}"));
     }
-    say(format_args!("watching {watched} (Ctrl-C ends)"));
-    wait(&signals.told, &told, args.time)?;
+    if live {
+        let until = args.time.and_then(|time| Instant::now().checked_add(time));
+        let (face, stops) = (Face::new(&watched.to_string()), [&signals.told, &told]);
+        live::show(face, &style, On::Stdout, &viewer, &fed, &stops, until)
+            .context("the terminal")?;
+    } else {
+        say(format_args!("watching {watched} (Ctrl-C ends)"));
+        wait(&signals.told, &told, args.time)?;
+    }
+    // What ends now is shown nowhere any more.
+    drop(fed);
     eye.close();
     Ok(ExitCode::SUCCESS)
 }

@@ -1,78 +1,22 @@
 //! `sockeye connect` on a terminal: what is typed is edited, and what a peer sends is harmless.
 
-use std::fs::File;
-use std::io::{Read, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::os::fd::AsFd as _;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
-use std::process::Stdio;
 
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
-
-use crate::kit::said::Said;
-use crate::kit::server::Ended;
+use crate::kit::PATIENCE;
 use crate::kit::talk::connect;
-use crate::kit::{PATIENCE, eventually};
+use crate::kit::terminal::Terminal;
 
 on_every_driver!(what_is_typed_is_edited_and_what_comes_is_harmless);
 
-/// A terminal with the program on it.
-struct Terminal {
-    keys: File,
-    /// Kept open, so that the screen has no end before the program has one.
-    device: File,
-    screen: Said,
-    child: Ended,
-}
-
-impl Terminal {
-    fn run(endpoint: &str, arguments: &[&str]) -> Terminal {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let path = ptsname(&master, Vec::new()).unwrap();
-        let path = Path::new(std::ffi::OsStr::from_bytes(path.as_bytes()));
-        let device = File::options().read(true).write(true).open(path).unwrap();
-        let size = Winsize { ws_row: 25, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&device, size).unwrap();
-        let end = || Stdio::from(device.try_clone().unwrap());
-        let mut command = connect(endpoint, arguments);
-        let child = Ended(command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap());
-        drop(command);
-        let master = File::from(master);
-        let screen = Said::by(EndsWithError(master.try_clone().unwrap()));
-        Terminal { keys: master, device, screen, child }
-    }
-
-    fn press(&mut self, keys: &[u8]) {
-        self.keys.write_all(keys).unwrap();
-    }
-
-    /// Waits for the end; the exit status, and all that was on the screen.
-    fn ended(mut self) -> (Option<i32>, String) {
-        let status = eventually("the end of it", || self.child.0.try_wait().unwrap());
-        let modes = tcgetattr(self.device.as_fd()).unwrap().local_modes;
-        assert!(modes.contains(LocalModes::ICANON | LocalModes::ECHO), "it is as it was before");
-        drop((self.device, self.keys));
-        (status.code(), self.screen.all())
-    }
-}
-
-/// The master of a terminal reads EIO where others read the end (pty(7)).
-struct EndsWithError(File);
-
-impl Read for EndsWithError {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.0.read(buffer).or(Ok(0))
-    }
+fn on_terminal(endpoint: &str, arguments: &[&str]) -> Terminal {
+    Terminal::of(connect(endpoint, arguments), 25, 100)
 }
 
 fn what_is_typed_is_edited_and_what_comes_is_harmless(driver: &str) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let mut terminal = Terminal::run(&address, &["--driver", driver]);
+    let mut terminal = on_terminal(&address, &["--driver", driver]);
     let (mut peer, _) = listener.accept().unwrap();
     peer.write_all("\x1b]0;title\x07\x1b[5n\u{9b}6n\u{202e}\x08 文件\r\n".as_bytes()).unwrap();
     let harmless = r"\x1b]0;title\x07\x1b[5n\u{9b}6n\u{202e}\x08 文件";
@@ -102,7 +46,7 @@ fn what_is_typed_is_edited_and_what_comes_is_harmless(driver: &str) {
 fn a_peer_that_closes_ends_it_while_somebody_types() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let mut terminal = Terminal::run(&address, &[]);
+    let mut terminal = on_terminal(&address, &[]);
     let (peer, _) = listener.accept().unwrap();
     terminal.screen.wait("the prompt", |screen| screen.contains("> ").then_some(()));
     terminal.press(b"half a li");
@@ -116,7 +60,7 @@ fn a_peer_that_closes_ends_it_while_somebody_types() {
 fn ctrl_c_while_typing_exits_with_130() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let mut terminal = Terminal::run(&address, &[]);
+    let mut terminal = on_terminal(&address, &[]);
     let (_peer, _) = listener.accept().unwrap();
     terminal.screen.wait("the prompt", |screen| screen.contains("> ").then_some(()));
     terminal.press(b"\x03");
@@ -128,7 +72,7 @@ fn ctrl_c_while_typing_exits_with_130() {
 fn lines_that_are_pasted_together_are_all_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let mut terminal = Terminal::run(&address, &[]);
+    let mut terminal = on_terminal(&address, &[]);
     let (mut peer, _) = listener.accept().unwrap();
     peer.set_read_timeout(Some(PATIENCE)).unwrap();
     terminal.screen.wait("the prompt", |screen| screen.contains("> ").then_some(()));
@@ -151,7 +95,7 @@ fn an_error_begins_a_line_of_its_own() {
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let terminal = Terminal::run(&address, arguments);
+        let terminal = on_terminal(&address, arguments);
         let (mut peer, _) = listener.accept().unwrap();
         peer.peek(&mut [0]).unwrap();
         let said = if shown == "part\r\n" { "part" } else { "a line\n" };
@@ -169,7 +113,7 @@ fn an_error_begins_a_line_of_its_own() {
 fn raw_output_is_what_the_peer_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let terminal = Terminal::run(&address, &["--raw-output"]);
+    let terminal = on_terminal(&address, &["--raw-output"]);
     let (mut peer, _) = listener.accept().unwrap();
     peer.write_all(b"\x1b[1mbold\x1b[m").unwrap();
     terminal.screen.wait("what came", |screen| screen.contains("\x1b[1mbold\x1b[m").then_some(()));

@@ -41,5 +41,6 @@ mod shutdown;
 mod standard_output;
 mod unix;
 mod unprivileged;
+mod watch_live;
 mod watch_others;
 mod watch_pair;

@@ -170,16 +170,21 @@ impl Face {
     pub(super) fn keys(&self, style: &Style) -> String {
         let arrows = if style.ascii { "Up/Down" } else { "↑↓" };
         let pause = if self.paused { "p go on" } else { "p pause" };
-        let text = match (self.typing, self.page) {
-            (true, _) => String::from("Enter keep  Esc forget"),
-            (false, None) => {
-                format!("q quit  {arrows} select  Enter open  / filter  {pause}")
-            }
+        let (long, short) = match (self.typing, self.page) {
+            (true, _) => (String::from("Enter keep  Esc forget"), String::new()),
+            (false, None) => (
+                format!("q quit  {arrows} select  Enter open  / filter  {pause}"),
+                format!("q quit  Enter open  / filter  {pause}"),
+            ),
             (false, Some(_)) => {
                 let end = if self.scroll == Scroll::End { "Home begin" } else { "End follow" };
-                format!("q quit  Esc back  Tab next picture  {arrows} scroll  {end}  {pause}")
+                (
+                    format!("q quit  Esc back  Tab next picture  {arrows} scroll  {end}  {pause}"),
+                    format!("q quit  Esc back  Tab next  {pause}"),
+                )
             }
         };
+        let text = if long.width() <= style.width || short.is_empty() { long } else { short };
         fitted(Ink::Dim, &text, style)
     }
 }

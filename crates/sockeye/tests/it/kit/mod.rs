@@ -8,6 +8,7 @@ pub(crate) mod net;
 pub(crate) mod said;
 pub(crate) mod server;
 pub(crate) mod talk;
+pub(crate) mod terminal;
 pub(crate) mod wire;
 
 use std::env;
