@@ -215,9 +215,6 @@ impl Timeline {
         }
         self.reach(call.end);
         self.clock.call(&call, &mut self.history.spent);
-        if call.operation == Operation::Connect && call.result.is_err() {
-            self.history.inferred.clear();
-        }
         if self.history.is_tcp()
             && let Some(change) = self.own_end.call(&call)
         {

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod account;
+mod datagrams;
 mod end;
 mod endings;
 mod link;
@@ -61,4 +62,6 @@ scenes!(
     loss::lost_fin,
     loss::reordering,
     loss::duplication,
+    datagrams::truncation,
+    datagrams::broadcast,
 );

@@ -72,7 +72,8 @@ pub(crate) fn enter(link: Link) -> Option<Faulty> {
     }
 }
 
-fn run(command: &str) {
+/// Runs a command in this thread's network.
+pub(crate) fn run(command: &str) {
     let mut words = command.split(' ');
     let program = words.next().expect("a program");
     let mut program = Command::new(program);

@@ -102,13 +102,13 @@ impl Scene {
     /// Plays it in a network of its own in a process of `nobody`, and compares that with what is seen
     /// with all privileges. In that process, plays it.
     pub(crate) fn as_nobody(&self) {
-        if std::env::var_os(PLAYER).is_some() {
+        if is_player() {
             return self.print();
         }
         if !crate::support::may_make_networks(self.name) {
             return;
         }
-        let said = self.in_a_network(Scene::played_by_nobody);
+        let said = self.in_a_network(|scene| played_by_nobody(scene.name));
         let (drawing, told) = said.split_once(BORDER).expect("a drawing and an account");
         if self.golden {
             compare(&format!("{}.nobody", self.name), drawing);
@@ -119,37 +119,12 @@ impl Scene {
         compare_section(self.name, &differences(&seen, &told));
     }
 
-    /// What a process of `nobody` in this network prints; nothing if the machine was too busy.
-    fn played_by_nobody(&self) -> Option<String> {
-        const NOBODY: u32 = 65534;
-        let test = format!("{}::as_nobody", self.name);
-        // By what it is and not by its name, which may lie where nobody is let in.
-        let mut player = Command::new("/proc/self/exe");
-        let player = player
-            .args(["--exact", &test, "--nocapture", "--test-threads", "1"])
-            .env(PLAYER, "1")
-            .uid(NOBODY)
-            .gid(NOBODY)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let player = place::spawn(player).wait_with_output().expect("the player ends");
-        let said = String::from_utf8_lossy(&player.stdout).into_owned();
-        let wrong = || format!("{said}{}", String::from_utf8_lossy(&player.stderr));
-        assert!(player.status.success(), "{}", wrong());
-        let mut parts = said.split(EDGE);
-        let (_, told) = (parts.next(), parts.next());
-        let told = told.unwrap_or_else(|| panic!("nothing was played: {}", wrong()));
-        (!told.is_empty()).then(|| told.to_owned())
-    }
-
     /// Plays it and says what was seen.
     fn print(&self) {
-        assert!(!rustix::process::geteuid().is_root());
-        let Some(histories) = self.play_here() else { return put(&format!("{EDGE}{EDGE}")) };
+        let Some(histories) = self.play_here() else { return print_as_player("") };
         let drawing = self.drawn(&histories);
         let lines = histories.map(Account::new).map(|account| account.lines()).concat();
-        put(&format!("{EDGE}{drawing}{BORDER}{}{EDGE}", lines.join("\n")));
+        print_as_player(&format!("{drawing}{BORDER}{}", lines.join("\n")));
     }
 
     /// Both ends.
@@ -167,13 +142,48 @@ const PLAYER: &str = "SOCKEYE_SCENE_PLAYER";
 const EDGE: &str = "\n<<<>>>\n";
 const BORDER: &str = "\n<<>>\n";
 
+/// What a process of `nobody` in this network prints of the scene of this name; nothing if the machine was too busy.
+pub(crate) fn played_by_nobody(name: &str) -> Option<String> {
+    const NOBODY: u32 = 65534;
+    let test = format!("{}::as_nobody", name);
+    // By what it is and not by its name, which may lie where nobody is let in.
+    let mut player = Command::new("/proc/self/exe");
+    let player = player
+        .args(["--exact", &test, "--nocapture", "--test-threads", "1"])
+        .env(PLAYER, "1")
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let player = place::spawn(player).wait_with_output().expect("the player ends");
+    let said = String::from_utf8_lossy(&player.stdout).into_owned();
+    let wrong = || format!("{said}{}", String::from_utf8_lossy(&player.stderr));
+    assert!(player.status.success(), "{}", wrong());
+    let mut parts = said.split(EDGE);
+    let (_, told) = (parts.next(), parts.next());
+    let told = told.unwrap_or_else(|| panic!("nothing was played: {}", wrong()));
+    (!told.is_empty()).then(|| told.to_owned())
+}
+
+/// Whether this process is that one.
+pub(crate) fn is_player() -> bool {
+    std::env::var_os(PLAYER).is_some()
+}
+
+/// Prints what was drawn.
+pub(crate) fn print_as_player(drawing: &str) {
+    assert!(!rustix::process::geteuid().is_root());
+    put(&format!("{EDGE}{drawing}{EDGE}"));
+}
+
 /// Prints past the harness, which would keep it.
 fn put(text: &str) {
     std::io::stdout().write_all(text.as_bytes()).expect("somebody listens");
 }
 
 /// So that a network that was entered is left again.
-fn on_a_thread<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn on_a_thread<T: Send>(run: impl FnOnce() -> T + Send) -> T {
     let ended = thread::scope(|scope| scope.spawn(run).join());
     ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
@@ -219,7 +229,7 @@ fn is_blessing() -> bool {
 }
 
 /// Compares with the golden file of this name, or writes that if asked to.
-fn compare(name: &str, drawn: &str) {
+pub(crate) fn compare(name: &str, drawn: &str) {
     let path = golden(name);
     if is_blessing() {
         fs::write(&path, drawn).expect("the golden file can be written");

@@ -1,10 +1,12 @@
 //! A client and a server in one thread, so that the order of what they do is that of the script, and
 //! an eye that looks at both.
 
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -13,7 +15,9 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, acceptfrom_with, socke
 use sockeye_engine::probe::{Probe, Role, Stamp};
 use sockeye_eye::capture::Targets;
 use sockeye_eye::record::History;
-use sockeye_eye::recorder::{Eye, Options, Sink};
+use sockeye_eye::recorder::{Eye, Options, Sink, Tap};
+use sockeye_eye::recording::{Ended, Playback, Reader, Writer};
+use sockeye_eye::view::{self, Style};
 
 use crate::end::End;
 use crate::place::{CLIENT, Link, SERVER, end_at, settle, until};
@@ -35,6 +39,7 @@ pub(crate) struct Stage {
     listener: Option<OwnedFd>,
     client: Option<End>,
     server: Option<End>,
+    recording: Recording,
     /// The machine was too busy for what the scene is about.
     pub(crate) disturbed: bool,
 }
@@ -71,6 +76,7 @@ impl Stage {
             listener: None,
             client: None,
             server: None,
+            recording: Recording::default(),
             disturbed: false,
         }
     }
@@ -81,8 +87,10 @@ impl Stage {
         let listeners = self.listener.iter().map(|_| self.listening).collect::<Vec<_>>();
         let targets =
             Targets { listeners: &listeners, peers: &[self.address], ..Targets::default() };
-        let options =
-            Options { talk: self.talk, queues: self.queues, ..Options::to(Collect(sender)) };
+        let taps: Vec<Box<dyn Tap>> =
+            vec![Box::new(Writer::to(self.recording.clone(), "a recording"))];
+        let (talk, queues) = (self.talk, self.queues);
+        let options = Options { taps, talk, queues, ..Options::to(Collect(sender)) };
         let eye = Eye::open(targets, options).unwrap();
         self.probe = Some(Rc::from(eye.source().probe()));
         (self.eye, self.told) = (Some(eye), Some(told));
@@ -192,13 +200,46 @@ impl Stage {
         self.probe().flush();
         (self.client, self.server, self.probe, self.listener) = (None, None, None, None);
         self.eye.take().expect("the eye is open").close();
+        let played = self.recording.played();
         let mut both = [None, None];
         let told = self.told.take().expect("the eye was open");
         for history in told.iter().filter(|history| history.conn.is_some()) {
+            let style = Style::default();
+            let again = played.iter().find(|played| played.role == history.role);
+            let again = again.map(|played| view::picture(played, &style));
+            assert_eq!(again, Some(view::picture(&history, &style)), "as it was recorded");
             let place = usize::from(history.role == Role::Server);
             both[place] = Some(history);
         }
         both
+    }
+}
+
+/// A recording in memory.
+#[derive(Clone, Debug, Default)]
+struct Recording(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Recording {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Recording {
+    /// The connections it holds.
+    fn played(&self) -> Vec<Box<History>> {
+        let recorded = self.0.lock().unwrap();
+        let ended = Playback::new(Reader::new(&recorded[..]).unwrap());
+        let histories = ended.filter_map(|ended| match ended.unwrap() {
+            Ended::Connection { history, .. } if history.conn.is_some() => Some(history),
+            _ => None,
+        });
+        histories.collect()
     }
 }
 
@@ -223,5 +264,5 @@ fn set_segment_size(socket: &OwnedFd, bytes: usize) {
             length,
         )
     };
-    assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+    assert_eq!(set, 0, "{}", io::Error::last_os_error());
 }

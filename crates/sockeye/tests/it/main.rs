@@ -34,6 +34,7 @@ mod listen_terminal;
 mod manual;
 mod patience;
 mod pcap;
+mod readme;
 mod ready;
 mod record;
 mod refusal;

@@ -51,21 +51,21 @@ fn goes_as_it_is_shown(test: &str, page: &'static str, programs: &[&str]) {
 }
 
 /// A block of the manual.
-struct Session {
+pub(crate) struct Session {
     page: &'static str,
     /// The line it begins in, for whoever has to mend it.
-    line: usize,
-    steps: Vec<Step>,
+    pub(crate) line: usize,
+    pub(crate) steps: Vec<Step>,
 }
 
 /// Something typed, if it is not only looked at, and what is seen then.
-struct Step {
+pub(crate) struct Step {
     terminal: String,
-    command: Option<String>,
-    shown: Vec<String>,
+    pub(crate) command: Option<String>,
+    pub(crate) shown: Vec<String>,
 }
 
-fn sessions(page: &'static str, manual: &str) -> Vec<Session> {
+pub(crate) fn sessions(page: &'static str, manual: &str) -> Vec<Session> {
     let mut sessions = Vec::new();
     let mut within: Option<Session> = None;
     for (number, line) in manual.lines().enumerate() {
@@ -132,13 +132,13 @@ impl Session {
 }
 
 /// A folder and a network with nothing but loopback in it.
-struct Place {
+pub(crate) struct Place {
     folder: TempDir,
     holder: Child,
 }
 
 impl Place {
-    fn new() -> Place {
+    pub(crate) fn new() -> Place {
         let folder = TempDir::new().unwrap();
         let up = "ip link set lo up && echo up && exec sleep infinity";
         let mut holder = Command::new("unshare")
@@ -174,7 +174,7 @@ impl Drop for Place {
 }
 
 /// A command that was typed, and what has been seen of it.
-struct Terminal {
+pub(crate) struct Terminal {
     command: String,
     child: Child,
     said: Arc<Mutex<Said>>,
@@ -190,7 +190,7 @@ struct Said {
 }
 
 impl Terminal {
-    fn running(place: &Place, command: &str) -> Terminal {
+    pub(crate) fn running(place: &Place, command: &str) -> Terminal {
         let (mut reader, writer) = pipe().unwrap();
         let child = place
             .command(command)
@@ -218,7 +218,7 @@ impl Terminal {
     }
 
     /// Waits until it shows these lines next.
-    fn shows(&mut self, lines: &[String]) -> Result<(), String> {
+    pub(crate) fn shows(&mut self, lines: &[String]) -> Result<(), String> {
         for line in lines {
             let found = eventually(&format!("{}: {line}", self.command), || {
                 let said = self.said.lock().unwrap();
@@ -238,12 +238,12 @@ impl Terminal {
         Ok(())
     }
 
-    fn interrupt(&self) {
+    pub(crate) fn interrupt(&self) {
         let _ = kill_process_group(Pid::from_child(&self.child), Signal::INT);
     }
 
     /// Waits for its end, and sees that it said no more.
-    fn ended(mut self) -> Result<(), String> {
+    pub(crate) fn ended(mut self) -> Result<(), String> {
         eventually(&format!("the end of {}", self.command), || {
             self.said.lock().unwrap().ended.then_some(())
         });
@@ -253,6 +253,16 @@ impl Terminal {
             [] => Ok(()),
             more => Err(self.wrong("(no more)", &String::from_utf8_lossy(more))),
         }
+    }
+
+    /// Waits for its end; all that it said and that was not looked at.
+    pub(crate) fn rest(&mut self) -> String {
+        eventually(&format!("the end of {}", self.command), || {
+            self.said.lock().unwrap().ended.then_some(())
+        });
+        self.child.wait().unwrap();
+        let said = self.said.lock().unwrap();
+        String::from_utf8(said.text[self.seen..].to_vec()).unwrap()
     }
 
     fn wrong(&self, expected: &str, found: &str) -> String {
