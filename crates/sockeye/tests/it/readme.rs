@@ -54,16 +54,23 @@ fn drawn(session: &Session) -> String {
     if !command.contains("--once") {
         terminal.interrupt();
     }
-    terminal.rest()
+    let said = terminal.rest();
+    // It may say first that it stops.
+    let picture = said.find("══ ").unwrap_or_else(|| panic!("no picture: {said}"));
+    said[picture..].to_owned()
 }
 
 /// What is the same each time: of the ladder what happened, in no order, then all other lines.
 fn certain(picture: &str) -> Vec<String> {
     let (mut happened, mut others, mut verdict) = (Vec::new(), Vec::new(), String::new());
     for line in picture.lines() {
+        // How often a program looks in vain is a matter of luck.
+        if line.trim_start().starts_with("not drawn: ") {
+            continue;
+        }
         if line.contains(['│', '┊']) {
             happened.extend(line.split(['│', '┊']).enumerate().filter_map(part_of_a_row));
-        } else if line.starts_with("  ! ") || line.starts_with("       ") || is_a_verdict(line) {
+        } else if !verdict.is_empty() || is_a_verdict(line) {
             // However it is wrapped.
             verdict.push_str(line.trim());
             verdict.push(' ');
