@@ -19,7 +19,7 @@ fn each_picture_of_the_readme_is_drawn_by_the_commands_above_it() {
         return;
     }
     let mut readme = fs::read_to_string(README).unwrap();
-    let pictures = sessions(&readme);
+    let pictures = sessions("README.md", &readme);
     assert!(pictures.len() >= 2);
     for picture in pictures {
         let shown = picture.steps.last().expect("a picture at the end").shown.join("\n");
