@@ -232,11 +232,11 @@ impl Write for Recording {
 
 impl Recording {
     /// The connections it holds.
-    fn played(&self) -> Vec<Box<History>> {
+    fn played(&self) -> Vec<History> {
         let recorded = self.0.lock().unwrap();
         let ended = Playback::new(Reader::new(&recorded[..]).unwrap());
         let histories = ended.filter_map(|ended| match ended.unwrap() {
-            Ended::Connection { history, .. } if history.conn.is_some() => Some(history),
+            Ended::Connection { history, .. } if history.conn.is_some() => Some(*history),
             _ => None,
         });
         histories.collect()
