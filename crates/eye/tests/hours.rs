@@ -111,21 +111,23 @@ fn a_writer_holds_nothing_of_connections_that_are_over() {
     stays(held(50_000, |track| life(&mut writer, track + 1)));
 }
 
-/// Lines made as they are read.
-struct Lines<F> {
-    next: F,
+/// Lines made as they are read; of each its number is given.
+struct Lines {
+    make: Box<dyn FnMut(u64) -> Option<String>>,
+    made: u64,
     line: Vec<u8>,
     at: usize,
 }
 
-impl<F: FnMut(&mut Vec<u8>) -> bool> Read for Lines<F> {
+impl Read for Lines {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.at == self.line.len() {
-            self.line.clear();
+            let Some(line) = (self.make)(self.made) else { return Ok(0) };
+            self.made += 1;
             self.at = 0;
-            if !(self.next)(&mut self.line) {
-                return Ok(0);
-            }
+            self.line.clear();
+            self.line.extend_from_slice(line.as_bytes());
+            self.line.push(b'\n');
         }
         let mut rest = &self.line[self.at..];
         let count = rest.read(buffer)?;
@@ -136,20 +138,13 @@ impl<F: FnMut(&mut Vec<u8>) -> bool> Read for Lines<F> {
 
 const HEADER: &str = r#"{"format":"sockeye-records","version":1,"program":"any","epoch":1,"at":0,"clock":"CLOCK_REALTIME","sources":[]}"#;
 
-/// Plays back as many lines as there are, each ended by a newline.
-fn playback(
-    mut lines: impl FnMut(u64) -> Option<String>,
-) -> Playback<BufReader<Lines<impl FnMut(&mut Vec<u8>) -> bool>>> {
-    let mut number = 0;
-    let next = move |line: &mut Vec<u8>| {
-        let made = match number {
-            0 => Some(HEADER.to_owned()),
-            number => lines(number - 1),
-        };
-        number += 1;
-        made.map(|made| line.extend_from_slice(format!("{made}\n").as_bytes())).is_some()
+/// Plays back as many lines as are made behind a header.
+fn playback(mut lines: impl FnMut(u64) -> Option<String> + 'static) -> Playback<BufReader<Lines>> {
+    let make = move |number: u64| match number.checked_sub(1) {
+        None => Some(HEADER.to_owned()),
+        Some(number) => lines(number),
     };
-    let lines = Lines { next, line: Vec::new(), at: 0 };
+    let lines = Lines { make: Box::new(make), made: 0, line: Vec::new(), at: 0 };
     Playback::new(Reader::new(BufReader::new(lines)).expect("a header"))
 }
 
