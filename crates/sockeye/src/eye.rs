@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -86,17 +87,13 @@ fn open_to(args: &args::Eye, targets: Targets<'_>, talk: bool) -> anyhow::Result
         options.taps.push(Box::new(writer));
     }
     if let Some(file) = &args.pcap {
-        let name = format!("--pcap {}", Escaped(file.as_os_str().as_bytes()));
         if args.does(What::Calls) {
             anyhow::bail!(
-                "{name}: there are no packets with --eye=calls; leave one of the two out"
+                "{}: there are no packets with --eye=calls; leave one of the two out",
+                option(file)
             );
         }
-        can_capture(targets).with_context(|| name.clone())?;
-        let writer =
-            pcap::Writer::create(file).with_context(|| format!("{name}: can't be written"))?;
-        options.taps.push(Box::new(writer));
-        options.snap = Snap::Whole;
+        write_packets(file, targets, &mut options)?;
     }
     let eye = Eye::open(targets, options).context("--eye")?;
     if let Some(missing) = eye.missing() {
@@ -198,6 +195,24 @@ fn not_live(args: &args::Eye) {
 /// Ends the program, as wrong usage does.
 fn wrong(why: &str) -> ! {
     args::Args::command().error(ErrorKind::ArgumentConflict, why).exit()
+}
+
+/// Has the packets of these written to a file.
+pub(crate) fn write_packets(
+    file: &Path,
+    targets: Targets<'_>,
+    options: &mut Options,
+) -> anyhow::Result<()> {
+    can_capture(targets).with_context(|| option(file))?;
+    let writer = pcap::Writer::create(file)
+        .with_context(|| format!("{}: can't be written", option(file)))?;
+    options.taps.push(Box::new(writer));
+    options.snap = Snap::Whole;
+    Ok(())
+}
+
+fn option(file: &Path) -> String {
+    format!("--pcap {}", Escaped(file.as_os_str().as_bytes()))
 }
 
 /// Fails where no packet could be captured, before a file is made that would stay empty.

@@ -40,6 +40,7 @@ pub(crate) fn run(args: &args::Watch) -> anyhow::Result<ExitCode> {
         ("--for", args.time.is_some()),
         ("--count", args.count.is_some()),
         ("--record", args.record.is_some()),
+        ("--pcap", args.pcap.is_some()),
     ];
     if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
         wrong(&format!("{option} is for endpoints, and a file was given"));

@@ -35,8 +35,10 @@ pub(super) fn interface(file: &mut Vec<u8>, link: Link, name: &str, filter: &str
         body.extend([0; 6]);
         option(body, INTERFACE_NAME, name.as_bytes());
         option(body, INTERFACE_RESOLUTION, &[9]);
-        // 0: what follows is a filter in the words of pcap-filter(7).
-        option(body, INTERFACE_FILTER, &[&[0], filter.as_bytes()].concat());
+        if !filter.is_empty() {
+            // 0: what follows is a filter in the words of pcap-filter(7).
+            option(body, INTERFACE_FILTER, &[&[0], filter.as_bytes()].concat());
+        }
         end_of_options(body);
     });
 }

@@ -295,3 +295,156 @@ fn name_of(index: u32) -> String {
     let name = socket.and_then(|socket| rustix::net::netdevice::index_to_name(socket, index).ok());
     name.unwrap_or_else(|| format!("if{index}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use sockeye_engine::Address;
+    use sockeye_engine::probe::{Direction, Role};
+    use sockeye_wire::packet::Segment;
+    use sockeye_wire::tcp::{Flags, Seq};
+    use tempfile::TempDir;
+
+    use super::super::reader::Reader;
+    use super::*;
+
+    const CLIENT: &str = "127.0.0.1:4000";
+    const SERVER: &str = "127.0.0.1:80";
+
+    /// A server's connection 1, called so by the program too, whose packets are captured.
+    struct Scene {
+        _folder: TempDir,
+        path: PathBuf,
+        writer: Writer,
+    }
+
+    impl Scene {
+        fn new() -> Scene {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("out.pcapng");
+            let mut writer = Writer::create(&path).unwrap();
+            let address = |text: &str| Address::from(text.parse::<SocketAddr>().unwrap());
+            let (local, peer) = (&address(SERVER), &address(CLIENT));
+            let role = Role::Server;
+            writer.sees(&Seen::Found { track: 1, role, neutral: false, local, peer });
+            writer.sees(&Seen::Joined { track: 1, conn: ConnId(7) });
+            Scene { _folder: folder, path, writer }
+        }
+
+        /// So many bytes come from the client, behind a SYN with number 0.
+        fn comes(&mut self, at: Stamp, seq: u32, payload: usize) {
+            let bytes = vec![0; 40 + payload];
+            let segment = Segment {
+                source: CLIENT.parse().unwrap(),
+                destination: SERVER.parse().unwrap(),
+                seq: Seq(seq),
+                ack: Seq(1),
+                flags: if seq == 0 { Flags::SYN } else { Flags::ACK },
+                window: 1000,
+                payload: u32::try_from(payload).unwrap(),
+                window_scale: None,
+                mss: None,
+                sack: None,
+            };
+            let length = u32::try_from(bytes.len()).unwrap();
+            let (link, interface, outgoing) = (Link::Ip, 1, false);
+            let packet =
+                Packet { at, interface, outgoing, length, bytes: &bytes, frame: &bytes, link };
+            self.writer.sees(&Seen::Packet(&packet, Some(&segment)));
+            let direction = Direction::Received;
+            self.writer.sees(&Seen::Segment { track: 1, at, direction, segment: &segment });
+        }
+
+        fn message(&mut self, start: u64, end: u64, label: &str) {
+            let (conn, at, direction) = (ConnId(7), Stamp::now(), Direction::Received);
+            let range = (start, end);
+            self.writer.sees(&Seen::Message { conn, at, direction, range, label });
+        }
+
+        fn file(&self) -> Vec<u8> {
+            std::fs::read(&self.path).unwrap()
+        }
+
+        fn says(&self, comment: &str) -> bool {
+            let file = self.file();
+            file.windows(comment.len()).any(|window| window == comment.as_bytes())
+        }
+
+        fn frames(&self) -> u64 {
+            let file = self.file();
+            let mut reader = Reader::new(&file[..]).unwrap();
+            while reader.next_frame().unwrap().is_some() {}
+            reader.frames()
+        }
+    }
+
+    #[test]
+    fn a_message_told_after_its_packets_stands_on_each_of_them() {
+        let mut scene = Scene::new();
+        scene.comes(Stamp::now(), 0, 0);
+        scene.comes(Stamp::now(), 1, 10);
+        scene.comes(Stamp::now(), 11, 10);
+        scene.comes(Stamp::now(), 11, 10);
+        assert_eq!(scene.writer.pause(), None);
+        assert_eq!(scene.frames(), 0, "held back");
+        scene.message(0, 15, "torn\x1b[2J");
+        scene.message(15, 20, "whole");
+        assert_eq!(scene.writer.finish(), None);
+        assert_eq!(scene.frames(), 4);
+        assert!(scene.says(r"message 1, bytes 0..15 (here 0..10): torn\x1b[2J"));
+        assert!(scene.says(r"message 1, bytes 0..15 (here 10..15): torn\x1b[2J"));
+        assert!(scene.says("message 2, bytes 15..20: whole"));
+        assert!(scene.says("retransmission"));
+        assert!(!scene.says("zero window"));
+    }
+
+    #[test]
+    fn a_packet_is_written_after_a_time_whatever_is_known_of_it() {
+        let mut scene = Scene::new();
+        assert_eq!(scene.writer.waits(), None);
+        let now = Stamp::now();
+        let long_ago = Stamp(now.0 - 3_000_000_000);
+        scene.comes(long_ago, 0, 0);
+        assert_eq!(scene.writer.waits(), Some(Duration::ZERO));
+        scene.comes(now, 1, 10);
+        assert_eq!(scene.writer.pause(), None);
+        assert_eq!(scene.frames(), 1);
+        assert!(scene.writer.waits().is_some_and(|wait| wait <= HOLD && wait > Duration::ZERO));
+    }
+
+    #[test]
+    fn no_more_is_held_back_than_is_allowed() {
+        let mut scene = Scene::new();
+        scene.comes(Stamp::now(), 0, 0);
+        let mut seq = 1;
+        for _ in 0..400 {
+            scene.comes(Stamp::now(), seq, 60_000);
+            seq += 60_000;
+            scene.message(u64::from(seq), u64::from(seq) + 5, "not here yet");
+            assert!(scene.writer.held_bytes <= HOLD_BYTES + 60_040);
+            assert!(scene.writer.ready.len() <= WRITE + 61_000);
+        }
+        assert!(scene.frames() > 200, "the rest is written already");
+    }
+
+    #[test]
+    fn a_connection_that_is_forgotten_takes_no_memory() {
+        let mut scene = Scene::new();
+        scene.comes(Stamp::now(), 0, 0);
+        scene.writer.sees(&Seen::Over { track: 1, forgotten: true });
+        assert_eq!(scene.writer.pause(), None);
+        assert_eq!((scene.frames(), scene.writer.notes.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_full_disk_is_told_of_once() {
+        let mut scene = Scene::new();
+        scene.writer.file = File::options().write(true).open("/dev/full").unwrap();
+        scene.comes(Stamp(0), 0, 0);
+        assert!(scene.writer.pause().is_some_and(|said| said.contains("No space left")));
+        scene.comes(Stamp(0), 1, 10);
+        assert_eq!(scene.writer.pause(), None);
+        assert!(scene.writer.held.is_empty() && scene.writer.ready.is_empty());
+    }
+}

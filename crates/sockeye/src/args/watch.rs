@@ -61,6 +61,11 @@ pub(crate) struct Watch {
     #[arg(long, value_name = "FILE", value_parser = record_file())]
     pub(crate) record: Option<PathBuf>,
 
+    /// Write the packets seen at an endpoint to FILE, too: pcapng, with the states they led to as
+    /// comments
+    #[arg(long, value_name = "FILE", value_parser = record_file())]
+    pub(crate) pcap: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) drawing: Drawing,
 }

@@ -56,6 +56,9 @@ pub(super) fn run(args: &args::Watch, style: Style) -> anyhow::Result<ExitCode> 
         options.taps.push(Box::new(writer(file)?));
     }
     let targets = Targets { others: &watched.addresses, interface, ..Targets::default() };
+    if let Some(file) = &args.pcap {
+        crate::eye::write_packets(file, targets, &mut options)?;
+    }
     let eye = Eye::open(targets, options).context("the eye")?;
     if let Some(missing) = eye.missing() {
         say(format_args!("{missing}"));

@@ -161,3 +161,27 @@ fn what_can_t_be_watched_is_wrong_usage_and_says_why() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("--interface no-such-if (see: ip link)"), "{said}");
 }
+
+#[test]
+fn packets_seen_at_an_endpoint_go_to_a_file_that_is_drawn_alike() {
+    if !need_root("packets_seen_at_an_endpoint_go_to_a_file_that_is_drawn_alike") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("seen.pcapng");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+    let arguments = [&endpoint, "--count", "1", "--ascii", "--pcap", file.to_str().unwrap()];
+    let onlooker = Onlooker::of(&mut sockeye(), &arguments);
+    end(talk(&listener));
+    let (live, _) = onlooker.ended();
+    let (code, drawn, said) = run(sockeye().arg("watch").arg(&file).arg("--ascii"));
+    assert_eq!((code, &*said), (Some(0), ""));
+    // What the kernel was asked for stands in no packet.
+    let rulers = |picture: &str| {
+        let rows = picture.lines().filter(|line| line.trim_start().starts_with("segment "));
+        rows.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(rulers(&live).len(), 2, "{live}");
+    assert_eq!(rulers(&live), rulers(&drawn), "{live}{drawn}");
+}
