@@ -224,6 +224,9 @@ impl Repair {
             None => self.first.map_or(Duration::ZERO, |first| self.at.since(first)),
         };
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        // What comes twice from another machine may have been sent once, and doubled on the way.
+        let doubled = self.kind == Kind::SpuriousRetransmission && is_from_afar(history, way);
+        let certainty = if doubled { Certainty::Inferred } else { self.certainty };
         let (bytes, duplicate_acks) = (self.range.end - self.range.start, self.duplicate_acks);
         Finding {
             kind: self.kind,
@@ -233,7 +236,7 @@ impl Repair {
             at: self.at,
             count: 1,
             evidence: Evidence { bytes, nanos, duplicate_acks, again: 1, ..Evidence::default() },
-            certainty: self.certainty,
+            certainty,
             reference: match self.kind {
                 Kind::FastRetransmission => "RFC 5681 §3.2, RFC 6675 §4",
                 Kind::RetransmissionTimeout => "RFC 6298 §5",
@@ -243,6 +246,15 @@ impl Repair {
             },
         }
     }
+}
+
+/// Whether the other end sends this way, and is on another machine as far as addresses tell.
+fn is_from_afar(history: &History, way: Direction) -> bool {
+    let [local, peer] = [&history.local, &history.peer].map(|address| address.ip());
+    way == Direction::Received
+        && local.zip(peer).is_some_and(|(local, peer)| {
+            peer.ip() != local.ip() && !peer.ip().to_canonical().is_loopback()
+        })
 }
 
 /// SYNs that had to be repeated, and a backlog that was full.

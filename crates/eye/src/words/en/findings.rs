@@ -58,7 +58,10 @@ pub(super) fn told(finding: &Finding) -> Told {
             "None for a few; many mean a link that loses packets.",
         ),
         Kind::SpuriousRetransmission => (
-            String::from("Their ACK was lost, or later than its sender waited for."),
+            String::from(
+                "Their ACK was lost, or later than its sender waited for; or they were doubled on \
+                 the way.",
+            ),
             "None for a few; many mean delays that vary much, such as full queues on the way.",
         ),
         Kind::SynRetried => (

@@ -41,7 +41,7 @@ pub(super) fn told(finding: &Finding) -> Told {
             "偶尔几次不必处理；次数多说明链路丢包。",
         ),
         Kind::SpuriousRetransmission => (
-            String::from("ACK 丢失了，或比发送方等待的时间来得更晚。"),
+            String::from("ACK 丢失了，或比发送方等待的时间来得更晚；也可能是在途中被复制了。"),
             "偶尔几次不必处理；次数多说明延迟变化很大，例如途中队列已满。",
         ),
         Kind::SynRetried => (
