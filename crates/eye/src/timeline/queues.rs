@@ -3,7 +3,7 @@
 use sockeye_engine::probe::{Role, Stamp};
 use sockeye_wire::tcp::State;
 
-use crate::record::{Certainty, History, QueuePeaks, QueueSample, StateChange};
+use crate::record::{Certainty, Event, History, QueuePeaks, QueueSample, StateChange};
 
 /// The last sample of each end, ours first.
 #[derive(Debug, Default)]
@@ -42,7 +42,10 @@ impl Pace {
 /// What can be said only when all is told.
 pub(super) fn finish(history: &mut History) {
     uncount_fins(history);
-    if !history.captured {
+    // Of others, the list of their sockets told of states as it was asked.
+    let listed =
+        history.neutral && history.events.head().any(|event| matches!(event, Event::State(_)));
+    if !history.captured && !listed {
         put_in_states(history);
     }
 }

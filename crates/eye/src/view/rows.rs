@@ -224,7 +224,12 @@ impl<'a> Rows<'a> {
 
     /// A change belongs to the segment that caused it, which comes right before it.
     fn add_change(&mut self, role: Role, change: &'a StateChange) {
-        let last = self.list.last_mut().filter(|row| row.segment.is_some() && row.at == change.at);
+        // Of both ends the kernel may tell in one moment, without a segment.
+        let free = |row: &Row<'_>| {
+            let taken = if change.end == role { row.ours } else { row.theirs };
+            row.segment.is_some() || (row.call.is_none() && taken.is_none())
+        };
+        let last = self.list.last_mut().filter(|row| row.at == change.at && free(row));
         let place = |row: &mut Row<'a>| {
             let place = if change.end == role { &mut row.ours } else { &mut row.theirs };
             // The first of two steps in one moment would be gone before anyone saw it.
@@ -405,7 +410,8 @@ pub(super) fn initial_states(history: &History) -> [Option<State>; 2] {
             _ => None,
         })?;
         // Where the start was not seen, neither was the state before it.
-        (first.certainty == Certainty::Exact).then_some(first.from)
+        let known = first.certainty == Certainty::Exact && first.from != first.to;
+        known.then_some(first.from)
     };
     [before(history.role), before(other(history.role))]
 }

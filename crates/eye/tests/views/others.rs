@@ -1,12 +1,21 @@
 //! Connections of other programs: neither end is "here", and nobody says "we".
 
+use sockeye_engine::Address;
 use sockeye_engine::probe::Direction::{Received, Sent};
+use sockeye_engine::probe::{Role, Stamp};
+use sockeye_eye::record::History;
+use sockeye_eye::timeline::Timeline;
 use sockeye_eye::verdict;
 use sockeye_eye::view::Style;
 use sockeye_wire::tcp::State;
 
 use super::check;
-use super::scene::Scene;
+use super::scene::{CLIENT, SERVER, Scene};
+
+fn address(text: &str) -> Address {
+    let address: std::net::SocketAddr = text.parse().expect("an address");
+    address.into()
+}
 
 fn asked_and_answered(mut scene: Scene) -> Scene {
     scene.wait(60).data(Received, 78).wait(3).ack(Sent).wait(300).data(Sent, 216);
@@ -60,4 +69,26 @@ fn the_verdict_names_the_ends_and_never_us() {
     for ours in [" we ", " our ", " here", " in,", " out"] {
         assert!(!line.contains(ours), "{ours:?} in {line}");
     }
+}
+
+/// What the list of sockets tells when nobody may see packets.
+fn without_packets() -> History {
+    let (server, client) = (address(SERVER), address(CLIENT));
+    let mut timeline = Timeline::new(Role::Server, server, client, 1 << 10).of_others();
+    timeline.without_packets();
+    let at = |tenths: u64| Stamp(1_700_000_000_000_000_000 + tenths * 100_000_000);
+    for tenths in 0..4 {
+        timeline.told(Role::Server, State::Established, at(tenths), 78, 216);
+        timeline.told(Role::Client, State::Established, at(tenths), 216, 78);
+    }
+    timeline.told(Role::Server, State::CloseWait, at(4), 78, 216);
+    timeline.told(Role::Client, State::FinWait2, at(4), 216, 78);
+    timeline.told(Role::Client, State::TimeWait, at(5), 0, 0);
+    timeline.closed(at(6));
+    timeline.into_history()
+}
+
+#[test]
+fn without_packets_the_states_of_both_ends_are_drawn_as_the_kernel_told() {
+    check("others_without_packets", &without_packets(), &Style::default());
 }
