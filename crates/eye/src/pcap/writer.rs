@@ -15,6 +15,7 @@ use super::blocks::{self, Enhanced};
 use super::comments::{Carried, Notes, since};
 use crate::capture::Packet;
 use crate::recorder::{Begun, Seen, Tap};
+use crate::view::scale::counted;
 
 /// A packet is held back so long for what may yet become known of it.
 const HOLD: Duration = Duration::from_secs(2);
@@ -190,7 +191,7 @@ impl Writer {
         }
         if let Err(error) = self.file.write_all(&ready) {
             self.failed = true;
-            let path = Escaped(self.path.as_os_str().as_encoded_bytes());
+            let path = self.name();
             let line = format!("eye: {path}: {error}: the packets from here on are not in it");
             self.complaint = Some(line);
         }
@@ -278,11 +279,19 @@ impl Tap for Writer {
             blocks::statistics(&mut self.ready, number, now, interface.received, lost);
         }
         self.write();
+        if self.lost > 0 && !self.failed {
+            let (lost, path) = (counted(self.lost, "packet"), self.name());
+            self.complaint = Some(format!("eye: {path}: {lost} missing: the eye was too slow"));
+        }
         self.complaint.take()
     }
 }
 
 impl Writer {
+    fn name(&self) -> String {
+        Escaped(self.path.as_os_str().as_encoded_bytes()).to_string()
+    }
+
     fn of(&mut self, conn: ConnId) -> Option<&mut Notes> {
         self.notes.get_mut(self.by_conn.get(&conn)?)
     }
@@ -435,6 +444,16 @@ mod tests {
         scene.writer.sees(&Seen::Over { track: 1, forgotten: true });
         assert_eq!(scene.writer.pause(), None);
         assert_eq!((scene.frames(), scene.writer.notes.len()), (1, 0));
+    }
+
+    #[test]
+    fn packets_that_are_missing_are_counted_at_the_end() {
+        let mut scene = Scene::new();
+        scene.comes(Stamp(0), 0, 0);
+        scene.writer.sees(&Seen::PacketsLost(3));
+        scene.writer.sees(&Seen::PacketsLost(4));
+        let said = scene.writer.finish().unwrap();
+        assert!(said.ends_with("out.pcapng: 7 packets missing: the eye was too slow"), "{said}");
     }
 
     #[test]
