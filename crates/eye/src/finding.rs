@@ -8,9 +8,11 @@ mod ending;
 pub(crate) mod loss;
 mod messages;
 pub(crate) mod nagle;
+mod overview;
 mod window;
 
 pub use datagrams::findings_of_datagrams;
+pub use overview::Overview;
 
 use std::ops::Range;
 

@@ -10,6 +10,7 @@ use crate::datagram::DatagramHistory;
 use crate::frame::Frame;
 use crate::record::History;
 use crate::view::{self, Style};
+use crate::words::Lang;
 
 /// Where what ended goes. It is called on a thread of its own and may take its time.
 pub trait Sink: Send {
@@ -24,6 +25,10 @@ pub trait Sink: Send {
     fn ended_in_short(&mut self, history: &History);
     /// A socket of datagrams was closed. Nothing is done about it unless this is implemented.
     fn datagrams(&mut self, _history: &DatagramHistory) {}
+    /// The language in which the eye itself says it: English unless this is implemented.
+    fn lang(&self) -> Lang {
+        Lang::En
+    }
     /// The eye itself has something to say, one line without its end.
     fn say(&mut self, line: &str);
 }
@@ -36,6 +41,7 @@ pub(super) struct Drawer {
     jobs: SyncSender<Job>,
     thread: JoinHandle<()>,
     draws: bool,
+    lang: Lang,
 }
 
 #[derive(Debug)]
@@ -50,15 +56,20 @@ impl Drawer {
     /// Starts the thread.
     pub(super) fn start(mut sink: Box<dyn Sink>) -> io::Result<Drawer> {
         let (jobs, waiting) = sync_channel(WAITING);
-        let draws = sink.draws();
+        let (draws, lang) = (sink.draws(), sink.lang());
         let draw = move || draw_all(&waiting, &mut *sink);
         let thread = thread::Builder::new().name("eye-draw".to_owned()).spawn(draw)?;
-        Ok(Drawer { jobs, thread, draws })
+        Ok(Drawer { jobs, thread, draws, lang })
     }
 
     /// Whether what ends is shown.
     pub(super) fn draws(&self) -> bool {
         self.draws
+    }
+
+    /// The language of the lines.
+    pub(super) fn lang(&self) -> Lang {
+        self.lang
     }
 
     /// Has all of a connection drawn; false if too many wait already.
@@ -155,6 +166,10 @@ impl Text {
 }
 
 impl Sink for Text {
+    fn lang(&self) -> Lang {
+        self.style.words()
+    }
+
     fn ended(&mut self, history: &History) {
         let units = self.units(history);
         if self.out.is_some() {

@@ -290,6 +290,13 @@ impl Tracks {
         open.map(|track| track.timeline().history().other_end())
     }
 
+    /// Those that began with a SYN to a listener of ours and were not accepted.
+    pub(super) fn unaccepted(&self) -> impl Iterator<Item = &History> {
+        let waiting = self.unaccepted.iter().filter_map(|name| self.tracks.get(*name));
+        let histories = waiting.map(|track| track.timeline().history());
+        histories.filter(|history| history.conn.is_none() && history.role == Role::Server)
+    }
+
     fn of(&mut self, conn: ConnId) -> Option<&mut Track> {
         let name = match self.latest {
             Some((latest, name)) if latest == conn => name,

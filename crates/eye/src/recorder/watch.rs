@@ -18,8 +18,11 @@ use super::tap::{Seen, Tap, Taps};
 use super::tracks::{MAX_CONNECTIONS, MAX_SOCKETS, Tracks, is_here};
 use super::viewer::{LOOK_EVERY, Viewer};
 use crate::capture::{Capture, Targets};
+use crate::finding::{Finding, Overview};
 use crate::kernel::{Ends, SockDiag, SocketList};
-use crate::record::History;
+use crate::record::{Certainty, History};
+use crate::words::note::Note;
+use crate::words::{Lang, Told};
 
 /// However busy the eye is, taps have time to write after so long.
 const PAUSE_EVERY: Duration = Duration::from_secs(1);
@@ -41,6 +44,7 @@ pub(super) struct Watch {
     interface: Option<u32>,
     tracks: Tracks,
     gate: Gate,
+    overview: Overview,
     drawer: Drawer,
     taps: Taps,
     sampler: Option<Sampler>,
@@ -100,6 +104,7 @@ impl Watch {
             interface,
             tracks,
             gate,
+            overview: Overview::default(),
             drawer,
             taps,
             sampler: queues.map(|queues| Sampler::new(queues, paused)),
@@ -291,11 +296,13 @@ impl Watch {
                 Admission::Line => Drawer::ended_in_short,
                 // Not worth a question to the kernel either.
                 Admission::Count => {
+                    self.overlook(&history);
                     self.taps.see(&Seen::Ended { track, history: &history });
                     continue;
                 }
             };
             let history = self.ask_what_became_of(history);
+            self.overlook(&history);
             self.taps.see(&Seen::Ended { track, history: &history });
             if !draw(&self.drawer, history) {
                 self.gate.count();
@@ -313,9 +320,18 @@ impl Watch {
         }
         if let Some(count) = self.gate.tell(now)
             && self.drawer.draws()
-            && !self.drawer.say(more_ended(count))
+            && !self.drawer.say(more_ended(count, self.drawer.lang()))
         {
             self.gate.count_again(count);
+        }
+    }
+
+    /// Looks at it together with those that ended before.
+    fn overlook(&mut self, history: &History) {
+        if let Some((place, finding)) = self.overview.ended(history) {
+            let line = found(&place.to_string(), &finding, self.drawer.lang());
+            // If too many lines wait already, there is enough to read.
+            let _ = self.drawer.say(line);
         }
     }
 
@@ -373,54 +389,63 @@ impl Watch {
         }
         let mut last = Vec::new();
         let untold = self.gate.tell_all().filter(|_| self.drawer.draws());
-        last.extend(untold.map(more_ended));
-        last.extend(still_open(&self.tracks));
+        let lang = self.drawer.lang();
+        last.extend(untold.map(|count| more_ended(count, lang)));
+        last.extend(still_open(&self.tracks, lang));
+        last.extend(never_accepted(&self.tracks, lang));
         let unwatched = self.tracks.unwatched();
         if unwatched > 0 {
-            last.push(format!(
-                "eye: {unwatched} connections were not watched: more than {MAX_CONNECTIONS} were open"
-            ));
+            last.push(said(lang, Note::Unwatched(unwatched, MAX_CONNECTIONS)));
         }
         let unwatched = self.tracks.sockets.unwatched();
         if unwatched > 0 {
-            last.push(format!(
-                "eye: {unwatched} sockets of datagrams were not watched: more than {MAX_SOCKETS} were open"
-            ));
+            last.push(said(lang, Note::SocketsUnwatched(unwatched, MAX_SOCKETS)));
         }
         let lost = self.inbox.lost();
         if lost > 0 {
             self.taps.see(&Seen::RecordsLost(lost));
-            last.push(format!("eye: {lost} records were lost: the eye was too slow"));
+            last.push(said(lang, Note::RecordsLost(lost)));
         }
         last.extend(self.taps.finish());
         self.drawer.finish(last);
     }
 }
 
-fn more_ended(count: u64) -> String {
-    let connections = if count == 1 { "connection" } else { "connections" };
-    format!("eye: {count} more {connections} ended; not drawn")
+/// What the eye itself says, on a line.
+fn said(lang: Lang, note: Note<'_>) -> String {
+    format!("eye: {}", lang.words().note(note))
+}
+
+fn more_ended(count: u64, lang: Lang) -> String {
+    said(lang, Note::MoreEnded(count))
+}
+
+/// What was found over many connections, on a line.
+fn found(place: &str, finding: &Finding, lang: Lang) -> String {
+    let Told { what, cause, cure } = lang.finding(finding);
+    // Lines of the eye are ASCII where their language is.
+    let reference = finding.reference.replace('§', "section ");
+    let sure = if finding.certainty == Certainty::Inferred { "~" } else { "" };
+    format!("eye: {}: {place}: {sure}{what} ({reference}). {cause} {cure}", finding.kind.id())
+}
+
+/// Connections that a full backlog kept from being accepted.
+fn never_accepted(tracks: &Tracks, lang: Lang) -> Option<String> {
+    let finding = Overview::never_accepted(tracks.unaccepted())?;
+    let count = lang.words().note(Note::NeverAccepted(finding.count));
+    Some(found(&count, &finding, lang))
 }
 
 /// One line that names the first few.
-fn still_open(tracks: &Tracks) -> Option<String> {
+fn still_open(tracks: &Tracks, lang: Lang) -> Option<String> {
     const NAMED: usize = 4;
     let count = tracks.open_peers().count();
     if count == 0 {
         return None;
     }
-    let mut line = match count {
-        1 => String::from("eye: 1 connection is still open:"),
-        count => format!("eye: {count} connections are still open:"),
-    };
-    for (index, peer) in tracks.open_peers().take(NAMED).enumerate() {
-        let comma = if index == 0 { "" } else { "," };
-        line.push_str(&format!("{comma} {peer}"));
-    }
-    if count > NAMED {
-        line.push_str(&format!(" and {} more", count - NAMED));
-    }
-    Some(line)
+    let named: Vec<String> = tracks.open_peers().take(NAMED).map(ToString::to_string).collect();
+    let more = count.saturating_sub(NAMED) as u64;
+    Some(said(lang, Note::StillOpen(count as u64, &named.join(", "), more)))
 }
 
 fn timespec(duration: Duration) -> Timespec {

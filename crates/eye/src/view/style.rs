@@ -47,7 +47,7 @@ impl Style {
     }
 
     /// The language its words are written in.
-    pub(super) fn words(&self) -> Lang {
+    pub(crate) fn words(&self) -> Lang {
         if self.ascii { Lang::En } else { self.lang }
     }
 

@@ -57,6 +57,17 @@ pub(crate) enum Note<'a> {
     LostInShort(&'a str),
     AsTheyCame(u64),
     NoBytes,
+    /// So many connections more ended than were drawn.
+    MoreEnded(u64),
+    /// So many connections are still open; the peers of the first, and how many others.
+    StillOpen(u64, &'a str, u64),
+    /// So many connections, or sockets of datagrams, were not watched: there were more than so many.
+    Unwatched(u64, usize),
+    SocketsUnwatched(u64, usize),
+    /// So many records were lost.
+    RecordsLost(u64),
+    /// So many connections were never accepted.
+    NeverAccepted(u64),
     /// Stamps of the kernel for calls.
     StampsFor(u64, u64),
     /// At most so much lay unread at this end, for so long; and for how long its window was closed.

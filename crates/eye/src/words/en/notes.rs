@@ -55,6 +55,22 @@ pub(super) fn note(note: Note<'_>) -> String {
         Note::LostInShort(count) => format!("{count} lost"),
         Note::AsTheyCame(count) => format!("{} as they came", counted(count, "segment")),
         Note::NoBytes => String::from("no bytes"),
+        Note::MoreEnded(count) => {
+            format!("{} ended; not drawn", counted(count, "more connection"))
+        }
+        Note::StillOpen(count, peers, more) => {
+            let are = if count == 1 { "is" } else { "are" };
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("{} {are} still open: {peers}{more}", counted(count, "connection"))
+        }
+        Note::Unwatched(count, most) => {
+            format!("{count} connections were not watched: more than {most} were open")
+        }
+        Note::SocketsUnwatched(count, most) => {
+            format!("{count} sockets of datagrams were not watched: more than {most} were open")
+        }
+        Note::RecordsLost(count) => format!("{count} records were lost: the eye was too slow"),
+        Note::NeverAccepted(count) => format!("{} never accepted", counted(count, "connection")),
         Note::StampsFor(stamps, calls) => {
             format!("{} for {}", counted(stamps, "stamp"), counted(calls, "call"))
         }

@@ -52,6 +52,19 @@ pub(super) fn note(note: Note<'_>) -> String {
         Note::LostInShort(count) => format!("丢失 {count}"),
         Note::AsTheyCame(count) => format!("{} 个段，按到达画出", grouped(count)),
         Note::NoBytes => String::from("没有数据"),
+        Note::MoreEnded(count) => format!("另有 {} 个连接结束，未画出", grouped(count)),
+        Note::StillOpen(count, peers, more) => {
+            let more = if more > 0 { format!("，另有 {more} 个") } else { String::new() };
+            format!("{} 个连接仍然打开：{}{more}", grouped(count), peers.replace(", ", "、"))
+        }
+        Note::Unwatched(count, most) => {
+            format!("{count} 个连接未被观察：同时打开的超过 {most} 个")
+        }
+        Note::SocketsUnwatched(count, most) => {
+            format!("{count} 个数据报套接字未被观察：同时打开的超过 {most} 个")
+        }
+        Note::RecordsLost(count) => format!("丢失 {count} 条记录：来不及处理"),
+        Note::NeverAccepted(count) => format!("{} 个连接从未被接受", grouped(count)),
         Note::StampsFor(stamps, calls) => {
             format!("{} 次调用，{} 个时间戳", grouped(calls), grouped(stamps))
         }
