@@ -12,8 +12,12 @@ use sockeye_wire::tcp::{End, Mark, Placed, Tracker};
 use crate::timeline::{index, moved, other};
 use crate::view::text::operation;
 
-/// Notes of each kind and direction kept for one connection; the oldest give way.
-const NOTES: usize = 1024;
+/// Notes of each kind and direction kept for one connection, if so many are open: many of a few, or
+/// few of many, in the same memory. The oldest give way.
+pub(super) fn most_notes(open: usize) -> usize {
+    const IN_ALL: usize = 1 << 16;
+    (IN_ALL / (open + 1)).clamp(16, 1024)
+}
 
 /// Comments of one kind on one packet; how many more there are is said.
 const COMMENTS: usize = 24;
@@ -70,19 +74,27 @@ impl Notes {
         }
     }
 
-    pub(super) fn message(&mut self, direction: Direction, range: (u64, u64), label: &str) {
+    /// Keeps at most `most` of its kind.
+    pub(super) fn message(
+        &mut self,
+        direction: Direction,
+        range: (u64, u64),
+        label: &str,
+        most: usize,
+    ) {
         let way = index(direction);
         self.told[way] += 1;
         let label = fit(label, LABEL, "…");
         let message = Message { number: self.told[way], range: range.0..range.1, label };
-        keep(&mut self.messages[way], message);
+        keep(&mut self.messages[way], message, most);
     }
 
-    pub(super) fn call(&mut self, call: &Call) {
+    /// Keeps at most `most` of its kind.
+    pub(super) fn call(&mut self, call: &Call, most: usize) {
         if let Some((direction, range)) = moved(call) {
             let Range { start, end } = range;
             let text = format!("{} = {} [{start}..{end})", operation(call.operation), end - start);
-            keep(&mut self.calls[index(direction)], (range, text));
+            keep(&mut self.calls[index(direction)], (range, text), most);
         }
     }
 
@@ -187,8 +199,8 @@ impl Notes {
     }
 }
 
-fn keep<T>(notes: &mut VecDeque<T>, note: T) {
-    if notes.len() >= NOTES {
+fn keep<T>(notes: &mut VecDeque<T>, note: T, most: usize) {
+    while notes.len() >= most {
         notes.pop_front();
     }
     notes.push_back(note);

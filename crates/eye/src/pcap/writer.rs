@@ -12,7 +12,7 @@ use sockeye_wire::escape::Escaped;
 use sockeye_wire::packet::Link;
 
 use super::blocks::{self, Enhanced};
-use super::comments::{Carried, Notes, since};
+use super::comments::{Carried, Notes, most_notes, since};
 use crate::capture::Packet;
 use crate::recorder::{Begun, Seen, Tap};
 use crate::view::scale::counted;
@@ -222,13 +222,15 @@ impl Tap for Writer {
                 }
             }
             Seen::Message { conn, direction, range, label, .. } => {
+                let most = most_notes(self.notes.len());
                 if let Some(notes) = self.of(conn) {
-                    notes.message(direction, range, label);
+                    notes.message(direction, range, label, most);
                 }
             }
             Seen::Call(conn, call) => {
+                let most = most_notes(self.notes.len());
                 if let Some(notes) = self.of(conn) {
-                    notes.call(call);
+                    notes.call(call, most);
                 }
             }
             Seen::Ended { track, history } => {
@@ -435,6 +437,21 @@ mod tests {
             assert!(scene.writer.ready.len() <= WRITE + 61_000);
         }
         assert!(scene.frames() > 200, "the rest is written already");
+    }
+
+    #[test]
+    fn of_messages_without_packets_the_latest_are_kept() {
+        let mut scene = Scene::new();
+        for start in 0..10_000 {
+            scene.message(start, start + 1, "?");
+        }
+        scene.comes(Stamp::now(), 0, 0);
+        scene.comes(Stamp::now(), 1, 10_000);
+        assert_eq!(scene.writer.finish(), None);
+        assert!(!scene.says("message 8976, bytes 8975..8976: ?"));
+        assert!(scene.says("message 8977, bytes 8976..8977: ?"));
+        assert!(scene.says("and 1000 more messages"));
+        assert_eq!((most_notes(0), most_notes(100), most_notes(16_384)), (1024, 648, 16));
     }
 
     #[test]
