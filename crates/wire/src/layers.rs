@@ -61,6 +61,11 @@ pub struct Pdu {
 pub enum Protocol {
     /// Ethernet II, with its VLAN tags (IEEE 802.3, 802.1Q).
     Ethernet,
+    /// What Linux writes in place of a link header where interfaces of all kinds are captured at
+    /// once: LINKTYPE_LINUX_SLL and LINKTYPE_LINUX_SLL2.
+    Cooked,
+    /// The family of addresses in place of a link header: LINKTYPE_NULL and LINKTYPE_LOOP.
+    Null,
     /// Address resolution (RFC 826).
     Arp,
     /// IPv4 (RFC 791).
@@ -84,7 +89,7 @@ impl Protocol {
     #[must_use]
     pub fn layer(self) -> Layer {
         match self {
-            Protocol::Ethernet | Protocol::Arp => Layer::Link,
+            Protocol::Ethernet | Protocol::Cooked | Protocol::Null | Protocol::Arp => Layer::Link,
             Protocol::Ipv4 | Protocol::Ipv6 | Protocol::Icmpv4 | Protocol::Icmpv6 => Layer::Network,
             Protocol::Tcp | Protocol::Udp => Layer::Transport,
         }
@@ -95,6 +100,8 @@ impl Protocol {
     pub fn name(self) -> &'static str {
         match self {
             Protocol::Ethernet => "Ethernet II",
+            Protocol::Cooked => "Linux cooked",
+            Protocol::Null => "loopback",
             Protocol::Arp => "ARP",
             Protocol::Ipv4 => "IPv4",
             Protocol::Ipv6 => "IPv6",
@@ -227,8 +234,11 @@ fn read(link: Link, reader: &mut Reader<'_>, unit: &mut Unit) -> Result<(), Stop
     let kind = match link {
         Link::Ethernet => Some(link::ethernet(reader, unit)?),
         Link::Ip => None,
-        // Their headers are made up by whoever captured: no layer, but bytes.
-        Link::Null | Link::Cooked | Link::Cooked2 => return Err(Stop::Payload),
+        Link::Cooked | Link::Cooked2 => Some(link::cooked(link, reader, unit)?),
+        Link::Null => {
+            link::null(reader, unit)?;
+            None
+        }
     };
     if kind == Some(link::ARP) {
         return link::arp(reader, unit);

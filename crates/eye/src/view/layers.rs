@@ -10,7 +10,8 @@ use std::net::SocketAddr;
 
 use sockeye_engine::Address;
 use sockeye_engine::probe::{Direction, Role};
-use sockeye_wire::layers::{Layer, Name, Pdu, Stop, Unit, Value, dissect};
+use sockeye_wire::layers::{Layer, Name, Pdu, Protocol, Stop, Unit, Value, dissect};
+use sockeye_wire::packet::Link;
 
 use super::ruled_line;
 use super::scale::millis;
@@ -181,8 +182,11 @@ impl<'a> Sight<'a> {
         }
         if self.is_of_loopback() {
             boxed.notes.push(Piece::dim(self.words.no_frame_of_loopback));
-        } else if self.unit.pdu(Layer::Link).is_some() {
+        } else if self.unit.pdus.first().is_some_and(|pdu| pdu.protocol == Protocol::Ethernet) {
             boxed.notes.push(Piece::dim(self.words.ends_of_frame));
+        }
+        if matches!(self.frame.link, Link::Cooked | Link::Cooked2 | Link::Null) {
+            boxed.notes.push(Piece::dim(self.words.made_up));
         }
     }
 

@@ -44,6 +44,7 @@ pub(crate) struct LayerWords {
     pub(crate) cut: fn(usize) -> String,
     /// Of a checksum.
     pub(crate) left_on_loopback: &'static str,
+    pub(crate) made_up: &'static str,
     pub(crate) ends_of_frame: &'static str,
     /// The title of all: which unit of how many, which way.
     pub(crate) title: fn(&Title) -> String,

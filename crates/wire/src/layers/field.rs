@@ -160,6 +160,8 @@ pub enum Name {
     ExtensionLength,
     /// IPv6: marks packets of one flow.
     FlowLabel,
+    /// A family of addresses.
+    Family,
     /// Where a fragment belongs.
     FragmentOffset,
     /// ARP: bytes of a hardware address.
@@ -180,6 +182,8 @@ pub enum Name {
     IpFlags,
     /// Bytes of a datagram, or of a frame of IEEE 802.3.
     Length,
+    /// The number of the interface it was captured at.
+    Interface,
     /// The options don't add up.
     Malformed,
     /// IPv6: more fragments follow.
@@ -194,6 +198,8 @@ pub enum Name {
     Option(&'static str),
     /// What an option holds.
     OptionData,
+    /// How it came to be captured: it arrived, or left.
+    PacketType,
     /// What fills up the header.
     Padding,
     /// Bytes behind the fixed header.

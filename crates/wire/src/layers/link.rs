@@ -3,6 +3,7 @@
 use super::field::{Meaning, Name};
 use super::reader::Reader;
 use super::{Protocol, Stop, Unit};
+use crate::packet::Link;
 
 /// EtherTypes (IEEE registration authority).
 pub(super) const IPV4: u16 = 0x0800;
@@ -55,11 +56,7 @@ fn header(reader: &mut Reader<'_>) -> Result<u16, Stop> {
     if next.is_some_and(|length| length < FIRST_TYPE) {
         return reader.half(Name::Length);
     }
-    let kind = u16::try_from(reader.hex(Name::EtherType, 16)?).unwrap_or(0);
-    if let Some(name) = type_name(kind) {
-        reader.mean(Meaning::Name(name));
-    }
-    Ok(kind)
+    ether_type(reader)
 }
 
 fn about(mac: [u8; 6]) -> Option<Meaning> {
@@ -70,6 +67,67 @@ fn about(mac: [u8; 6]) -> Option<Meaning> {
         [first, ..] if first & 1 == 1 => Some(Meaning::Group),
         _ => None,
     }
+}
+
+/// Reads what Linux made up in place of a link header; what follows it.
+pub(super) fn cooked(link: Link, reader: &mut Reader<'_>, unit: &mut Unit) -> Result<u16, Stop> {
+    let read = match link {
+        Link::Cooked2 => cooked_2(reader),
+        _ => cooked_1(reader),
+    };
+    unit.push(Protocol::Cooked, reader);
+    read
+}
+
+/// LINKTYPE_LINUX_SLL.
+fn cooked_1(reader: &mut Reader<'_>) -> Result<u16, Stop> {
+    let way = reader.number(Name::PacketType, 16)?;
+    name_way(reader, way);
+    reader.number(Name::HardwareType, 16)?;
+    reader.number(Name::HardwareLength, 16)?;
+    reader.bytes(Name::Source, 8)?;
+    ether_type(reader)
+}
+
+/// LINKTYPE_LINUX_SLL2.
+fn cooked_2(reader: &mut Reader<'_>) -> Result<u16, Stop> {
+    let kind = ether_type(reader)?;
+    reader.number(Name::Reserved, 16)?;
+    reader.number(Name::Interface, 32)?;
+    reader.number(Name::HardwareType, 16)?;
+    let way = reader.number(Name::PacketType, 8)?;
+    name_way(reader, way);
+    reader.number(Name::HardwareLength, 8)?;
+    reader.bytes(Name::Source, 8)?;
+    Ok(kind)
+}
+
+/// packet(7), `sll_pkttype`.
+fn name_way(reader: &mut Reader<'_>, way: u64) {
+    let name = match way {
+        0 => "to this host",
+        1 => "broadcast",
+        2 => "multicast",
+        3 => "to another host",
+        4 => "outgoing",
+        _ => return,
+    };
+    reader.mean(Meaning::Name(name));
+}
+
+/// Reads the family of addresses, in the order of bytes of whoever captured.
+pub(super) fn null(reader: &mut Reader<'_>, unit: &mut Unit) -> Result<(), Stop> {
+    let read = reader.hex(Name::Family, 32);
+    unit.push(Protocol::Null, reader);
+    read.map(drop)
+}
+
+fn ether_type(reader: &mut Reader<'_>) -> Result<u16, Stop> {
+    let kind = u16::try_from(reader.hex(Name::EtherType, 16)?).unwrap_or(0);
+    if let Some(name) = type_name(kind) {
+        reader.mean(Meaning::Name(name));
+    }
+    Ok(kind)
 }
 
 fn type_name(kind: u16) -> Option<&'static str> {

@@ -138,6 +138,23 @@ fn tags_extension_headers_echo_and_arp_are_read() {
 }
 
 #[test]
+fn headers_made_up_by_a_capture_are_read_over() {
+    let mut packet = Vec::new();
+    PacketBuilder::ipv4(HERE, HERE, 64).udp(1, 2).write(&mut packet, b"abc").unwrap();
+    let cooked = [&[0, 4, 3, 4, 0, 6][..], &[0; 8], &[8, 0]].concat();
+    let cooked_2 = [&[8, 0][..], &[0; 18]].concat();
+    for (link, header) in
+        [(Link::Cooked, cooked), (Link::Cooked2, cooked_2), (Link::Null, vec![2, 0, 0, 0])]
+    {
+        let frame = [&header[..], &packet].concat();
+        let unit = dissect(link, &frame, frame.len());
+        assert_eq!(unit.pdus.len(), 3, "{unit:?}");
+        assert_eq!((unit.pdus[0].header.len(), unit.payload_length), (header.len(), 3));
+        holds_together(&frame, frame.len(), &unit);
+    }
+}
+
+#[test]
 fn what_is_cut_off_or_contradicts_itself_is_said() {
     let frame = segment();
     for captured in 0..frame.len() {
@@ -185,7 +202,9 @@ proptest! {
     fn no_bytes_make_it_panic_and_the_fields_cover_each_header_once(
         bytes in proptest::collection::vec(any::<u8>(), 0..160),
         more in 0_usize..100_000,
-        ethernet in any::<bool>(),
+        link in prop_oneof![
+            Just(Link::Ethernet), Just(Link::Ip), Just(Link::Cooked), Just(Link::Cooked2),
+            Just(Link::Null)],
         kind in prop_oneof![Just(None), prop_oneof![
             Just([8_u8, 0]), Just([8, 6]), Just([0x86, 0xdd]), Just([0x81, 0])].prop_map(Some)],
     ) {
@@ -193,7 +212,6 @@ proptest! {
         if let (Some(kind), Some(place)) = (kind, bytes.get_mut(12..14)) {
             place.copy_from_slice(&kind);
         }
-        let link = if ethernet { Link::Ethernet } else { Link::Ip };
         let wire = bytes.len() + more;
         holds_together(&bytes, wire, &dissect(link, &bytes, wire));
     }

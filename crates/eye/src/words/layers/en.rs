@@ -38,6 +38,7 @@ pub(super) static WORDS: LayerWords = LayerWords {
         _ => format!("cut off after {count} bytes"),
     },
     left_on_loopback: "not filled in: nobody checks it on lo; it is the pseudo-header's sum",
+    made_up: "this header was made up by whoever captured: the real one was not captured",
     ends_of_frame: "preamble and FCS were not captured: the card adds them and takes them off",
     title,
     numbered: |number, of| format!("message {} of {}", grouped(number), grouped(of)),
@@ -110,7 +111,7 @@ fn layer(layer: Layer) -> &'static str {
 
 fn unit(protocol: Protocol) -> &'static str {
     match protocol {
-        Protocol::Ethernet => "frame",
+        Protocol::Ethernet | Protocol::Cooked | Protocol::Null => "frame",
         Protocol::Ipv4 | Protocol::Ipv6 => "packet",
         Protocol::Tcp => "segment",
         Protocol::Udp => "datagram",
@@ -194,6 +195,7 @@ fn name(name: Name) -> &'static str {
         Name::EtherType => "type",
         Name::ExtensionData => "extension data",
         Name::ExtensionLength => "extension length",
+        Name::Family => "address family",
         Name::FlowLabel => "flow label",
         Name::FragmentOffset => "fragment offset",
         Name::HardwareLength => "hardware length",
@@ -203,6 +205,7 @@ fn name(name: Name) -> &'static str {
         Name::HopLimit => "hop limit",
         Name::Identification => "identification",
         Name::Identifier => "identifier",
+        Name::Interface => "interface",
         Name::IpFlags => "flags",
         Name::Length => "length",
         Name::Malformed => "malformed",
@@ -212,6 +215,7 @@ fn name(name: Name) -> &'static str {
         Name::Operation => "operation",
         Name::Option(option) => option,
         Name::OptionData => "option data",
+        Name::PacketType => "packet type",
         Name::Padding => "padding",
         Name::PayloadLength => "payload length",
         Name::Pointer => "pointer",

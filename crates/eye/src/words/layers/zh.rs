@@ -32,6 +32,7 @@ pub(super) static WORDS: LayerWords = LayerWords {
     size,
     cut: |count| format!("在 {count} 字节后中断"),
     left_on_loopback: "未填写：lo 上无人检验；这里只有伪首部的和",
+    made_up: "这个首部由捕获者编造：没有捕获真正的首部",
     ends_of_frame: "没有捕获前同步码和 FCS：由网卡加上和去掉",
     title,
     numbered: |number, of| format!("报文 {}/{}", grouped(number), grouped(of)),
@@ -91,7 +92,7 @@ fn layer(layer: Layer) -> &'static str {
 
 fn unit(protocol: Protocol) -> &'static str {
     match protocol {
-        Protocol::Ethernet => "帧",
+        Protocol::Ethernet | Protocol::Cooked | Protocol::Null => "帧",
         Protocol::Ipv4 | Protocol::Ipv6 => "分组",
         Protocol::Tcp => "报文段",
         Protocol::Udp => "用户数据报",
@@ -167,6 +168,7 @@ fn name(name: Name) -> &'static str {
         Name::EtherType => "类型",
         Name::ExtensionData => "扩展首部数据",
         Name::ExtensionLength => "扩展首部长度",
+        Name::Family => "地址族",
         Name::FlowLabel => "流标号",
         Name::FragmentOffset => "片偏移",
         Name::HardwareLength => "硬件地址长度",
@@ -176,6 +178,7 @@ fn name(name: Name) -> &'static str {
         Name::HopLimit => "跳数限制",
         Name::Identification => "标识",
         Name::Identifier => "标识符",
+        Name::Interface => "接口编号",
         Name::IpFlags => "标志",
         Name::Length => "长度",
         Name::Malformed => "格式有误",
@@ -194,6 +197,7 @@ fn name(name: Name) -> &'static str {
             other => other,
         },
         Name::OptionData => "选项数据",
+        Name::PacketType => "分组去向",
         Name::Padding => "填充",
         Name::PayloadLength => "有效载荷长度",
         Name::Pointer => "指针",
