@@ -18,7 +18,7 @@ use clap::error::ErrorKind;
 use sockeye_eye::pcap::is_capture;
 use sockeye_wire::escape::Escaped;
 
-use crate::args;
+use crate::args::{self, Layers};
 use crate::{eye, output};
 
 pub(crate) fn run(args: &args::Watch) -> anyhow::Result<ExitCode> {
@@ -28,6 +28,9 @@ pub(crate) fn run(args: &args::Watch) -> anyhow::Result<ExitCode> {
     if !args.what.iter().any(|what| is_file(what)) {
         if chooses {
             wrong("--connection and --follow choose from a capture, and an endpoint was given");
+        }
+        if let Some(Layers::Frame(_)) = args.layers {
+            wrong("--layers=frame:NUMBER chooses from a capture, and an endpoint was given");
         }
         return onlooker::run(args, style);
     }
@@ -46,16 +49,26 @@ pub(crate) fn run(args: &args::Watch) -> anyhow::Result<ExitCode> {
         wrong(&format!("{option} is for endpoints, and a file was given"));
     }
     match &args.what[..] {
-        [one, other] if !chooses => pair::draw([recording_in(one)?, recording_in(other)?], &style),
+        [one, other] if !chooses && args.layers.is_none() => {
+            pair::draw([recording_in(one)?, recording_in(other)?], &style)
+        }
         all => {
             for file in all {
                 let Opened { name, input, content } = opened(file)?;
+                if let (Content::Capture, Some(Layers::Frame(number))) = (&content, args.layers) {
+                    capture::frame(input, file, &name, number, &style)?;
+                    continue;
+                }
                 match (content, args.follow) {
                     (Content::Capture, Some(which)) => capture::follow(input, &name, which)?,
                     (Content::Capture, None) => capture::draw(input, &name, args, &style)?,
                     _ if chooses => anyhow::bail!(
                         "{name}: not a capture (pcap or pcapng), of which alone --connection and \
                          --follow choose"
+                    ),
+                    (Content::Recording, _) if args.layers.is_some() => anyhow::bail!(
+                        "{name}: a recording holds no frames, which --layers shows; record with \
+                         --pcap as well"
                     ),
                     (Content::Recording, _) => recording::draw(input, &name, &style)?,
                     (Content::Other, _) => anyhow::bail!(

@@ -26,7 +26,7 @@ pub(crate) use listen::{Listen, Service};
 pub(crate) use said::Said;
 pub(crate) use serve::Serve;
 pub(crate) use talk::Talk;
-pub(crate) use watch::{Follow, Side, Watch};
+pub(crate) use watch::{Follow, Layers, Side, Watch};
 
 /// Every socket job in one program, and you can see the wire.
 #[derive(Parser)]

@@ -39,6 +39,20 @@ pub(crate) struct Watch {
     #[arg(long, value_name = "NUMBER[:SIDE]", value_parser = follow, conflicts_with = "connection")]
     pub(crate) follow: Option<Follow>,
 
+    /// Show units as boxes in one another, from the frame to its message, under each connection that is
+    /// drawn: its first N units with data each way, 1 if N is left out. With frame:NUMBER show that frame
+    /// of a capture alone, whatever is in it; they count from 1, as in Wireshark
+    #[arg(
+        long,
+        value_name = "N|frame:NUMBER",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "1",
+        value_parser = layers,
+        conflicts_with = "follow",
+    )]
+    pub(crate) layers: Option<Layers>,
+
     /// Look at the packets of this interface alone [default: lo where all endpoints are of loopback,
     /// else all]
     #[arg(long, short, value_name = "NAME")]
@@ -68,6 +82,28 @@ pub(crate) struct Watch {
 
     #[command(flatten)]
     pub(crate) drawing: Drawing,
+}
+
+/// Which units are shown layer by layer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Layers {
+    /// So many of each connection, each way.
+    Units(u8),
+    /// The one with this number.
+    Frame(u64),
+}
+
+fn layers(text: &str) -> Result<Layers, String> {
+    match text.strip_prefix("frame:") {
+        Some(number) => match number.parse() {
+            Ok(number @ 1..) => Ok(Layers::Frame(number)),
+            _ => Err(format!("\"{number}\" is no number of a frame; they count from 1")),
+        },
+        None => match text.parse() {
+            Ok(units @ 1..=16) => Ok(Layers::Units(units)),
+            _ => Err(String::from("1 to 16 units, or frame:NUMBER")),
+        },
+    }
 }
 
 /// Whose bytes are written.

@@ -1,17 +1,24 @@
 //! A capture file: its connections are drawn or listed, or the bytes of one are told.
 
-use std::io::{self, IsTerminal as _, Read, Write as _};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, IsTerminal as _, Read, Write as _};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use sockeye_engine::probe::Direction;
-use sockeye_eye::pcap::{Conversations, FileError, Follow, Histories, Place, Reader, Shown, Told};
+use sockeye_eye::frame::Frame;
+use sockeye_eye::pcap::{
+    self, Conversations, FileError, Follow, Histories, PICTURES, Place, Reader, Shown, Told,
+};
+use sockeye_eye::record::History;
 use sockeye_eye::verdict;
 use sockeye_eye::view::{self, Style};
 use sockeye_wire::escape::Escaped;
-use sockeye_wire::packet::{Segment, parse_with_payload};
+use sockeye_wire::packet::{Link, Segment, parse, parse_with_payload};
 
 use super::print;
-use crate::args::{self, Side};
+use crate::args::{self, Layers, Side};
 use crate::output::{self, say};
 
 /// Draws all connections, or one; of many it lists them.
@@ -22,8 +29,10 @@ pub(super) fn draw(
     style: &Style,
 ) -> anyhow::Result<()> {
     let mut histories = Histories::new(args.connection, verdict::line);
+    let mut units = Units::new(args);
     let seen = read(input, name, |frame, place, segment, _| {
-        histories.segment(frame, place, segment);
+        histories.segment(frame.at, place, segment);
+        units.frame(frame, place, segment);
         true
     })?;
     match histories.finish() {
@@ -34,8 +43,15 @@ pub(super) fn draw(
                 bail!("{name}: there is no connection {number}: {}", seen.numbers());
             }
             for listed in &drawn {
-                if !print(&view::picture(&listed.connection, style))? {
+                let history = &listed.connection;
+                if !print(&view::picture(history, style))? {
                     return Ok(());
+                }
+                for frame in units.of(listed.number) {
+                    let drawn = view::layers(frame, Some(history), style);
+                    if !print(&format!("\n{drawn}"))? {
+                        return Ok(());
+                    }
                 }
             }
         }
@@ -54,6 +70,101 @@ pub(super) fn draw(
         }
     }
     seen.say_the_rest(name)
+}
+
+/// Shows one frame, layer by layer, with what its connection tells of it.
+pub(super) fn frame(
+    input: impl Read + Send,
+    file: &Path,
+    name: &str,
+    number: u64,
+    style: &Style,
+) -> anyhow::Result<()> {
+    let mut reader = Reader::new(input).with_context(|| name.to_owned())?;
+    let mut conversations = Conversations::default();
+    let (frame, connection) = loop {
+        match reader.next_frame().with_context(|| name.to_owned())? {
+            Some(frame) => {
+                let Some(link) = frame.link else {
+                    if frame.number == number {
+                        bail!("{name}: frame {number} is of a link that is not read");
+                    }
+                    continue;
+                };
+                let segment = parse(link, frame.bytes, frame.length).ok();
+                let place = segment.and_then(|segment| conversations.place(&segment));
+                if frame.number == number {
+                    break (kept(&frame, link), place.map(|place| place.number));
+                }
+            }
+            None => match reader.frames() {
+                0 => bail!("{name}: there is no frame {number}: it holds none"),
+                frames => bail!("{name}: there is no frame {number}: numbers 1 to {frames}"),
+            },
+        }
+    };
+    // What came before it and after is read again, where the file can be.
+    let history = match connection {
+        Some(connection) if file != Path::new("-") => history(file, name, connection)?,
+        _ => None,
+    };
+    print(&view::layers(&frame, history.as_ref(), style)).map(drop)
+}
+
+/// One connection of a file.
+fn history(file: &Path, name: &str, connection: u64) -> anyhow::Result<Option<History>> {
+    let mut histories = Histories::new(Some(connection), verdict::line);
+    let input = File::open(file).with_context(|| name.to_owned())?;
+    read(BufReader::new(input), name, |frame, place, segment, _| {
+        histories.segment(frame.at, place, segment);
+        true
+    })?;
+    Ok(match histories.finish() {
+        Shown::Drawn(drawn) => drawn.into_iter().next().map(|listed| listed.connection),
+        Shown::Listed { .. } => None,
+    })
+}
+
+fn kept(frame: &pcap::Frame<'_>, link: Link) -> Frame {
+    Frame { at: frame.at, link, bytes: frame.bytes.to_vec(), length: frame.length }
+}
+
+/// The first units with data of each connection that may be drawn.
+struct Units {
+    /// So many each way.
+    most: usize,
+    chosen: Option<u64>,
+    of: BTreeMap<u64, ([usize; 2], Vec<Frame>)>,
+}
+
+impl Units {
+    fn new(args: &args::Watch) -> Units {
+        let most = match args.layers {
+            Some(Layers::Units(units)) => units.into(),
+            Some(Layers::Frame(_)) | None => 0,
+        };
+        Units { most, chosen: args.connection, of: BTreeMap::new() }
+    }
+
+    fn frame(&mut self, frame: &pcap::Frame<'_>, place: &Place, segment: &Segment) {
+        let drawn = match self.chosen {
+            Some(chosen) => place.number == chosen,
+            None => place.number < PICTURES as u64,
+        };
+        let (true, Some(link)) = (drawn && self.most > 0 && segment.payload > 0, frame.link) else {
+            return;
+        };
+        let (counts, frames) = self.of.entry(place.number).or_default();
+        let count = &mut counts[usize::from(place.direction == Direction::Sent)];
+        if *count < self.most {
+            *count += 1;
+            frames.push(kept(frame, link));
+        }
+    }
+
+    fn of(&self, connection: u64) -> impl Iterator<Item = &Frame> {
+        self.of.get(&connection).into_iter().flat_map(|(_, frames)| frames)
+    }
 }
 
 /// Tells the bytes of one connection: as they are into a pipe, escaped on a terminal.
@@ -131,7 +242,7 @@ impl Seen {
 fn read(
     input: impl Read + Send,
     name: &str,
-    mut each: impl FnMut(sockeye_engine::probe::Stamp, &Place, &Segment, &[u8]) -> bool,
+    mut each: impl FnMut(&pcap::Frame<'_>, &Place, &Segment, &[u8]) -> bool,
 ) -> anyhow::Result<Seen> {
     let mut reader = Reader::new(input).with_context(|| name.to_owned())?;
     let mut conversations = Conversations::default();
@@ -151,7 +262,7 @@ fn read(
             continue;
         };
         if let Some(place) = conversations.place(&segment)
-            && !each(frame.at, &place, &segment, payload)
+            && !each(&frame, &place, &segment, payload)
         {
             break None;
         }

@@ -15,15 +15,15 @@ use clap::error::ErrorKind;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 use sockeye_engine::{Endpoint, EndpointKind};
-use sockeye_eye::capture::Targets;
+use sockeye_eye::capture::{Snap, Targets};
 use sockeye_eye::record::History;
-use sockeye_eye::recorder::{Eye, Options, Seen, Sink, Tap, Viewer};
+use sockeye_eye::recorder::{Eye, Frames, Options, Seen, Sink, Tap, Viewer};
 use sockeye_eye::recording::Writer;
 use sockeye_eye::view::live::Face;
 use sockeye_eye::view::{self, Style};
 use sockeye_wire::escape::Escaped;
 
-use crate::args;
+use crate::args::{self, Layers};
 use crate::output::say;
 use crate::screen::{self, On};
 use crate::{live, signals};
@@ -39,16 +39,23 @@ pub(super) fn run(args: &args::Watch, style: Style) -> anyhow::Result<ExitCode> 
     let signals = signals::watch().context("signals can't be caught")?;
     let (tell, told) = UnixStream::pair().context("the process is out of descriptors")?;
     told.set_nonblocking(true).context("a pipe within this process")?;
+    let frames = Frames::default();
     let (feed, fed) = live::feed();
     let viewer = Viewer::new();
-    let live = !args.plain && screen::is_there(On::Stdout);
+    // Boxes are no face that changes while one looks at it.
+    let live = !args.plain && args.layers.is_none() && screen::is_there(On::Stdout);
     let mut options = match live {
         true => Options { viewer: Some(viewer.clone()), ..Options::to(feed) },
         false => {
             let over = tell.try_clone().context("out of descriptors")?;
-            Options::to(Printer { style: style.clone(), over, gone: false })
+            let frames = frames.clone();
+            Options::to(Printer { style: style.clone(), frames, over, gone: false })
         }
     };
+    if let Some(Layers::Units(units)) = args.layers {
+        options.taps.push(frames.tap(units.into()));
+        options.snap = Snap::Whole;
+    }
     if let Some(left) = args.count {
         options.taps.push(Box::new(Counter { left, over: tell }));
     }
@@ -166,6 +173,8 @@ fn wait(signal: &UnixStream, over: &UnixStream, time: Option<Duration>) -> anyho
 /// Draws each connection that has ended on standard output.
 struct Printer {
     style: Style,
+    /// What is shown layer by layer.
+    frames: Frames,
     /// Written to when nobody reads any more.
     over: UnixStream,
     gone: bool,
@@ -192,10 +201,16 @@ impl Printer {
 
 impl Sink for Printer {
     fn ended(&mut self, history: &History) {
-        self.print(&view::picture(history, &self.style));
+        let mut text = view::picture(history, &self.style);
+        for frame in self.frames.take(history) {
+            text.push('\n');
+            text.push_str(&view::layers(&frame, Some(history), &self.style));
+        }
+        self.print(&text);
     }
 
     fn ended_in_short(&mut self, history: &History) {
+        drop(self.frames.take(history));
         self.print(&view::line(history, &self.style));
     }
 

@@ -78,3 +78,56 @@ fn of_sockets_without_packets_it_is_said_that_there_are_none() {
     let said = String::from_utf8_lossy(&ran.stderr);
     assert!(said.starts_with("eye: --layers: only TCP's packets are captured here"), "{said}");
 }
+
+/// A capture of one Ethernet frame with a datagram in it.
+fn capture_of_a_datagram() -> Vec<u8> {
+    let mut file = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0];
+    file.extend([0; 8]);
+    file.extend(65_535_u32.to_le_bytes());
+    file.extend(1_u32.to_le_bytes());
+    let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
+    frame.extend([0x45, 0, 0, 32, 0, 1, 0, 0, 64, 17, 0x66, 0xca]);
+    frame.extend([10, 0, 0, 1, 10, 0, 0, 2]);
+    frame.extend([0x0f, 0xa0, 0, 53, 0, 12, 0, 0]);
+    frame.extend(b"who?");
+    file.extend([0; 8]);
+    file.extend([u32::try_from(frame.len()).unwrap().to_le_bytes(); 2].concat());
+    file.extend(frame);
+    file
+}
+
+#[test]
+fn a_frame_of_a_capture_is_shown_by_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("one.pcap");
+    fs::write(&file, capture_of_a_datagram()).unwrap();
+    let watch = |which: &str| {
+        let ran = sockeye()
+            .args(["watch", "--ascii", "--width", "80", which])
+            .arg(&file)
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (ran.status.code(), text(ran.stdout), text(ran.stderr))
+    };
+    let (code, shown, said) = watch("--layers=frame:1");
+    assert_eq!((code, &*said), (Some(0), ""));
+    for words in [
+        "== layers: 46 bytes ===",
+        "+- frame - Ethernet II - link layer, OSI 2",
+        "26  0a 00 00 01  source            10.0.0.1",
+        "36  00 35        destination port  53",
+        "checksum          0x0000  none was made",
+        "header checksum   0x66ca  correct",
+        "42  77 68 6f 3f              who?",
+        "preamble and FCS were not captured",
+    ] {
+        assert!(shown.contains(words), "{words}\n{shown}");
+    }
+    let (code, shown, said) = watch("--layers=frame:2");
+    assert_eq!((code, &*shown), (Some(1), ""));
+    assert!(said.ends_with("there is no frame 2: numbers 1 to 1\n"), "{said}");
+    let (code, _, said) = watch("--layers=frame:0");
+    assert_eq!(code, Some(2));
+    assert!(said.contains("they count from 1"), "{said}");
+}
