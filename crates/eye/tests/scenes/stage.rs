@@ -1,6 +1,7 @@
 //! A client and a server in one thread, so that the order of what they do is that of the script, and
 //! an eye that looks at both.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -14,8 +15,8 @@ use rustix::net::sockopt;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, acceptfrom_with, socket_with};
 use sockeye_engine::probe::{Probe, Role, Stamp};
 use sockeye_eye::capture::Targets;
-use sockeye_eye::record::History;
-use sockeye_eye::recorder::{Eye, Options, Sink, Tap};
+use sockeye_eye::record::{History, QueueSample};
+use sockeye_eye::recorder::{Eye, Options, Seen, Sink, Tap};
 use sockeye_eye::recording::{Ended, Playback, Reader, Writer};
 use sockeye_eye::view::{self, Style};
 
@@ -40,6 +41,7 @@ pub(crate) struct Stage {
     client: Option<End>,
     server: Option<End>,
     recording: Recording,
+    samples: Arc<Mutex<Vec<(u64, QueueSample)>>>,
     /// The machine was too busy for what the scene is about.
     pub(crate) disturbed: bool,
 }
@@ -77,6 +79,7 @@ impl Stage {
             client: None,
             server: None,
             recording: Recording::default(),
+            samples: Arc::default(),
             disturbed: false,
         }
     }
@@ -87,8 +90,10 @@ impl Stage {
         let listeners = self.listener.iter().map(|_| self.listening).collect::<Vec<_>>();
         let targets =
             Targets { listeners: &listeners, peers: &[self.address], ..Targets::default() };
-        let taps: Vec<Box<dyn Tap>> =
-            vec![Box::new(Writer::to(self.recording.clone(), "a recording"))];
+        let taps: Vec<Box<dyn Tap>> = vec![
+            Box::new(Writer::to(self.recording.clone(), "a recording")),
+            Box::new(Samples(Arc::clone(&self.samples))),
+        ];
         let (talk, queues) = (self.talk, self.queues);
         let options = Options { taps, talk, queues, ..Options::to(Collect(sender)) };
         let eye = Eye::open(targets, options).unwrap();
@@ -188,6 +193,17 @@ impl Stage {
         until("bytes that arrive", || end_at(port).is_some_and(|end| end.unread == bytes));
     }
 
+    /// Waits until both accounts have a sample of this end with so many bytes to be read.
+    pub(crate) fn sampled(&self, end: Role, bytes: u64) {
+        self.probe().flush();
+        let full = |sample: &QueueSample| sample.end == end && u64::from(sample.receive) >= bytes;
+        until("samples of a full queue", || {
+            let samples = self.samples.lock().unwrap();
+            let tracks = samples.iter().filter(|(_, sample)| full(sample)).map(|(track, _)| track);
+            tracks.collect::<BTreeSet<_>>().len() == 2
+        });
+    }
+
     fn probe(&self) -> &Rc<dyn Probe> {
         self.probe.as_ref().expect("the eye is open")
     }
@@ -212,6 +228,17 @@ impl Stage {
             both[place] = Some(history);
         }
         both
+    }
+}
+
+/// Keeps samples of queues with the number of the account they are of.
+struct Samples(Arc<Mutex<Vec<(u64, QueueSample)>>>);
+
+impl Tap for Samples {
+    fn sees(&mut self, seen: &Seen<'_>) {
+        if let Seen::Queue { track, sample } = seen {
+            self.0.lock().unwrap().push((*track, **sample));
+        }
     }
 }
 

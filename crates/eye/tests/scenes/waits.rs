@@ -5,11 +5,11 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use rustix::net::sockopt::set_tcp_quickack;
-use sockeye_engine::probe::{Direction, Operation};
+use sockeye_engine::probe::{Direction, Operation, Role};
 use sockeye_eye::record::{Mark, Segment};
 
 use crate::account::Account;
-use crate::place::{CLIENT, Link, counter, end_at, listed, settle, until};
+use crate::place::{CLIENT, Link, SERVER, counter, end_at, listed, settle, until};
 use crate::scene::Scene;
 use crate::stage::Stage;
 use crate::streams::leave;
@@ -83,6 +83,8 @@ pub(crate) fn zero_window() -> Scene {
             }
         }
         until("a window probe", || end_at(CLIENT).is_some_and(|end| end.probes > 0));
+        let full = end_at(SERVER).expect("it is open").unread;
+        stage.sampled(Role::Server, full);
         stage.server().drain(sent, 4096);
         settle();
         leave(stage);
