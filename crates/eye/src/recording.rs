@@ -16,6 +16,7 @@
 mod address;
 mod epoch;
 mod facts;
+mod line;
 mod names;
 mod playback;
 mod read;

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use serde::Serialize;
 use sockeye_engine::Address;
 use sockeye_engine::probe::{self, ConnId, Opened, Role, Stamp};
 use sockeye_wire::escape::Escaped;
@@ -15,6 +16,7 @@ use sockeye_wire::packet::Segment;
 use sockeye_wire::tcp::{self, Seq, Tracker};
 
 use super::epoch::Epoch;
+use super::line;
 use super::names::{FlagNames, Mark, Op, StateName};
 use super::schema::{
     self, Acked, Aftermath, Both, Call, Close, Conn, Dgram, DgramDropped, DgramError, End, Facts,
@@ -399,13 +401,11 @@ impl Writer {
         self.line(record);
     }
 
-    fn line(&mut self, line: &impl serde::Serialize) {
+    fn line(&mut self, line: &impl Serialize) {
         if self.out.is_none() {
             return;
         }
-        // Neither can fail: memory takes all, and nothing here has keys that are no text.
-        let _ = serde_json::to_writer(&mut self.held, line);
-        self.held.push(b'\n');
+        line::append(&mut self.held, line);
         if self.held.len() >= TOGETHER {
             self.write_out();
         }
