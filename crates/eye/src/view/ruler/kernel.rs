@@ -44,7 +44,7 @@ impl Ruler<'_> {
         let hole = match (stamps.left_out(), last.first()) {
             (0, _) => None,
             (_, Some(&end)) => Some(reached..end.max(reached)),
-            (_, None) => Some(reached..layers.total),
+            (_, None) => Some(reached..layers.total.max(reached)),
         };
         let after = hole.as_ref().map_or(reached, |hole: &Range<u64>| hole.end);
         let mut intervals = between(0, &first);

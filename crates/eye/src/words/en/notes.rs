@@ -56,7 +56,8 @@ pub(super) fn note(note: Note<'_>) -> String {
         Note::AsTheyCame(count) => format!("{} as they came", counted(count, "segment")),
         Note::NoBytes => String::from("no bytes"),
         Note::MoreEnded(count) => {
-            format!("{} ended; not drawn", counted(count, "more connection"))
+            let connections = if count == 1 { "connection" } else { "connections" };
+            format!("{count} more {connections} ended; not drawn")
         }
         Note::StillOpen(count, peers, more) => {
             let are = if count == 1 { "is" } else { "are" };
