@@ -43,12 +43,16 @@ pub(crate) fn open_for_client(args: &args::Eye, peer: &Endpoint) -> anyhow::Resu
     open_to(args, Targets::peers(&peers), true)
 }
 
-/// Opens the eye for those that talk to whoever connects, as [`open`] does.
+/// Opens the eye for those that talk to whoever connects, as [`open`] does. A service has nobody at the
+/// terminal, which may so have a face.
 pub(crate) fn open_for_talk(
     args: &args::Eye,
     of_tcp: &[SocketAddr],
+    is_service: bool,
 ) -> anyhow::Result<Option<Opened>> {
-    not_live(args);
+    if !is_service {
+        not_live(args);
+    }
     open_to(args, of_tcp.into(), true)
 }
 
@@ -188,7 +192,9 @@ fn to_be_shown(args: &args::Eye) -> anyhow::Result<(Options, Pending)> {
 /// Of those that talk, the terminal is for the talk.
 fn not_live(args: &args::Eye) {
     if args.does(What::Live) {
-        wrong("--eye=live is of serve; of connect and listen the terminal is for what is said");
+        wrong(
+            "--eye=live is of serve, and of listen with a service (--echo); else the terminal is for the talk",
+        );
     }
 }
 

@@ -49,12 +49,16 @@ pub(crate) fn run(args: args::Listen) -> anyhow::Result<ExitCode> {
     }
     let of_tcp = bound.iter().filter(|bound| bound.kind() == EndpointKind::Tcp);
     let addresses: Vec<SocketAddr> = of_tcp.filter_map(|bound| bound.local_addr().ip()).collect();
-    let eye = eye::open_for_talk(&args.eye, &addresses)?;
+    let eye = eye::open_for_talk(&args.eye, &addresses, args.service.is_some())?;
     let engine = match &eye {
         Some(eye) => Engine::with_probe(args.driver, &*eye.source()),
         None => Engine::new(args.driver),
     };
     let engine = engine.with_context(|| format!("--driver {}", args.driver))?;
+    if let Some(eye) = &eye {
+        let names: Vec<String> = bound.iter().map(|bound| bound.local_addr().to_string()).collect();
+        eye.show(&names.join(", "));
+    }
     let ended = engine.block_on(serve(args, bound, &signals, engine.stopper()));
     drop(engine);
     if let Some(eye) = eye {

@@ -92,7 +92,8 @@ impl Drawing {
 pub(crate) enum What {
     /// Draw as text: what --eye alone does
     Text,
-    /// Show live on the terminal what is open and what ended, with its keys on the last line. Of serve
+    /// Show live on the terminal what is open and what ended, with its keys on the last line. Of serve, and
+    /// of listen with a service
     Live,
     /// Look at this program's calls and messages alone: no packets, no questions to the kernel while
     /// a connection is open

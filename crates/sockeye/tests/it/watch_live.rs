@@ -177,6 +177,32 @@ fn a_server_with_a_live_eye_says_where_it_is_and_ends_by_key() {
 }
 
 #[test]
+fn a_service_with_a_live_eye_says_where_it_listens_on_the_screen_that_stays() {
+    let mut command = sockeye();
+    command.args(["listen", "127.0.0.1:0", "--echo", "--eye=live"]).env("TERM", "xterm");
+    let mut terminal = Terminal::of(command, 24, 100);
+    let address = terminal.screen.wait("where it listens", |screen| {
+        let (_, behind) = screen.split_once("listening on tcp://")?;
+        let end = behind
+            .find(|letter: char| letter != ':' && letter != '.' && !letter.is_ascii_digit())?;
+        Some(behind[..end].to_owned())
+    });
+    let mut client = TcpStream::connect(&address).unwrap();
+    client.write_all(b"hello").unwrap();
+    client.read_exact(&mut [0; 5]).unwrap();
+    wait_for(&terminal, "5/5");
+    drop(client);
+    wait_for(&terminal, "1 ended");
+    terminal.press(b"q");
+    let (code, screen) = terminal.ended();
+    assert_eq!(code, Some(130), "{screen:?}");
+    // Before the face had the terminal, or kept until it gave that back.
+    let (before, rest) = screen.split_once(ENTER).unwrap();
+    let (_, behind) = rest.rsplit_once(LEAVE).unwrap();
+    assert!([before, behind].concat().contains(&format!("listening on tcp://{address}")));
+}
+
+#[test]
 fn without_a_terminal_a_live_eye_is_refused_and_of_those_that_talk_always() {
     let (code, _, said) = crate::kit::server::run(
         sockeye().args(["serve", "--port", "0", "--eye=live"]).stdin(std::process::Stdio::null()),
@@ -190,5 +216,5 @@ fn without_a_terminal_a_live_eye_is_refused_and_of_those_that_talk_always() {
         sockeye().args(["connect", "127.0.0.1:9", "--eye=live"]).stdin(std::process::Stdio::null()),
     );
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("--eye=live is of serve"), "{said}");
+    assert!(said.contains("--eye=live is of serve, and of listen with a service"), "{said}");
 }
