@@ -4,7 +4,7 @@
 //! the clocks of the two ends are aligned by what must have come first; segments seen at both ends
 //! are matched, so that it is known how long each took and which were lost.
 
-mod clock;
+pub(crate) mod clock;
 mod crossing;
 mod datagrams;
 mod evidence;

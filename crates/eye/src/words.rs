@@ -5,6 +5,7 @@
 
 mod en;
 pub(crate) mod note;
+pub(crate) mod pair;
 pub(crate) mod verdict;
 mod zh;
 
@@ -13,6 +14,7 @@ use sockeye_engine::probe::Role;
 use crate::finding::Finding;
 use crate::record::Loss;
 use note::Note;
+use pair::Said;
 use verdict::{Ending, Rest, Share, Since};
 
 pub(crate) mod layers;
@@ -82,6 +84,8 @@ pub(crate) trait Words {
     fn more_findings(&self, count: u64) -> String;
     /// What stands beside a picture or below it.
     fn note(&self, note: Note<'_>) -> String;
+    /// What stands around the picture of two ends.
+    fn pair(&self, said: &Said<'_>) -> String;
     /// How a connection ended.
     fn ending(&self, ending: &Ending) -> String;
     /// Bytes that calls received and sent, and how many of those left.

@@ -4,11 +4,14 @@
 //! the clocks from one side; all bounds together leave an interval, and the true difference lies
 //! in it as long as both clocks run at one rate.
 
+use std::cmp::Ordering;
 use std::fmt::{self, Display};
 
 use sockeye_engine::probe::Stamp;
 
 use crate::view::scale::span;
+use crate::words::Lang;
+use crate::words::pair::Said;
 
 /// Something happened at one end before something at the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,75 +147,44 @@ impl Clocks {
 }
 
 impl Display for Clocks {
-    /// One line without its end, as it stands under a picture.
+    /// One line of English without its end, as it stands under a picture.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.tell(f, "the server's")
+        f.write_str(&Lang::En.words().pair(&Said::Clocks(self, None)))
     }
 }
 
-impl Clocks {
-    /// The same of two ends that are no client and server: `whose` is the one called so here.
-    pub(crate) fn told(&self, whose: &str) -> String {
-        let mut told = String::new();
-        // A string takes everything.
-        let _ = self.tell(&mut told, whose);
-        told
-    }
+/// A difference of clocks as it is shown: the interval that is shown holds the one that is known.
+pub(crate) struct Between {
+    /// The other clock is ahead, behind, or as far as can be shown the same.
+    pub(crate) way: Ordering,
+    /// By so many milliseconds, and by how many that may be wrong.
+    pub(crate) millis: String,
+    pub(crate) off: String,
+}
 
-    fn tell(&self, f: &mut impl fmt::Write, whose: &str) -> fmt::Result {
-        match *self {
-            Clocks::One => f.write_str("one clock, both ends ran on one machine"),
-            Clocks::Apart { least, most } => write!(f, "{whose} is {}", between(least, most)),
-            Clocks::AtMost(most) => {
-                write!(f, "{whose} is {} at most", side(most, true))?;
-                f.write_str("; nothing that came from it tells more")
-            }
-            Clocks::AtLeast(least) => {
-                write!(f, "{whose} is {} at least", side(least, false))?;
-                f.write_str("; nothing that went to it tells more")
-            }
-            Clocks::Drifting(Drift { ahead: (least, most), gains: (slow, fast), .. }) => {
-                write!(f, "{whose} is {} at first", between(least, most))?;
-                let (rate, off) = ((slow + fast) / 2000.0, (fast - slow) / 2000.0);
-                let verb = if rate < 0.0 { "loses" } else { "gains" };
-                let off = (off * 10.0).ceil() / 10.0 + 0.1;
-                write!(f, ", and {verb} {:.1} µs each second, ± {off:.1}", rate.abs())
-            }
-            Clocks::Contradictory => f.write_str(
-                "one of them was set meanwhile, or runs unevenly: times of both ends can't be \
-                 compared",
-            ),
-            Clocks::Unknown => f.write_str("nothing tells how far they are apart; taken for equal"),
+impl Between {
+    /// With two digits of the uncertainty, and the difference to the same place.
+    pub(crate) fn of(least: i64, most: i64) -> Between {
+        let half = most.abs_diff(least).div_ceil(2);
+        let mut unit = 1000_u64;
+        while half / unit >= 100 {
+            unit *= 10;
         }
+        let centre = middle(least, most);
+        let shown = centre.unsigned_abs().saturating_add(unit / 2) / unit * unit;
+        let off = centre.unsigned_abs().abs_diff(shown).saturating_add(half);
+        let off = off.div_ceil(unit) * unit;
+        let way = if shown == 0 { Ordering::Equal } else { centre.cmp(&0) };
+        Between { way, millis: fixed(shown, unit), off: fixed(off, unit) }
     }
 }
 
-/// `12.40 ms ahead, ± 0.05 ms`: the interval that is shown holds the one that is known.
-fn between(least: i64, most: i64) -> String {
-    let half = most.abs_diff(least).div_ceil(2);
-    // Two digits of the uncertainty, and the difference to the same place.
-    let mut unit = 1000_u64;
-    while half / unit >= 100 {
-        unit *= 10;
-    }
-    let centre = middle(least, most);
-    let shown = centre.unsigned_abs().saturating_add(unit / 2) / unit * unit;
-    let off = centre.unsigned_abs().abs_diff(shown).saturating_add(half);
-    let off = off.div_ceil(unit) * unit;
-    let way = if centre < 0 { "behind" } else { "ahead" };
-    if shown == 0 {
-        return format!("the same, ± {} ms", fixed(off, unit));
-    }
-    format!("{} ms {way}, ± {} ms", fixed(shown, unit), fixed(off, unit))
-}
-
-/// A bound on one side, rounded away from what it holds.
-fn side(ahead: i64, most: bool) -> String {
-    let way = if ahead < 0 { "behind" } else { "ahead" };
+/// A bound on one side without its sign, rounded away from what it holds.
+pub(crate) fn bound(ahead: i64, most: bool) -> String {
     let up = (ahead >= 0) == most;
     let nanos = ahead.unsigned_abs();
     let micros = if up { nanos.div_ceil(1000) } else { nanos / 1000 };
-    format!("{} {way}", span(micros * 1000))
+    span(micros * 1000)
 }
 
 /// Milliseconds with as many decimals as `unit`, a power of ten in nanoseconds, has.
@@ -320,15 +292,15 @@ mod tests {
             (0, 900_000_000),
             (999, 1001),
         ]
-        .map(|(least, most)| between(least, most));
+        .map(|(least, most)| Clocks::Apart { least, most }.to_string());
         assert_eq!(
             shown,
             [
-                "12.400 ms ahead, ± 0.050 ms",
-                "3,700.000 ms behind, ± 0.050 ms",
-                "the same, ± 0.001 ms",
-                "450 ms ahead, ± 450 ms",
-                "0.001 ms ahead, ± 0.001 ms",
+                "the server's is 12.400 ms ahead, ± 0.050 ms",
+                "the server's is 3,700.000 ms behind, ± 0.050 ms",
+                "the same at both ends, ± 0.001 ms",
+                "the server's is 450 ms ahead, ± 450 ms",
+                "the server's is 0.001 ms ahead, ± 0.001 ms",
             ]
         );
     }

@@ -14,6 +14,7 @@ use super::text::error_name;
 use super::{named, ruled, wrapped};
 use crate::datagram::{DatagramHistory, Flow, Outcome, Seen, Tally};
 use crate::pair::{DatagramFate, DatagramPair, DatagramWay, End};
+use crate::words::pair::Said;
 
 /// Everything there is to see of a socket.
 pub(super) fn draw(history: &DatagramHistory, style: &Style) -> String {
@@ -105,7 +106,8 @@ pub(super) fn draw_pair(pair: &DatagramPair, style: &Style) -> String {
             named(to.and_then(|way| way.sent.peer.as_ref()).unwrap_or(&socket.local))
         });
     let glyphs = style.glyphs();
-    let mut out = ruled("both ends of ", &format!("{one} and {other} "), style);
+    let mut out =
+        ruled(&style.words().words().pair(&Said::BothEnds), &format!("{one}, {other} "), style);
     let to_one = |at: Stamp| pair.clocks.at_client(at);
     let opened = pair.one.opened.min(to_one(pair.other.opened));
     let latest = pair.ways.iter().filter_map(|way| {
@@ -146,8 +148,9 @@ pub(super) fn draw_pair(pair: &DatagramPair, style: &Style) -> String {
         out.push_str(&format!("{:TIME$} {}\n", "", style.paint(Ink::Dim, &line)));
     }
     out.push('\n');
-    let whose = format!("that of {other}");
-    out.push_str(&wrapped(&format!("clocks  {}", pair.clocks.told(&whose)), style));
+    let say = |said: Said<'_>| style.words().words().pair(&said);
+    let clocks = say(Said::Clocks(&pair.clocks, Some(&other)));
+    out.push_str(&wrapped(&format!("{}{clocks}", say(Said::OfClocks)), style));
     for socket in [&pair.one, &pair.other] {
         out.push_str(&wrapped(&self::line(socket), style));
     }

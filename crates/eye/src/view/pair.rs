@@ -4,12 +4,14 @@
 use sockeye_engine::probe::{Direction, Role};
 
 use super::ladder;
-use super::scale::{counted, millis, span};
+use super::scale::{millis, span};
 use super::style::Style;
-use super::{named, ruled, ruler, wrapped};
+use super::{findings, named, ruled, ruler, wrapped};
+use crate::finding;
 use crate::pair::{Clocks, Fate, KnownBy, Pair};
 use crate::record::History;
 use crate::verdict;
+use crate::words::pair::Said;
 
 /// Everything there is to see.
 pub(super) fn draw(pair: &Pair, style: &Style) -> String {
@@ -21,7 +23,7 @@ pub(super) fn draw(pair: &Pair, style: &Style) -> String {
         format!("{} {} {}", named(from), style.glyphs().arrow, named(to))
     };
     let (client, server) = (ends(&pair.client), ends(&pair.server));
-    let mut out = ruled("both ends of ", &format!("{client} "), style);
+    let mut out = ruled(&style.words().words().pair(&Said::BothEnds), &format!("{client} "), style);
     out.push('\n');
     if pair.clocks == Clocks::Contradictory {
         // In what order things happened at both ends nobody knows.
@@ -40,60 +42,62 @@ pub(super) fn draw(pair: &Pair, style: &Style) -> String {
     out
 }
 
-/// What is said under the pictures: the clocks, the way between the ends, and each end's verdict.
+/// What is said under the pictures: the clocks, the way between the ends, each end's verdict, and what
+/// was found.
 fn lines(pair: &Pair, server: &str, style: &Style) -> String {
-    let known = match pair.known_by {
-        KnownBy::AddressesAndIsn => None,
-        KnownBy::Addresses => {
-            Some(String::from("addresses and ports alone: not both ends saw sequence numbers"))
-        }
-        KnownBy::Isn => Some(format!(
-            "both initial sequence numbers; at the server its addresses are {server}, as behind NAT"
-        )),
+    let say = |said: Said<'_>| style.words().words().pair(&said);
+    let line = |what: Said<'_>, text: &str| wrapped(&format!("{}{text}", say(what)), style);
+    let mut out = match pair.known_by {
+        KnownBy::AddressesAndIsn => String::new(),
+        KnownBy::Addresses => wrapped(&say(Said::KnownByAddresses), style),
+        KnownBy::Isn => wrapped(&say(Said::KnownByNumbers(server)), style),
     };
-    let known = known.map_or(String::new(), |by| wrapped(&format!("known by {by}"), style));
-    let mut out = known + &wrapped(&format!("clocks  {}", pair.clocks), style);
-    if let Some(way) = way(pair) {
-        out.push_str(&wrapped(&format!("way     {way}"), style));
+    out.push_str(&line(Said::OfClocks, &say(Said::Clocks(&pair.clocks, None))));
+    if let Some(way) = way(pair, style) {
+        out.push_str(&line(Said::OfWay, &way));
     }
-    out.push_str(&wrapped(
-        &format!("client  {}", verdict::line_in(style.words(), &pair.client)),
-        style,
-    ));
-    out.push_str(&wrapped(
-        &format!("server  {}", verdict::line_in(style.words(), &pair.server)),
-        style,
-    ));
-    out
+    for history in [&pair.client, &pair.server] {
+        let verdict = verdict::line_in(style.words(), history);
+        out.push_str(&line(Said::OfEnd(history.role), &verdict));
+    }
+    // What both ends show is told once.
+    let mut found = finding::findings(&pair.client);
+    for other in finding::findings(&pair.server) {
+        if !found.iter().any(|known| known.kind == other.kind && known.by == other.by) {
+            found.push(other);
+        }
+    }
+    out + &findings::draw(&found, style)
 }
 
 /// What became of the segments between the ends.
-fn way(pair: &Pair) -> Option<String> {
+fn way(pair: &Pair, style: &Style) -> Option<String> {
+    let say = |said: Said<'_>| style.words().words().pair(&said);
     let mut parts = Vec::new();
     let unsure = pair.clocks.uncertainty().unwrap_or(u64::MAX);
     if let Clocks::Apart { least, most } = pair.clocks {
         // The shortest ways there and back are what the bounds of the clocks come from.
-        parts.push(format!("there and back in {} at best", span(most.abs_diff(least))));
+        parts.push(say(Said::ThereAndBack(&span(most.abs_diff(least)))));
     }
-    for (way, name) in [(Direction::Sent, "to the server"), (Direction::Received, "back")] {
+    for (way, to) in [(Direction::Sent, Role::Server), (Direction::Received, Role::Client)] {
         let Some((shortest, longest)) = pair.flights(way) else { continue };
-        let told = match pair.clocks {
+        parts.push(match pair.clocks {
             Clocks::One if longest < 1000 => continue,
-            Clocks::One if millis(shortest) == millis(longest) => span(longest),
-            Clocks::One => format!("{} to {}", millis(shortest), span(longest)),
-            _ if longest > unsure.saturating_mul(2) => format!("up to {}", span(longest)),
+            Clocks::One if millis(shortest) == millis(longest) => {
+                say(Said::InFlight(&span(longest), to))
+            }
+            Clocks::One => {
+                let times = format!("{}..{}", millis(shortest), span(longest));
+                say(Said::InFlight(&times, to))
+            }
+            _ if longest > unsure.saturating_mul(2) => say(Said::UpToInFlight(&span(longest), to)),
             _ => continue,
-        };
-        parts.push(format!("{told} in flight {name}"));
+        });
     }
-    for (fate, what) in [
-        (Fate::Lost, "lost"),
-        (Fate::Doubled, "doubled"),
-        (Fate::Foreign, "that came were never sent by the other end"),
-    ] {
+    for fate in [Fate::Lost, Fate::Doubled, Fate::Foreign] {
         let count = pair.count(fate);
         if count > 0 {
-            parts.push(format!("{} {what}", counted(count, "segment")));
+            parts.push(say(Said::Met(fate, count)));
         }
     }
     (!parts.is_empty()).then(|| parts.join(" · "))

@@ -158,7 +158,12 @@ impl<'a> Rows<'a> {
                     let mut row = Row::at(change.at);
                     let place = if near { &mut row.ours } else { &mut row.theirs };
                     *place = Some(change);
-                    alone.push(row);
+                    let same =
+                        |last: &&mut Row<'_>| last.at == row.at && last.ours.is_some() == near;
+                    match alone.last_mut().filter(same) {
+                        Some(last) => *last = row,
+                        None => alone.push(row),
+                    }
                 }
             }
         }

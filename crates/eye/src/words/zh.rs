@@ -2,9 +2,11 @@
 
 mod findings;
 mod notes;
+mod pair;
 mod verdict;
 
 use super::note::Note;
+use super::pair::Said;
 use super::verdict::{Ending, Rest, Share, Since};
 use super::{Told, Words};
 use crate::finding::Finding;
@@ -25,6 +27,10 @@ impl Words for Chinese {
 
     fn note(&self, note: Note<'_>) -> String {
         notes::note(note)
+    }
+
+    fn pair(&self, said: &Said<'_>) -> String {
+        pair::pair(said)
     }
 
     fn ending(&self, ending: &Ending) -> String {

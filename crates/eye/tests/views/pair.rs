@@ -4,6 +4,7 @@ use sockeye_engine::probe::Direction;
 use sockeye_eye::pair::{self, Alone, Clocks, Fate, KnownBy, Pair};
 use sockeye_eye::record::History;
 use sockeye_eye::view::{self, Style};
+use sockeye_eye::words::Lang;
 use sockeye_wire::tcp::Flags;
 
 use Direction::{Received, Sent};
@@ -304,4 +305,10 @@ fn another_connection_of_the_same_ports_is_not_this_one() {
     }
     let joined = pair::join(vec![client], vec![server], false);
     assert!(joined.pairs.is_empty());
+}
+
+#[test]
+fn in_chinese_too() {
+    let style = Style { lang: Lang::Zh, ..Style::default() };
+    check("pair_lossy_zh", &lossy().joined(), &style);
 }
