@@ -102,9 +102,12 @@ fn recording_in(file: &Path) -> anyhow::Result<(String, Box<dyn BufRead + Send>)
     let Opened { name, input, content } = opened(file)?;
     match content {
         Content::Recording => Ok((name, input)),
-        Content::Capture | Content::Other => {
-            anyhow::bail!("{name}: not a recording, as --record makes them")
+        Content::Capture => {
+            anyhow::bail!(
+                "{name}: a capture; of two files both are recordings, captures are drawn alone"
+            )
         }
+        Content::Other => anyhow::bail!("{name}: not a recording, as --record makes them"),
     }
 }
 
