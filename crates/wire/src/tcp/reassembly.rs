@@ -30,12 +30,12 @@ pub enum Piece<'a> {
 ///     Piece::Missing(count) => text.push_str(&format!("[{count} missing]")),
 /// };
 /// let mut stream = Reassembly::new(1 << 20);
-/// stream.segment(6, 3, b"you", &mut take);
+/// stream.segment(6, 2, b"ee", &mut take);
 /// stream.segment(0, 4, b"Do I", &mut take);
-/// stream.segment(2, 4, b"I se", &mut take);
-/// stream.segment(10, 1, b"?", &mut take);
+/// stream.segment(2, 4, b" I s", &mut take);
+/// stream.segment(9, 1, b"?", &mut take);
 /// stream.finish(&mut take);
-/// assert_eq!(text, "Do I seyou[1 missing]?");
+/// assert_eq!(text, "Do I see[1 missing]?");
 /// ```
 #[derive(Clone, Debug)]
 pub struct Reassembly {
