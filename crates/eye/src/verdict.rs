@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 use sockeye_engine::probe::{Direction, Operation, Role};
 use sockeye_wire::tcp::State;
 
-use crate::record::{Aftermath, Event, History, KernelFacts, Loss, Spent};
+use crate::record::{Aftermath, Event, History, KernelFacts, Loss, SocketEnd, Spent};
 use crate::timeline::{index, other};
 use crate::view::scale::shares;
 use crate::words::verdict::{After, Ending, Held, Place, Rest, Share, Since, Who};
@@ -45,9 +45,9 @@ pub fn line_in(lang: Lang, history: &History) -> String {
     }
     parts.extend(handshake(history).map(|nanos| words.handshake(nanos)));
     parts.extend(time(history, words));
-    let [again_in, again_out] = history.totals.retransmissions;
-    if again_in + again_out > 0 {
-        parts.push(words.sent_again(again_in + again_out));
+    let again = sent_again(history);
+    if again > 0 {
+        parts.push(words.sent_again(again));
     }
     if let Some(unread @ 1..) = history.kernel.as_ref().and_then(|facts| facts.unread) {
         parts.push(words.never_read(unread.into()));
@@ -346,6 +346,18 @@ fn time(history: &History, words: &dyn Words) -> Option<String> {
     let told: Vec<(String, Share)> =
         told.filter_map(|(share, what)| Some((share?, what))).collect();
     Some(words.spent(total, since, &told))
+}
+
+/// Segments sent again, both ways; without packets those the kernel counted at the ends it told of.
+fn sent_again(history: &History) -> u64 {
+    if history.captured {
+        return history.totals.retransmissions.iter().sum();
+    }
+    let counted = |facts: &KernelFacts| facts.retransmits;
+    let [ours, peers] = &history.ends;
+    let last = |end: &Option<SocketEnd>| end.as_ref().and_then(|end| counted(&end.facts));
+    let ours = last(ours).or_else(|| history.kernel.as_ref().and_then(counted));
+    [ours, last(peers)].into_iter().flatten().map(u64::from).sum()
 }
 
 /// Which end still holds a state, and for how long: the kernel's word where it was asked, else

@@ -124,3 +124,34 @@ fn a_stamp_that_is_missing_at_the_end_is_said() {
         assert_eq!(line.contains("the eye missed a kernel stamp"), missed, "{line}");
     }
 }
+
+#[test]
+fn without_packets_the_kernels_counts_tell_what_was_sent_again() {
+    let facts = |again| KernelFacts { retransmits: Some(again), ..KernelFacts::default() };
+    for (last, said) in [(None, "2 segments sent again"), (Some(5), "5 segments sent again")] {
+        let mut scene = Scene::without_capture();
+        scene.accept().wait(9).send(10).wait(900_000).kernel(facts(2)).close();
+        if let Some(again) = last {
+            scene.let_go(Role::Server, facts(again));
+        }
+        let line = verdict::line(&scene.whole());
+        assert!(line.contains(said), "{line}");
+    }
+}
+
+#[test]
+fn a_fin_is_not_among_the_bytes_of_a_last_word() {
+    let facts = |bytes| KernelFacts {
+        bytes_acked: Some(bytes),
+        bytes_received: Some(bytes),
+        ..KernelFacts::default()
+    };
+    let mut scene = Scene::without_capture();
+    scene.accept().recv(10).send(10).wait(9).recv(0).wait(9).close();
+    scene.let_go(Role::Server, facts(11)).let_go(Role::Client, facts(11));
+    let history = scene.whole();
+    for end in history.ends.iter().flatten() {
+        let counts = (end.facts.bytes_acked, end.facts.bytes_received);
+        assert_eq!(counts, (Some(10), Some(10)), "{:?}", end.end);
+    }
+}

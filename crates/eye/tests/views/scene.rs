@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use sockeye_engine::probe::{Call, ConnId, Direction, Opened, Operation, Role, Stamp};
-use sockeye_eye::record::{Aftermath, History, KernelFacts, KernelStamp, Loss, Point, QueueSample};
+use sockeye_eye::record::{
+    Aftermath, History, KernelFacts, KernelStamp, Loss, Point, QueueSample, SocketEnd,
+};
 use sockeye_eye::timeline::Timeline;
 use sockeye_wire::packet::{Sack, Segment};
 use sockeye_wire::tcp::{Flags, Seq, State};
@@ -400,6 +402,13 @@ impl Scene {
             congestion_window: Some(10),
             retransmits: Some(0),
         });
+        self
+    }
+
+    /// The kernel lets go of an end's socket.
+    pub(crate) fn let_go(&mut self, end: Role, facts: KernelFacts) -> &mut Scene {
+        let at = self.stamp_now();
+        self.timeline.ended(SocketEnd { at, end, facts });
         self
     }
 
