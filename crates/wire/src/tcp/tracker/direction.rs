@@ -194,6 +194,11 @@ impl Stream {
             return if again { Mark::Retransmission } else { Mark::None };
         }
         let bare = !flags.syn() && !flags.fin();
+        // Of two processors the one with the ACK may be seen first: then a byte on its own that is
+        // below what was acknowledged was never seen, and is no probe.
+        if self.fills_a_hole(&range) {
+            return Mark::None;
+        }
         // Linux probes with an empty segment one below; the RFC's own probe is one new byte.
         let below = ahead == -1 && segment.payload <= 1;
         let one_into_closed = ahead == 0 && segment.payload == 1 && peer_window_closed;
@@ -203,9 +208,6 @@ impl Stream {
         if ahead > 0 {
             self.open_hole(self.next..range.start);
             return Mark::Gap;
-        }
-        if self.fills_a_hole(&range) {
-            return Mark::None;
         }
         let old_data = !range.is_empty() && range.end <= self.next;
         let old_fin = flags.fin() && self.fin.is_some();

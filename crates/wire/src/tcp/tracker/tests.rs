@@ -248,6 +248,20 @@ fn a_keep_alive_is_no_data() {
 }
 
 #[test]
+fn a_single_byte_seen_after_its_ack_is_data_and_no_keep_alive() {
+    let mut wire = Wire::new();
+    wire.handshake();
+    wire.send(Remote, Flags::PSH, 0, 3, Some(0));
+    // Each end's processor hands its packets over by itself.
+    wire.send(Local, Flags::NONE, 0, 0, Some(4));
+    let placed = wire.send(Remote, Flags::PSH, 3, 1, Some(0));
+    assert_eq!((placed.start, placed.end, placed.mark), (3, 4, Mark::None));
+    // Once more, it is one below what was acknowledged.
+    let placed = wire.send(Remote, Flags::PSH, 3, 1, Some(0));
+    assert_eq!(placed.mark, Mark::KeepAlive);
+}
+
+#[test]
 fn a_probe_into_a_closed_window_is_a_window_probe() {
     let mut wire = Wire::new();
     wire.handshake();
