@@ -33,8 +33,11 @@ pub struct Segment {
     pub direction: Direction,
     /// The sequence number as it stood in the header.
     pub seq: u32,
-    /// Its payload's place in the stream; empty for a bare ACK.
+    /// Its payload's place in the stream; empty for a bare ACK, and for a probe, whatever byte it
+    /// carries.
     pub range: Range<u64>,
+    /// How many bytes it carries.
+    pub payload: u32,
     /// Flags of the header.
     pub flags: Flags,
     /// The acknowledgement: the offset in the opposite stream up to which bytes have arrived.

@@ -316,6 +316,7 @@ impl Timeline {
             direction,
             seq: segment.seq.0,
             range: placed.start..placed.end,
+            payload: segment.payload,
             flags: segment.flags,
             ack: placed.ack.map(|ack| Ack {
                 offset: ack.offset,

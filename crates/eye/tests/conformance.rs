@@ -393,7 +393,7 @@ fn connection(history: &History) -> Connection {
             seq: segment.seq,
             flags: segment.flags.bits(),
             start: segment.range.start + u64::from(behind),
-            length: segment.range.end - segment.range.start,
+            length: segment.payload.into(),
             ack: ack.map(|ack| ack.offset + u64::from(ack.fin)),
         });
     }

@@ -278,6 +278,7 @@ mod tests {
             at: Stamp(at),
             direction: Direction::Received,
             seq: 0,
+            payload: u32::try_from(range.end - range.start).unwrap(),
             range,
             flags,
             ack: None,

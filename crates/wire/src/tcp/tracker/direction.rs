@@ -200,7 +200,9 @@ impl Stream {
             return Mark::None;
         }
         // Linux probes with an empty segment one below; the RFC's own probe is one new byte.
-        let below = ahead == -1 && segment.payload <= 1;
+        // What was not acknowledged yet is sent again.
+        let acknowledged = self.acknowledged.is_some_and(|acknowledged| acknowledged >= range.end);
+        let below = ahead == -1 && segment.payload <= 1 && (range.is_empty() || acknowledged);
         let one_into_closed = ahead == 0 && segment.payload == 1 && peer_window_closed;
         if bare && self.fin.is_none() && (below || one_into_closed) {
             return if peer_window_closed { Mark::WindowProbe } else { Mark::KeepAlive };

@@ -243,6 +243,7 @@ fn a_keep_alive_is_no_data() {
     wire.handshake();
     assert_eq!(wire.send(Remote, Flags::NONE, -1, 0, Some(0)).mark, Mark::KeepAlive);
     wire.send(Remote, Flags::NONE, 0, 10, Some(0));
+    wire.send(Local, Flags::NONE, 0, 0, Some(10));
     assert_eq!(wire.send(Remote, Flags::NONE, 9, 1, Some(0)).mark, Mark::KeepAlive);
     assert_eq!(wire.send(Remote, Flags::NONE, 10, 10, Some(0)).mark, Mark::None);
 }
@@ -259,6 +260,15 @@ fn a_single_byte_seen_after_its_ack_is_data_and_no_keep_alive() {
     // Once more, it is one below what was acknowledged.
     let placed = wire.send(Remote, Flags::PSH, 3, 1, Some(0));
     assert_eq!(placed.mark, Mark::KeepAlive);
+}
+
+#[test]
+fn a_single_byte_not_acknowledged_yet_is_sent_again() {
+    let mut wire = Wire::new();
+    wire.handshake();
+    wire.send(Remote, Flags::PSH, 0, 1, Some(0));
+    let placed = wire.send(Remote, Flags::PSH, 0, 1, Some(0));
+    assert_eq!((placed.start, placed.end, placed.mark), (0, 1, Mark::Retransmission));
 }
 
 #[test]
