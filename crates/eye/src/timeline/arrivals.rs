@@ -120,6 +120,7 @@ mod tests {
             at: Stamp(at),
             direction,
             seq: 0,
+            payload: u32::try_from(range.end - range.start).unwrap(),
             range,
             flags: Flags::ACK,
             ack: Some(Ack { offset: ack, fin: false, advances: true }),
