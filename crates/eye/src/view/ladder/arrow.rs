@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn the_time_in_flight_stands_at_the_head() {
-        assert_eq!(drawn(Fate::Arrived, "+0.12", true), "------ [0..4) -------- +0.12 >");
-        assert_eq!(drawn(Fate::Arrived, "+0.12", false), "< +0.12 -------- [0..4) ------");
+        assert_eq!(drawn(Fate::Arrived, "+0.12", true), "------- [0..4) ------- +0.12 >");
+        assert_eq!(drawn(Fate::Arrived, "+0.12", false), "< +0.12 ------- [0..4) -------");
     }
 }
