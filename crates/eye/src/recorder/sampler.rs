@@ -83,8 +83,8 @@ impl Sampler {
         self.queues.ask(&asked, |place, socket| {
             let Some(end) = ends.get(place) else { return };
             let sample = socket.sample(Stamp::now(), end.role);
-            if let Some(track) = tracks.queue(end.name, sample) {
-                changed = true;
+            if let Some((track, new)) = tracks.queue(end.name, sample) {
+                changed |= new;
                 taps.see(&Seen::Queue { track, sample: &sample });
             }
         })?;

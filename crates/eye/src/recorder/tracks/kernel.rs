@@ -54,10 +54,15 @@ impl Tracks {
         ends
     }
 
-    /// Takes in a sample; the connection's number where it says something new.
-    pub(in super::super) fn queue(&mut self, name: Name, sample: QueueSample) -> Option<u64> {
+    /// Takes in a sample; the connection's number and whether it says something new, unless it says
+    /// nothing worth keeping.
+    pub(in super::super) fn queue(
+        &mut self,
+        name: Name,
+        sample: QueueSample,
+    ) -> Option<(u64, bool)> {
         let track = self.tracks.get_mut(name)?;
-        track.queue(sample).then_some(name.serial())
+        track.queue(sample).map(|new| (name.serial(), new))
     }
 
     /// Takes in that the kernel has let go of a socket; once for each connection it is an end of.

@@ -240,8 +240,8 @@ impl Track {
     }
 
     /// How full the queues of an end are; what is empty as before is told once more, which shows that
-    /// it lasted, and then not again: false.
-    pub(super) fn queue(&mut self, sample: QueueSample) -> bool {
+    /// it lasted, and then not again. Else, whether it says anything new.
+    pub(super) fn queue(&mut self, sample: QueueSample) -> Option<bool> {
         let whose = usize::from(sample.end != self.role);
         let said = |sample: QueueSample| {
             let QueueSample { state, receive, send, unsent, send_window, receive_window, .. } =
@@ -253,10 +253,10 @@ impl Track {
         self.sampled[whose] = Some((sample, same));
         let empty = sample.receive == 0 && sample.send == 0;
         if empty && same && before.is_some_and(|(_, twice)| twice) {
-            return false;
+            return None;
         }
         self.timeline.queue(sample);
-        true
+        Some(!same)
     }
 
     /// The kernel has let go of an end's socket.
