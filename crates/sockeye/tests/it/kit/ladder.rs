@@ -32,7 +32,9 @@ impl Picture {
     fn read(text: &str) -> Picture {
         let mut parts = text.split("\n\n");
         let (_, ladder) = (parts.next(), parts.next().unwrap_or_default());
-        let verdict: Vec<&str> = parts.last().unwrap_or_default().split_whitespace().collect();
+        // Behind the verdict is what was found.
+        let words = parts.filter(|part| !part.starts_with("  ! "));
+        let verdict: Vec<&str> = words.last().unwrap_or_default().split_whitespace().collect();
         let mut reader = Reader::default();
         let segments = ladder.lines().filter_map(|line| reader.segment(line)).collect();
         Picture { text: text.to_owned(), segments, verdict: verdict.join(" ") }
