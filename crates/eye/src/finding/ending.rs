@@ -267,7 +267,9 @@ impl Ending<'_> {
             Kind::ResetAfterClose => "RFC 9293 §3.6.1",
             Kind::ResetUnknown | Kind::HalfOpen => "RFC 9293 §3.5.1",
             Kind::CloseWait => "RFC 9293 §3.3.2",
-            _ if self.history.is_tcp() => "send(2), RFC 9293 §3.5.3",
+            // Of one that was reset, and of one whose own end sends no more.
+            Kind::WriteAfterClose if self.history.is_tcp() => "send(2), RFC 9293 §3.5.3",
+            Kind::WriteAfterShutdown if self.history.is_tcp() => "send(2), RFC 9293 §3.10.2",
             _ => "send(2)",
         };
         let by = Some(sender(self.history, direction));

@@ -280,7 +280,7 @@ pub(super) fn find_syns(history: &History, stretch: &Stretch<'_>, found: &mut Fo
         certainty,
         reference,
     };
-    let listener = "listen(2), RFC 9293 §3.10.7.2";
+    let listener = "listen(2), tcp(7)";
     if let (Some(first), Some(latest)) = (first, latest) {
         let nanos = latest.0.saturating_sub(first.0);
         let evidence = evidence(again, nanos);
@@ -290,7 +290,7 @@ pub(super) fn find_syns(history: &History, stretch: &Stretch<'_>, found: &mut Fo
             found.add(finding(kind, Role::Server, client, first, evidence, certainty, listener));
         } else {
             let (kind, certainty) = (Kind::SynRetried, Certainty::Exact);
-            let reference = "RFC 6298 §5.7, RFC 9293 §3.8.3";
+            let reference = "RFC 6298 §5, RFC 9293 §3.8.3";
             found.add(finding(kind, Role::Client, client, first, evidence, certainty, reference));
         }
     }
