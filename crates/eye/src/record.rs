@@ -339,6 +339,15 @@ impl History {
         self.local.ip().is_some()
     }
 
+    /// Whether the other end sends this way, and is on another machine as far as addresses tell.
+    pub(crate) fn is_from_afar(&self, way: Direction) -> bool {
+        let [local, peer] = [&self.local, &self.peer].map(|address| address.ip());
+        way == Direction::Received
+            && local.zip(peer).is_some_and(|(local, peer)| {
+                peer.ip() != local.ip() && !peer.ip().to_canonical().is_loopback()
+            })
+    }
+
     /// Whether both ends were seen: on the wire, or by asking the kernel about others, or about a peer
     /// on this machine whose state it saw change.
     #[must_use]

@@ -45,9 +45,12 @@ pub fn line_in(lang: Lang, history: &History) -> String {
     }
     parts.extend(handshake(history).map(|nanos| words.handshake(nanos)));
     parts.extend(time(history, words));
-    let again = sent_again(history);
-    if again > 0 {
-        parts.push(words.sent_again(again));
+    let [came, sent] = again(history);
+    if sent > 0 {
+        parts.push(words.sent_again(sent));
+    }
+    if came > 0 {
+        parts.push(words.came_again(came));
     }
     if let Some(unread @ 1..) = history.kernel.as_ref().and_then(|facts| facts.unread) {
         parts.push(words.never_read(unread.into()));
@@ -348,16 +351,22 @@ fn time(history: &History, words: &dyn Words) -> Option<String> {
     Some(words.spent(total, since, &told))
 }
 
-/// Segments sent again, both ways; without packets those the kernel counted at the ends it told of.
-fn sent_again(history: &History) -> u64 {
+/// Segments that came again, and those sent again; without packets those the kernel counted at the
+/// ends it told of.
+fn again(history: &History) -> [u64; 2] {
     if history.captured {
-        return history.totals.retransmissions.iter().sum();
+        let [received, sent] = history.totals.retransmissions;
+        return match history.is_from_afar(Direction::Received) && !history.neutral {
+            // They may have been sent once, and doubled on the way.
+            true => [received, sent],
+            false => [0, received.saturating_add(sent)],
+        };
     }
     let counted = |facts: &KernelFacts| facts.retransmits;
     let [ours, peers] = &history.ends;
     let last = |end: &Option<SocketEnd>| end.as_ref().and_then(|end| counted(&end.facts));
     let ours = last(ours).or_else(|| history.kernel.as_ref().and_then(counted));
-    [ours, last(peers)].into_iter().flatten().map(u64::from).sum()
+    [0, [ours, last(peers)].into_iter().flatten().map(u64::from).sum()]
 }
 
 /// Which end still holds a state, and for how long: the kernel's word where it was asked, else

@@ -101,6 +101,8 @@ pub(crate) trait Words {
     fn spent(&self, whole: u64, since: Since, shares: &[(String, Share)]) -> String;
     /// So many segments were sent again.
     fn sent_again(&self, segments: u64) -> String;
+    /// So many segments came that had come before.
+    fn came_again(&self, segments: u64) -> String;
     /// So many bytes were never read.
     fn never_read(&self, bytes: u64) -> String;
     /// Which ends still hold a state.

@@ -225,7 +225,7 @@ impl Repair {
         };
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         // What comes twice from another machine may have been sent once, and doubled on the way.
-        let doubled = self.kind == Kind::SpuriousRetransmission && is_from_afar(history, way);
+        let doubled = self.kind == Kind::SpuriousRetransmission && history.is_from_afar(way);
         let certainty = if doubled { Certainty::Inferred } else { self.certainty };
         let (bytes, duplicate_acks) = (self.range.end - self.range.start, self.duplicate_acks);
         Finding {
@@ -246,15 +246,6 @@ impl Repair {
             },
         }
     }
-}
-
-/// Whether the other end sends this way, and is on another machine as far as addresses tell.
-fn is_from_afar(history: &History, way: Direction) -> bool {
-    let [local, peer] = [&history.local, &history.peer].map(|address| address.ip());
-    way == Direction::Received
-        && local.zip(peer).is_some_and(|(local, peer)| {
-            peer.ip() != local.ip() && !peer.ip().to_canonical().is_loopback()
-        })
 }
 
 /// SYNs that had to be repeated, and a backlog that was full.

@@ -399,7 +399,7 @@ impl Ruler<'_> {
         self.bar("segment", Ink::Plain, &intervals, fold, true, caption);
     }
 
-    /// Retransmissions, each a mark where its data begins.
+    /// Segments whose bytes had gone by before, each a mark where its data begins.
     fn resent(&mut self, layers: &Layers<'_>) {
         if layers.resent.is_empty() {
             return;
@@ -410,8 +410,11 @@ impl Ruler<'_> {
             bar.mark(self.axis, segment.range.start, glyphs.again);
         }
         let count = layers.resent.len() as u64;
+        // What came twice from another machine may have been sent once.
+        let came = self.history.is_from_afar(self.way) && !self.history.neutral;
+        let note = if came { Note::CameAgain(count) } else { Note::SentAgain(count) };
         let caption = self.first_that_fits([
-            self.style.note(Note::SentAgain(count)),
+            self.style.note(note),
             self.count(count, Noun::Segment),
         ]);
         self.line("again", Ink::Warning, bar, caption);

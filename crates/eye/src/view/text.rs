@@ -201,7 +201,7 @@ pub(super) fn data(summary: &Summary, way: usize, width: usize) -> String {
         return first_that_fits(
             width,
             [
-                format!("{} sent again", counted(again, "segment")),
+                format!("{} again", counted(again, "segment")),
                 format!("{} again", short(again)),
             ],
         );

@@ -67,6 +67,10 @@ impl Words for English {
         format!("{} sent again", counted(segments, "segment"))
     }
 
+    fn came_again(&self, segments: u64) -> String {
+        format!("{} came again", counted(segments, "segment"))
+    }
+
     fn never_read(&self, unread: u64) -> String {
         format!("{} never read", bytes(unread))
     }

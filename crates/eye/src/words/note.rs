@@ -51,8 +51,9 @@ pub(crate) enum Note<'a> {
     Within(&'a str),
     /// Marks share columns, so many are used.
     InColumns(u64),
-    /// Segments that were sent again, lost, or drawn as they came.
+    /// Segments that were sent again, came again, were lost, or are drawn as they came.
     SentAgain(u64),
+    CameAgain(u64),
     LostOnTheWay(u64),
     LostInShort(&'a str),
     AsTheyCame(u64),

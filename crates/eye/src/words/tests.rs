@@ -207,6 +207,7 @@ fn every_form_of_a_verdict_is_told_in_every_language() {
         zh.handshake(900),
         zh.lasted(900, true, true),
         zh.sent_again(2),
+        zh.came_again(2),
         zh.never_read(2),
         zh.more_findings(2),
     ] {
@@ -247,6 +248,7 @@ fn every_note_is_told_in_chinese() {
         Note::Within("1.2"),
         Note::InColumns(1),
         Note::SentAgain(2),
+        Note::CameAgain(2),
         Note::LostOnTheWay(2),
         Note::LostInShort("2"),
         Note::AsTheyCame(2),

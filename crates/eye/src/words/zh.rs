@@ -67,6 +67,10 @@ impl Words for Chinese {
         format!("重发了 {} 个段", grouped(segments))
     }
 
+    fn came_again(&self, segments: u64) -> String {
+        format!("{} 个段再次到达", grouped(segments))
+    }
+
     fn never_read(&self, unread: u64) -> String {
         format!("{} 从未被读取", bytes(unread))
     }

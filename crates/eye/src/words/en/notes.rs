@@ -51,6 +51,7 @@ pub(super) fn note(note: Note<'_>) -> String {
         Note::Within(millis) => format!(", in {millis} ms"),
         Note::InColumns(count) => format!(" ({})", counted(count, "column")),
         Note::SentAgain(count) => format!("{} sent again", counted(count, "segment")),
+        Note::CameAgain(count) => format!("{} came again", counted(count, "segment")),
         Note::LostOnTheWay(count) => format!("{} lost on the way", counted(count, "segment")),
         Note::LostInShort(count) => format!("{count} lost"),
         Note::AsTheyCame(count) => format!("{} as they came", counted(count, "segment")),

@@ -48,6 +48,7 @@ pub(super) fn note(note: Note<'_>) -> String {
         Note::Within(millis) => format!("，历时 {millis} ms"),
         Note::InColumns(count) => format!("（{} 列）", grouped(count)),
         Note::SentAgain(count) => format!("重发 {} 个段", grouped(count)),
+        Note::CameAgain(count) => format!("{} 个段再次到达", grouped(count)),
         Note::LostOnTheWay(count) => format!("途中丢失 {} 个段", grouped(count)),
         Note::LostInShort(count) => format!("丢失 {count}"),
         Note::AsTheyCame(count) => format!("{} 个段，按到达画出", grouped(count)),
