@@ -35,6 +35,7 @@ use sockeye_engine::probe::{ProbeSource, Stamp};
 
 use crate::capture::{Snap, Targets};
 use crate::view::Style;
+use crate::words::{Lang, lack};
 use draw::Drawer;
 pub use draw::{Sink, Text};
 pub use frames::Frames;
@@ -145,6 +146,8 @@ impl Eye {
         let Options { sink, mut taps, capture, snap, queues, stamps, talk, viewer } = options;
         let (sender, inbox) = channel(BATCHES)?;
         let sources = Sources::open(targets, Wanted { capture, snap, queues, stamps });
+        // Whoever reads a recording may have another language than who made it.
+        let recorded = lack::line(&sources.missing, Lang::En);
         let begun = Begun {
             at: Stamp::now(),
             talk,
@@ -155,19 +158,19 @@ impl Eye {
             queues: sources.queues.is_some(),
             ends: sources.ends.is_some(),
             stamps: sources.stamps,
-            missing: sources.missing.as_deref(),
+            missing: recorded.as_deref(),
         };
         taps.iter_mut().for_each(|tap| tap.sees(&Seen::Begun(&begun)));
         let drawer = Drawer::start(sink)?;
         let how = How { stamps: sources.stamps, wakes: sources.queues.is_some() };
-        let missing = sources.missing.clone();
+        let missing = lack::line(&sources.missing, drawer.lang());
         let watch = Watch::new(targets, inbox, sources, drawer, taps, talk, viewer);
         let thread = thread::Builder::new().name("eye".to_owned()).spawn(|| watch.run())?;
         Ok(Eye { sender, thread: Some(thread), how, missing })
     }
 
     /// What can't be seen for lack of privilege and how to get it, in one line; `None` if nothing
-    /// that was asked for is missing.
+    /// that was asked for is missing. In the language of [`Sink::lang`].
     #[must_use]
     pub fn missing(&self) -> Option<String> {
         self.missing.clone()

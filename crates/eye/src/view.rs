@@ -26,6 +26,7 @@ use crate::finding;
 use crate::pair::{DatagramPair, Pair};
 use crate::record::History;
 use crate::verdict;
+use crate::words::note::Note;
 use paper::wrap;
 use style::{Ink, NARROW};
 
@@ -112,7 +113,7 @@ pub fn pair(pair: &Pair, style: &Style) -> String {
 #[must_use]
 pub fn datagrams(history: &DatagramHistory, style: &Style) -> String {
     if style.is_too_narrow() {
-        let line = datagrams::line(history).replace('·', style.glyphs().dot);
+        let line = datagrams::line(history, style).replace('·', style.glyphs().dot);
         return shown(format!("{line}\n"), style);
     }
     let mut out = datagrams::draw(history, style);
@@ -161,7 +162,7 @@ fn title(history: &History, style: &Style) -> String {
         Role::Client => (&history.local, &history.peer),
         Role::Server => (&history.peer, &history.local),
     };
-    let name = history.conn.map_or(String::new(), |conn| format!("connection {} ", conn.0));
+    let name = history.conn.map_or(String::new(), |conn| style.note(Note::Connection(conn.0)));
     let ends = format!("{} {} {} ", named(client), glyphs.arrow, named(server));
     ruled(&name, &ends, style)
 }

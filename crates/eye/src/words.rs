@@ -3,9 +3,12 @@
 //! Names of states, calls, flags, errors and options are those of RFC 9293 and the man pages in all
 //! of them.
 
+pub(crate) mod datagrams;
 mod en;
+pub(crate) mod lack;
 pub(crate) mod note;
 pub(crate) mod pair;
+pub(crate) mod screen;
 pub(crate) mod verdict;
 mod zh;
 
@@ -13,8 +16,11 @@ use sockeye_engine::probe::Role;
 
 use crate::finding::Finding;
 use crate::record::Loss;
+use datagrams::Parcel;
+use lack::Lack;
 use note::Note;
 use pair::Said;
+use screen::Screen;
 use verdict::{Ending, Rest, Share, Since};
 
 pub(crate) mod layers;
@@ -86,6 +92,14 @@ pub(crate) trait Words {
     fn note(&self, note: Note<'_>) -> String;
     /// What stands around the picture of two ends.
     fn pair(&self, said: &Said<'_>) -> String;
+    /// A part of a picture of datagrams, or of their verdict.
+    fn parcel(&self, parcel: &Parcel<'_>) -> String;
+    /// What the live face says.
+    fn screen(&self, screen: &Screen<'_>) -> String;
+    /// What can't be seen, and what helps.
+    fn lack(&self, lack: &Lack) -> String;
+    /// What stands between two of them.
+    fn between_lacks(&self) -> &'static str;
     /// How a connection ended.
     fn ending(&self, ending: &Ending) -> String;
     /// Bytes that calls received and sent, and how many of those left.

@@ -22,6 +22,7 @@ use sockeye_eye::recorder::{Eye, Frames, Options, Sink, Text, Viewer};
 use sockeye_eye::recording::Writer;
 use sockeye_eye::view::Style;
 use sockeye_eye::view::live::Face;
+use sockeye_eye::words::Lang;
 use sockeye_wire::escape::Escaped;
 use sockeye_wire::text::{Encoding, TextDecoder};
 
@@ -78,7 +79,7 @@ fn open_to(args: &args::Eye, targets: Targets<'_>, talk: bool) -> anyhow::Result
         }
         (_, Some(units)) => with_layers(args, targets, units),
         (true, None) => Options::drawing(style_of_eye(args), io::stderr()),
-        (false, None) => Options::to(Silent),
+        (false, None) => Options::to(Silent(lang(&args.drawing))),
     };
     options.talk = talk;
     options.capture = !args.does(What::Calls);
@@ -182,10 +183,10 @@ fn to_be_shown(args: &args::Eye) -> anyhow::Result<(Options, Pending)> {
              --eye draws text"
         );
     }
-    let (feed, fed) = live::feed();
+    let style = style(&args.drawing, output::stderr_width(), output::colour_on_stderr());
+    let (feed, fed) = live::feed(&style);
     let viewer = Viewer::new();
     let options = Options { viewer: Some(viewer.clone()), ..Options::to(feed) };
-    let style = style(&args.drawing, output::stderr_width(), output::colour_on_stderr());
     Ok((options, Pending { style, viewer, fed }))
 }
 
@@ -251,9 +252,13 @@ fn style_of_eye(args: &args::Eye) -> Style {
 }
 
 /// An eye that draws nothing; what it has to say is said.
-struct Silent;
+struct Silent(Lang);
 
 impl Sink for Silent {
+    fn lang(&self) -> Lang {
+        self.0
+    }
+
     fn draws(&self) -> bool {
         false
     }
@@ -273,9 +278,13 @@ pub(crate) fn style(drawing: &args::Drawing, columns: Option<u16>, colour: bool)
         width: drawing.width.or(columns).map_or(100, usize::from),
         ascii: drawing.ascii || output::locale_is_ascii(),
         colour,
-        lang: drawing.lang().unwrap_or_else(output::locale_lang),
+        lang: lang(drawing),
         ..Style::default()
     }
+}
+
+fn lang(drawing: &args::Drawing) -> Lang {
+    drawing.lang().unwrap_or_else(output::locale_lang)
 }
 
 /// Draws on standard error, and under each connection its first units, layer by layer.

@@ -17,6 +17,7 @@ use sockeye_eye::record::History;
 use sockeye_eye::recorder::{Sink, Viewer};
 use sockeye_eye::view::Style;
 use sockeye_eye::view::live::Face;
+use sockeye_eye::words::Lang;
 
 use crate::output;
 use crate::screen::keys::{Keys, Pressed};
@@ -29,7 +30,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(150);
 const WAITING: usize = 64;
 
 /// Takes in what ends.
-pub(crate) struct Feed(SyncSender<Box<History>>);
+pub(crate) struct Feed {
+    ended: SyncSender<Box<History>>,
+    lang: Lang,
+}
 
 /// What came in.
 pub(crate) struct Fed(Receiver<Box<History>>);
@@ -45,16 +49,20 @@ pub(crate) enum Why {
     Over,
 }
 
-/// A sink, and where what it takes in comes out.
-pub(crate) fn feed() -> (Feed, Fed) {
-    let (feed, fed) = sync_channel(WAITING);
-    (Feed(feed), Fed(fed))
+/// A sink for a face of this style, and where what it takes in comes out.
+pub(crate) fn feed(style: &Style) -> (Feed, Fed) {
+    let (ended, fed) = sync_channel(WAITING);
+    (Feed { ended, lang: style.words() }, Fed(fed))
 }
 
 impl Sink for Feed {
+    fn lang(&self) -> Lang {
+        self.lang
+    }
+
     fn ended(&mut self, history: &History) {
         // Nobody looks any more: the program is about to end.
-        let _ = self.0.send(Box::new(history.clone()));
+        let _ = self.ended.send(Box::new(history.clone()));
     }
 
     fn ended_in_short(&mut self, history: &History) {

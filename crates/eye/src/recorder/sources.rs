@@ -1,10 +1,11 @@
-//! What there is to see with: opened once, and what is missing said in one line.
+//! What there is to see with: opened once, and what is missing.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
 
 use crate::capture::{Capture, RingSize, Snap, Targets};
 use crate::kernel::{Ends, Queues, SockDiag, ask_stamps};
+use crate::words::lack::Lack;
 
 /// All that was asked for and is there.
 #[derive(Debug)]
@@ -17,8 +18,8 @@ pub(super) struct Sources {
     pub(super) ends: Option<Ends>,
     /// The kernel stamps what is sent.
     pub(super) stamps: bool,
-    /// What was asked for and is not there, and what to do about it.
-    pub(super) missing: Option<String>,
+    /// What was asked for and is not there.
+    pub(super) missing: Vec<Lack>,
 }
 
 /// What is asked for.
@@ -38,13 +39,8 @@ impl Sources {
             .then(|| Capture::open(targets, RingSize::from(wanted.snap)))
             .and_then(|opened| {
                 opened
-                    .inspect_err(|error| {
-                        let rows = match targets.others {
-                            [] => "the segment and ack rows and most exact states are not shown",
-                            _ => "states and bytes are those the kernel tells ten times a second",
-                        };
-                        let remedy = error.remedy().map(|way| format!("; to see them: {way}"));
-                        missing.push(format!("{error}: {rows}{}", remedy.unwrap_or_default()));
+                    .map_err(|error| {
+                        missing.push(Lack::Capture(error, !targets.others.is_empty()));
                     })
                     .ok()
             });
@@ -55,23 +51,16 @@ impl Sources {
             None => diag_of_a_client(),
         };
         let asks = wanted.queues && !targets.is_empty();
-        let queues = asks.then(Queues::open).and_then(|opened| {
-            let lost = "queues are not sampled";
-            opened.inspect_err(|error| missing.push(format!("{error}: {lost}"))).ok()
-        });
-        let ends = asks.then(Ends::open).and_then(|opened| {
-            let lost = "the kernel's last word on a connection is not heard";
-            opened.inspect_err(|error| missing.push(format!("{error}: {lost}"))).ok()
-        });
+        let queues = asks
+            .then(Queues::open)
+            .and_then(|opened| opened.map_err(|error| missing.push(Lack::Queues(error))).ok());
+        let ends = asks
+            .then(Ends::open)
+            .and_then(|opened| opened.map_err(|error| missing.push(Lack::Ends(error))).ok());
         let stamps = wanted.stamps && kernel_stamps();
         if wanted.stamps && !stamps {
-            missing.push(
-                "no kernel stamps: the k.SND and k.ACK rows are not shown; to see them: Linux 6.2 \
-                 or later"
-                    .to_owned(),
-            );
+            missing.push(Lack::Stamps);
         }
-        let missing = (!missing.is_empty()).then(|| format!("eye: {}", missing.join("; ")));
         Sources { capture, diag, queues, ends, stamps, missing }
     }
 }

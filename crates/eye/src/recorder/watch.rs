@@ -21,8 +21,9 @@ use crate::capture::{Capture, Targets};
 use crate::finding::{Finding, Overview};
 use crate::kernel::{Ends, SockDiag, SocketList};
 use crate::record::{Certainty, History};
+use crate::words::lack::Lack;
 use crate::words::note::Note;
-use crate::words::{Lang, Told};
+use crate::words::{Lang, Told, lack};
 
 /// However busy the eye is, taps have time to write after so long.
 const PAUSE_EVERY: Duration = Duration::from_secs(1);
@@ -234,7 +235,7 @@ impl Watch {
         match found {
             Ok(found) => self.tracks.listed(at, &found.concat()),
             Err(error) => {
-                self.drawer.say(format!("eye: {error}; sockets are not listed any more"));
+                self.say(Lack::ListEnded(error));
                 self.sockets = None;
             }
         }
@@ -247,7 +248,7 @@ impl Watch {
             sampler.hurry();
         }
         if let Err(error) = sampler.sample(now, &mut self.tracks, &mut self.taps) {
-            self.drawer.say(format!("eye: {error}; queues are not sampled any more"));
+            self.say(Lack::QueuesEnded(error));
             self.sampler = None;
         }
     }
@@ -284,7 +285,7 @@ impl Watch {
         if let Some(capture) = &mut self.capture
             && let Err(error) = capture.watch(targets)
         {
-            self.drawer.say(format!("eye: {local}: {error}"));
+            self.say(Lack::Listener(local, error));
         }
     }
 
@@ -369,10 +370,17 @@ impl Watch {
             let failed = fds[..of_capture].iter().any(|fd| fd.revents().contains(PollFlags::ERR));
             drop(fds);
             if failed && let Some(capture) = &self.capture {
-                self.drawer.say(format!("eye: packet capture: {}", capture.take_error()));
+                self.say(Lack::CaptureFailed(capture.take_error()));
             }
         }
         self.inbox.wake_up();
+    }
+
+    /// Something can't be seen any more.
+    fn say(&self, lack: Lack) {
+        if let Some(line) = lack::line(&[lack], self.drawer.lang()) {
+            self.drawer.say(line);
+        }
     }
 
     fn finish(mut self) {

@@ -8,17 +8,19 @@ use sockeye_wire::escape;
 use unicode_width::UnicodeWidthStr;
 
 use super::paper::{Paper, wrap};
-use super::scale::{bytes, counted, grouped, millis_fixed, span};
+use super::scale::{grouped, millis_fixed};
 use super::style::{Ink, Style};
 use super::text::error_name;
 use super::{named, ruled, wrapped};
 use crate::datagram::{DatagramHistory, Flow, Outcome, Seen, Tally};
-use crate::pair::{DatagramFate, DatagramPair, DatagramWay, End};
+use crate::pair::{DatagramFate, DatagramPair, End};
+use crate::record::Loss;
+use crate::words::datagrams::Parcel;
 use crate::words::pair::Said;
 
 /// Everything there is to see of a socket.
 pub(super) fn draw(history: &DatagramHistory, style: &Style) -> String {
-    let name = format!("datagrams {} ", history.conn.0);
+    let name = style.parcel(&Parcel::Socket(history.conn.0));
     let mut out = ruled(&name, &format!("{} ", named(&history.local)), style);
     let clock = Clock::of(history);
     for flow in &history.flows {
@@ -26,20 +28,18 @@ pub(super) fn draw(history: &DatagramHistory, style: &Style) -> String {
         out.push_str(&row(flow, &clock, style));
     }
     if !history.flows.is_empty() {
-        let line = &style.glyphs().single;
-        let sample = format!("{}{} bytes: name {}{}", line.first, line.fill, line.fill, line.last);
-        let note = format!("{sample}, time and # of the first in a line");
+        let note = sample(style) + &style.parcel(&Parcel::FirstInLine);
         for line in wrap(&note, style.columns() - TIME - 1, style.columns() - TIME - 1) {
             out.push_str(&format!("{:TIME$} {}\n", "", style.paint(Ink::Dim, &line)));
         }
     }
-    for (tally, what) in history.other_flows.iter().zip(["from", "to"]) {
+    for (tally, way) in history.other_flows.iter().zip([Direction::Received, Direction::Sent]) {
         if tally.count > 0 {
-            out.push_str(&format!("\n  {what} other peers: {}\n", sum(tally)));
+            out.push_str(&format!("\n  {}\n", style.parcel(&Parcel::Others(way, tally))));
         }
     }
     out.push('\n');
-    let verdict = line(history).replace('·', style.glyphs().dot);
+    let verdict = line(history, style).replace('·', style.glyphs().dot);
     let lines = wrap(&verdict, style.columns() - 2, style.columns() - 7);
     for (place, line) in lines.iter().enumerate() {
         let indent = if place == 0 { 2 } else { 7 };
@@ -49,52 +49,47 @@ pub(super) fn draw(history: &DatagramHistory, style: &Style) -> String {
 }
 
 /// The verdict, on one line without its end.
-pub(super) fn line(history: &DatagramHistory) -> String {
+pub(super) fn line(history: &DatagramHistory, style: &Style) -> String {
     let kind = if history.local.ip().is_some() { "UDP" } else { "Unix" };
-    let totals = [Direction::Received, Direction::Sent].map(|way| history.total(way));
-    let moved = totals.iter().zip(["in", "out"]).filter(|(tally, _)| tally.count > 0);
+    let totals = [Direction::Received, Direction::Sent].map(|way| (way, history.total(way)));
+    let moved = totals.iter().filter(|(_, tally)| tally.count > 0);
     let mut parts: Vec<String> =
-        moved.map(|(tally, way)| format!("{} {way}", sum(tally))).collect();
-    if parts.is_empty() {
-        parts.push(String::from("no datagram came or went"));
+        moved.map(|(way, tally)| style.parcel(&Parcel::Moved(*way, tally))).collect();
+    let mut tell = |parcel: Parcel<'_>| parts.push(style.parcel(&parcel));
+    if totals.iter().all(|(_, tally)| tally.count == 0) {
+        tell(Parcel::NothingMoved);
     }
-    let Tally { truncated, cut, .. } = totals[0];
+    let Tally { truncated, cut, .. } = totals[0].1;
     if truncated > 0 {
-        parts.push(format!("{} truncated, {} lost", grouped(truncated), bytes(cut)));
+        tell(Parcel::Truncated(truncated, cut));
     }
     if history.dropped > 0 {
-        let dropped = counted(history.dropped.into(), "datagram");
-        parts.push(format!(
-            "{dropped} dropped by the kernel: no room to receive into (?rcvbuf=), or damaged"
-        ));
+        tell(Parcel::Dropped(history.dropped.into()));
     }
-    for &(errno, count) in &history.errors {
-        let why = match errno {
-            libc::ECONNREFUSED => ": nobody listens there",
-            libc::EMSGSIZE => ": too long to be sent whole",
-            _ => "",
-        };
-        parts.push(format!("{} failed with {}{why}", counted(count, "call"), error_name(errno)));
-    }
-    for &(errno, count) in &history.reports {
-        let refused = if errno == libc::ECONNREFUSED { ": nobody listens there" } else { "" };
-        let what = counted(count, "error");
-        parts.push(format!("{what} reported later, {}{refused}", error_name(errno)));
-    }
+    history.errors.iter().for_each(|(errno, count)| tell(Parcel::Failed(*errno, *count)));
+    history.reports.iter().for_each(|(errno, count)| tell(Parcel::Reported(*errno, *count)));
     if history.other_reports > 0 {
-        parts.push(format!("{} reported later", counted(history.other_reports, "other error")));
+        tell(Parcel::OtherReports(history.other_reports));
     }
     if history.other_errors > 0 {
-        parts.push(format!("{} failed otherwise", counted(history.other_errors, "call")));
+        tell(Parcel::OtherErrors(history.other_errors));
     }
-    parts.push(match history.closed {
-        Some(closed) => format!("open for {}", span(closed.0.saturating_sub(history.opened.0))),
-        None => String::from("still open"),
+    tell(match history.closed {
+        Some(closed) => Parcel::OpenFor(closed.0.saturating_sub(history.opened.0)),
+        None => Parcel::StillOpen,
     });
     if history.lost > 0 {
-        parts.push(format!("the eye missed {}", counted(history.lost, "record")));
+        let lost = Loss { calls: history.lost, ..Loss::default() };
+        parts.push(style.words().words().missed(&lost));
     }
     format!("{kind}  {}  {}", named(&history.local), parts.join(" · "))
+}
+
+/// A cell, and what stands in it.
+fn sample(style: &Style) -> String {
+    let line = &style.glyphs().single;
+    let what = style.parcel(&Parcel::Cell);
+    format!("{}{} {what} {}{}", line.first, line.fill, line.fill, line.last)
 }
 
 /// Two sockets that talked to each other: what became of each datagram on its way.
@@ -117,7 +112,7 @@ pub(super) fn draw_pair(pair: &DatagramPair, style: &Style) -> String {
     let clock = Clock::since(opened, latest.max().unwrap_or(opened));
     for way in &pair.ways {
         let (from, to) = if way.sender == End::Client { (&one, &other) } else { (&other, &one) };
-        let title = format!("{from} {} {to}  {}", glyphs.arrow, sum_of_way(way));
+        let title = format!("{from} {} {to}  {}", glyphs.arrow, style.parcel(&Parcel::Way(way)));
         let told = way.sent.latest.iter().zip(&way.fates).map(|(seen, fate)| {
             let at = if way.sender == End::Client { seen.at } else { to_one(seen.at) };
             Told { at, seen, fate: Some(*fate) }
@@ -125,23 +120,21 @@ pub(super) fn draw_pair(pair: &DatagramPair, style: &Style) -> String {
         out.push('\n');
         out.push_str(&cells(&title, &way.sent, told.collect(), &clock, style));
     }
-    let line = &glyphs.single;
-    let sample = format!("{}{} bytes: name {}{}", line.first, line.fill, line.fill, line.last);
-    let mut notes = vec![sample];
+    let mut notes = vec![sample(style)];
     let fates: Vec<DatagramFate> =
         pair.ways.iter().flat_map(|way| way.fates.iter().copied()).collect();
     let any = |of: fn(&DatagramFate) -> bool| fates.iter().any(of);
     if any(|fate| *fate == DatagramFate::Lost) {
-        notes.push(String::from("x lost"));
+        notes.push(style.parcel(&Parcel::LegendOfLost));
     }
     if any(|fate| matches!(fate, DatagramFate::Arrived { times: 2.., .. })) {
-        notes.push(String::from("x2 arrived twice"));
+        notes.push(style.parcel(&Parcel::LegendOfTwice));
     }
     if any(|fate| matches!(fate, DatagramFate::Arrived { late: true, .. })) {
-        notes.push(String::from("late: after one that was sent later"));
+        notes.push(style.parcel(&Parcel::LegendOfLate));
     }
     if any(|fate| *fate == DatagramFate::Unknown) {
-        notes.push(String::from("? not known, for instance of several alike"));
+        notes.push(style.parcel(&Parcel::LegendOfUnknown));
     }
     let notes = notes.join(&format!(" {} ", glyphs.dot));
     for line in wrap(&notes, style.columns() - TIME - 1, style.columns() - TIME - 1) {
@@ -152,32 +145,9 @@ pub(super) fn draw_pair(pair: &DatagramPair, style: &Style) -> String {
     let clocks = say(Said::Clocks(&pair.clocks, Some(&other)));
     out.push_str(&wrapped(&format!("{}{clocks}", say(Said::OfClocks)), style));
     for socket in [&pair.one, &pair.other] {
-        out.push_str(&wrapped(&self::line(socket), style));
+        out.push_str(&wrapped(&line(socket, style), style));
     }
     out
-}
-
-/// How many were sent, and what is known of them.
-fn sum_of_way(way: &DatagramWay) -> String {
-    let mut parts = vec![format!("{} sent", sum(&way.sent.tally))];
-    parts.push(format!("{} arrived", grouped(way.arrived.count)));
-    let known = [
-        (way.lost.unwrap_or(0), "lost"),
-        (way.doubled, "doubled"),
-        (way.late, "late"),
-        (way.arrived.truncated, "truncated"),
-    ];
-    let known = known.into_iter().filter(|(count, _)| *count > 0);
-    let more = if way.whole { "" } else { " or more" };
-    parts.extend(known.map(|(count, what)| match what {
-        // Those are counted whether they are kept or not.
-        "truncated" => format!("{} {what}", grouped(count)),
-        _ => format!("{}{more} {what}", grouped(count)),
-    }));
-    if way.lost.is_none() {
-        parts.push(String::from("not all that came was recorded"));
-    }
-    parts.join(", ")
 }
 
 /// One datagram in a row.
@@ -192,12 +162,13 @@ struct Told<'a> {
 /// All of a flow as its own end saw it.
 fn row(flow: &Flow, clock: &Clock, style: &Style) -> String {
     let glyphs = style.glyphs();
-    let peer = flow.peer.as_ref().map_or_else(|| String::from("the peer"), Address::to_string);
+    let say = |parcel: Parcel<'_>| style.parcel(&parcel);
+    let peer = flow.peer.as_ref().map_or_else(|| say(Parcel::ThePeer), Address::to_string);
     let (from, to) = match flow.direction {
-        Direction::Received => (&*peer, "here"),
-        Direction::Sent => ("here", &*peer),
+        Direction::Received => (peer, say(Parcel::Here)),
+        Direction::Sent => (say(Parcel::Here), peer),
     };
-    let title = format!("{from} {} {to}  {}", glyphs.arrow, sum(&flow.tally));
+    let title = format!("{from} {} {to}  {}", glyphs.arrow, say(Parcel::Sum(&flow.tally)));
     let told = flow.latest.iter().map(|seen| Told { at: seen.at, seen, fate: None });
     cells(&title, flow, told.collect(), clock, style)
 }
@@ -219,7 +190,7 @@ fn cells(title: &str, flow: &Flow, all: Vec<Told<'_>>, clock: &Clock, style: &St
     let earlier = flow.tally.count - flow.latest.iter().filter(moved).count() as u64;
     if earlier > 0 {
         paper.go_to(cells);
-        paper.put(Ink::Dim, &format!("{} earlier", counted(earlier, "datagram")));
+        paper.put(Ink::Dim, &style.parcel(&Parcel::Earlier(earlier)));
     }
     let mut line: Option<(Stamp, usize)> = None;
     for told in all {
@@ -284,17 +255,17 @@ fn cell(seen: &Seen, fate: Option<DatagramFate>, width: usize, style: &Style) ->
     };
     let mut what = match seen.outcome {
         Outcome::Moved { length, .. } if taken.is_some_and(|taken| taken < length) => {
-            format!("{} of {}", grouped(taken.unwrap_or(0)), grouped(length))
+            style.parcel(&Parcel::Of(taken.unwrap_or(0), length))
         }
         Outcome::Failed(errno) => error_name(errno),
-        Outcome::Reported(errno) => format!("later {}", error_name(errno)),
+        Outcome::Reported(errno) => style.parcel(&Parcel::Later(&error_name(errno))),
         Outcome::Moved { length, taken } if taken < length => {
-            format!("{} of {}", grouped(taken), grouped(length))
+            style.parcel(&Parcel::Of(taken, length))
         }
         Outcome::Moved { length, .. } => grouped(length),
     };
     if late {
-        what = format!("late {what}");
+        what = style.parcel(&Parcel::Late(&what));
     }
     let width = width.saturating_sub("├─  ─".width() + end.width());
     let ellipsis = style.glyphs().ellipsis;
@@ -340,8 +311,4 @@ impl Clock {
         let nanos = at.0.saturating_sub(self.start.0);
         millis_fixed(if self.seconds { nanos / 1000 } else { nanos }, self.decimals)
     }
-}
-
-fn sum(tally: &Tally) -> String {
-    format!("{}, {}", counted(tally.count, "datagram"), bytes(tally.bytes))
 }

@@ -413,10 +413,8 @@ impl Ruler<'_> {
         // What came twice from another machine may have been sent once.
         let came = self.history.is_from_afar(self.way) && !self.history.neutral;
         let note = if came { Note::CameAgain(count) } else { Note::SentAgain(count) };
-        let caption = self.first_that_fits([
-            self.style.note(note),
-            self.count(count, Noun::Segment),
-        ]);
+        let caption =
+            self.first_that_fits([self.style.note(note), self.count(count, Noun::Segment)]);
         self.line("again", Ink::Warning, bar, caption);
     }
 

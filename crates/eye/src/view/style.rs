@@ -3,7 +3,9 @@
 use anstyle::{AnsiColor, Color};
 
 use crate::words::Lang;
+use crate::words::datagrams::Parcel;
 use crate::words::note::Note;
+use crate::words::screen::Screen;
 
 /// How pictures look.
 ///
@@ -46,14 +48,25 @@ impl Style {
         self.width.clamp(Style::NARROWEST, Style::WIDEST)
     }
 
-    /// The language its words are written in.
-    pub(crate) fn words(&self) -> Lang {
+    /// The language its words are written in: English where [`Style::ascii`] leaves no other.
+    #[must_use]
+    pub fn words(&self) -> Lang {
         if self.ascii { Lang::En } else { self.lang }
     }
 
     /// A note in its language.
     pub(super) fn note(&self, note: Note<'_>) -> String {
         self.words().words().note(note)
+    }
+
+    /// What is said of datagrams in its language.
+    pub(super) fn parcel(&self, parcel: &Parcel<'_>) -> String {
+        self.words().words().parcel(parcel)
+    }
+
+    /// What the face says in its language.
+    pub(super) fn screen(&self, screen: &Screen<'_>) -> String {
+        self.words().words().screen(screen)
     }
 
     /// Whether there is not room for a picture.

@@ -200,10 +200,7 @@ pub(super) fn data(summary: &Summary, way: usize, width: usize) -> String {
         let again = summary.again[way];
         return first_that_fits(
             width,
-            [
-                format!("{} again", counted(again, "segment")),
-                format!("{} again", short(again)),
-            ],
+            [format!("{} again", counted(again, "segment")), format!("{} again", short(again))],
         );
     }
     let messages = match summary.messages[way] {

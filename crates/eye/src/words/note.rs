@@ -5,6 +5,8 @@ use sockeye_engine::probe::Role;
 /// A note: a legend, a caption, or what is not drawn.
 #[derive(Clone, Copy)]
 pub(crate) enum Note<'a> {
+    /// A title's beginning: the number of a connection.
+    Connection(u64),
     /// One end of a connection, and whether it is the one looked from.
     End(Role, bool),
     /// What stands with `~` is concluded from this.

@@ -1,12 +1,22 @@
+use std::collections::VecDeque;
+
 use sockeye_engine::probe::{Direction, Operation, Stamp};
 use sockeye_wire::tcp::State;
 
+use super::datagrams::Parcel;
+use super::lack::Lack;
 use super::note::{Noun, Source};
+use super::screen::{Action, Heading, Screen};
 use super::verdict::{After, Held, Place, Who};
 use super::*;
+use crate::capture::CaptureError;
+use crate::datagram::{Flow, Tally};
 use crate::finding::{Evidence, Kind};
+use crate::kernel::DiagError;
+use crate::pair::{DatagramWay, End};
 use crate::record::Certainty;
 use crate::verdict::{How, Phase};
+use crate::view::live::Page;
 
 #[test]
 fn a_locale_is_chinese_by_its_language_alone() {
@@ -20,7 +30,19 @@ fn a_locale_is_chinese_by_its_language_alone() {
 
 /// What is the same in all languages: names of RFC 9293, of the man pages and of our options, units,
 /// and the signs of pictures.
-const TERMS: [&str; 44] = [
+const TERMS: [&str; 57] = [
+    "sudo setcap cap_net_raw+ep /usr/bin/sockeye",
+    "127.0.0.1:8080",
+    "ECONNREFUSED",
+    "CAP_NET_RAW",
+    "sock_diag",
+    "EMSGSIZE",
+    "tcp_diag",
+    "segment",
+    "Linux",
+    "sudo",
+    "k.SND",
+    "k.ACK",
     "ICMP port unreachable",
     "net.core.somaxconn",
     "TCP_USER_TIMEOUT",
@@ -64,6 +86,7 @@ const TERMS: [&str; 44] = [
     "UDP",
     "NAT",
     "rto",
+    "ack",
     "ms",
 ];
 
@@ -218,6 +241,7 @@ fn every_form_of_a_verdict_is_told_in_every_language() {
 #[test]
 fn every_note_is_told_in_chinese() {
     let notes = [
+        Note::Connection(7),
         Note::End(Role::Client, false),
         Note::End(Role::Server, true),
         Note::ConcludedFrom(Source::Calls),
@@ -273,4 +297,144 @@ fn every_note_is_told_in_chinese() {
         // Signs that are explained begin with themselves.
         is_chinese(text.strip_prefix("? ").unwrap_or(&text));
     }
+}
+
+/// Both languages have it, and neither has the other's words.
+fn is_told(en: &str, zh: &str) {
+    assert!(!en.is_empty() && (en.is_ascii() || en.contains('·')), "{en}");
+    // Signs that are explained begin with themselves.
+    is_chinese(zh.strip_prefix("? ").unwrap_or(zh));
+}
+
+#[test]
+fn everything_about_datagrams_is_told_in_every_language() {
+    use Direction::{Received, Sent};
+    let tally = Tally { count: 3, bytes: 1234, truncated: 1, cut: 9 };
+    let sent = Flow { direction: Sent, peer: None, tally, latest: VecDeque::new() };
+    let way = |lost, whole| DatagramWay {
+        sender: End::Client,
+        sent: sent.clone(),
+        arrived: tally,
+        fates: Vec::new(),
+        lost,
+        whole,
+        doubled: 1,
+        late: 2,
+    };
+    let ways = [way(Some(2), true), way(Some(2), false), way(None, false)];
+    let mut parcels = vec![
+        Parcel::Socket(3),
+        Parcel::Cell,
+        Parcel::FirstInLine,
+        Parcel::ThePeer,
+        Parcel::Here,
+        Parcel::Sum(&tally),
+        Parcel::Others(Received, &tally),
+        Parcel::Others(Sent, &tally),
+        Parcel::Earlier(5),
+        Parcel::Of(20, 1000),
+        Parcel::Late("12"),
+        Parcel::Later("ECONNREFUSED"),
+        Parcel::LegendOfLost,
+        Parcel::LegendOfTwice,
+        Parcel::LegendOfLate,
+        Parcel::LegendOfUnknown,
+        Parcel::Moved(Received, &tally),
+        Parcel::Moved(Sent, &tally),
+        Parcel::NothingMoved,
+        Parcel::Truncated(1, 9),
+        Parcel::Dropped(2),
+        Parcel::OtherReports(2),
+        Parcel::OtherErrors(2),
+        Parcel::OpenFor(41_000_000),
+        Parcel::StillOpen,
+    ];
+    parcels.extend(ways.iter().map(Parcel::Way));
+    for errno in [libc::ECONNREFUSED, libc::EMSGSIZE, libc::EPIPE] {
+        parcels.extend([Parcel::Failed(errno, 2), Parcel::Reported(errno, 2)]);
+    }
+    for parcel in parcels {
+        let [en, zh] = Lang::ALL.map(|lang| lang.words().parcel(&parcel));
+        is_told(&en, &zh);
+    }
+}
+
+#[test]
+fn everything_on_the_face_is_told_in_every_language() {
+    let headings = [
+        Heading::Client,
+        Heading::Server,
+        Heading::States,
+        Heading::Sent,
+        Heading::Rate,
+        Heading::Age,
+        Heading::End,
+        Heading::Found,
+    ];
+    let actions = [
+        Action::Quit,
+        Action::Select,
+        Action::Open,
+        Action::Filter,
+        Action::Pause,
+        Action::GoOn,
+        Action::Keep,
+        Action::Forget,
+        Action::Back,
+        Action::NextPicture,
+        Action::Next,
+        Action::Scroll,
+        Action::Begin,
+        Action::Follow,
+    ];
+    let mut all = vec![
+        Screen::Counts(1, 2),
+        Screen::NoConnection,
+        Screen::NonePasses,
+        Screen::Paused,
+        Screen::Only("8080"),
+        Screen::MoreOpen(2),
+        Screen::LongGone,
+        Screen::Waiting,
+        Screen::Takes(40),
+    ];
+    all.extend(headings.map(Screen::Heading));
+    all.extend(actions.map(Screen::Does));
+    all.extend([Page::Ladder, Page::Rulers, Page::Findings].map(Screen::Page));
+    for said in all {
+        let [en, zh] = Lang::ALL.map(|lang| lang.words().screen(&said));
+        is_told(&en, &zh);
+    }
+}
+
+#[test]
+fn what_is_missing_is_told_in_one_line_of_every_language() {
+    let failed = || std::io::Error::other("EPIPE");
+    let call = || DiagError::Call { operation: "recv()", source: failed() };
+    let not_permitted = || CaptureError::NotPermitted { program: "/usr/bin/sockeye".into() };
+    let system = || CaptureError::System { operation: "send()", source: failed() };
+    let local = std::net::SocketAddr::from(([127, 0, 0, 1], 8080));
+    let lacks = [
+        Lack::Capture(not_permitted(), false),
+        Lack::Capture(not_permitted(), true),
+        Lack::Capture(CaptureError::TooManyPorts { ports: 65 }, false),
+        Lack::Capture(system(), true),
+        Lack::Queues(call()),
+        Lack::Queues(DiagError::NoTcp),
+        Lack::Ends(call()),
+        Lack::Stamps,
+        Lack::Listener(local, system()),
+        Lack::CaptureFailed(failed()),
+        Lack::ListEnded(call()),
+        Lack::QueuesEnded(call()),
+    ];
+    for lack in &lacks {
+        let [en, zh] = Lang::ALL.map(|lang| lang.words().lack(lack));
+        is_told(&en, &zh);
+    }
+    assert_eq!(lack::line(&[], Lang::Zh), None);
+    let [en, zh] = Lang::ALL.map(|lang| lack::line(&lacks, lang).expect("much is missing"));
+    assert!(en.starts_with("eye: no packet capture (CAP_NET_RAW is missing): "), "{en}");
+    assert!(zh.starts_with("eye: 不捕获数据包（缺少 CAP_NET_RAW）："), "{zh}");
+    assert!(!zh.contains("; ") && !zh.contains('\n'), "{zh}");
 }

@@ -1,12 +1,18 @@
 //! Chinese, in simplified characters.
 
+mod datagrams;
 mod findings;
+mod lack;
 mod notes;
 mod pair;
+mod screen;
 mod verdict;
 
+use super::datagrams::Parcel;
+use super::lack::Lack;
 use super::note::Note;
 use super::pair::Said;
+use super::screen::Screen;
 use super::verdict::{Ending, Rest, Share, Since};
 use super::{Told, Words};
 use crate::finding::Finding;
@@ -31,6 +37,22 @@ impl Words for Chinese {
 
     fn pair(&self, said: &Said<'_>) -> String {
         pair::pair(said)
+    }
+
+    fn parcel(&self, parcel: &Parcel<'_>) -> String {
+        datagrams::parcel(parcel)
+    }
+
+    fn screen(&self, screen: &Screen<'_>) -> String {
+        screen::screen(screen)
+    }
+
+    fn lack(&self, lack: &Lack) -> String {
+        lack::lack(lack)
+    }
+
+    fn between_lacks(&self) -> &'static str {
+        "；"
     }
 
     fn ending(&self, ending: &Ending) -> String {

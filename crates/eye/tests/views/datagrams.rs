@@ -7,6 +7,7 @@ use sockeye_engine::Address;
 use sockeye_engine::probe::{ConnId, Datagram, Datagrams, Direction, Reported, Stamp};
 use sockeye_eye::datagram::DatagramHistory;
 use sockeye_eye::view::{self, Style};
+use sockeye_eye::words::Lang;
 use unicode_width::UnicodeWidthStr;
 
 const SERVER: &str = "127.0.0.1:5353";
@@ -100,6 +101,14 @@ fn questions_and_answers_in_the_fewest_columns() {
 }
 
 #[test]
+fn questions_and_answers_in_chinese() {
+    for (name, width) in [("zh_datagrams", 100), ("zh_datagrams_40", 40)] {
+        let style = Style { lang: Lang::Zh, width, ..Style::default() };
+        check(name, &conversation(), &style);
+    }
+}
+
+#[test]
 fn of_many_the_latest_are_drawn() {
     let mut history = opened(SERVER);
     for number in 0..12_000 {
@@ -113,6 +122,7 @@ proptest! {
     fn no_line_is_too_wide_whatever_came(
         width in 40..130_usize,
         ascii: bool,
+        chinese: bool,
         all in prop::collection::vec(
             (any::<bool>(), any::<u32>(), any::<u64>(), 0..2000_u64, ".{0,50}", 0..140_i32),
             0..80,
@@ -130,7 +140,8 @@ proptest! {
                 moved(&mut history, way, at, (taken.min(length), length), &label);
             }
         }
-        let style = Style { width, ascii, ..Style::default() };
+        let lang = if chinese { Lang::Zh } else { Lang::En };
+        let style = Style { width, ascii, lang, ..Style::default() };
         let drawn = view::datagrams(&history, &style);
         for line in drawn.lines() {
             prop_assert!(line.width() <= width, "{}", drawn);

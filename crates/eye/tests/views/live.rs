@@ -9,6 +9,7 @@ use sockeye_eye::record::History;
 use sockeye_eye::recorder::{Row, Snapshot};
 use sockeye_eye::view::Style;
 use sockeye_eye::view::live::{Face, Key};
+use sockeye_eye::words::Lang;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::compare;
@@ -60,6 +61,19 @@ fn the_list_on_a_usual_screen() {
 fn the_list_on_the_smallest_screen() {
     let style = Style { ascii: true, ..Style::default() };
     compare("live_list_40", &screen(&mut face(), 40, 10, &style));
+}
+
+#[test]
+fn the_list_and_a_picture_in_chinese() {
+    let style = Style { lang: Lang::Zh, ..Style::default() };
+    let mut face = face();
+    compare("zh_live_list", &screen(&mut face, 100, 10, &style));
+    face.key(Key::Letter('p'));
+    compare("zh_live_list_40", &screen(&mut face, 40, 10, &style));
+    face.key(Key::Letter('p'));
+    face.key(Key::Down);
+    face.key(Key::Enter);
+    compare("zh_live_ladder", &screen(&mut face, 80, 24, &style));
 }
 
 #[test]
@@ -205,10 +219,12 @@ proptest! {
         columns in 1_usize..250,
         lines in 1_usize..60,
         ascii: bool,
+        chinese: bool,
     ) {
         let mut face = face();
         face.say("eye: something\x1b[31m was said");
-        let style = Style { ascii, ..Style::default() };
+        let lang = if chinese { Lang::Zh } else { Lang::En };
+        let style = Style { ascii, lang, ..Style::default() };
         for key in keys {
             face.key(key);
             let drawn = face.draw(columns, lines, &style);

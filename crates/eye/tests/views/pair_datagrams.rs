@@ -8,6 +8,7 @@ use sockeye_engine::probe::{ConnId, DIGESTED, Datagram, Datagrams, Direction, St
 use sockeye_eye::datagram::DatagramHistory;
 use sockeye_eye::pair::{self, Clocks, DatagramFate, DatagramPair, End};
 use sockeye_eye::view::{self, Style};
+use sockeye_eye::words::Lang;
 use unicode_width::UnicodeWidthStr;
 
 use Direction::{Received, Sent};
@@ -118,6 +119,8 @@ fn what_was_lost_doubled_overtaken_and_cut_is_shown_and_counted() {
     super::compare("pair_datagrams_60_ascii", &view::datagram_pair(&pair, &style));
     let style = Style { width: 40, ..Style::default() };
     super::compare("pair_datagrams_40", &view::datagram_pair(&pair, &style));
+    let style = Style { lang: Lang::Zh, ..Style::default() };
+    super::compare("pair_datagrams_zh", &view::datagram_pair(&pair, &style));
 }
 
 #[test]

@@ -62,8 +62,8 @@ pub(crate) struct Drawing {
     #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(40..=240))]
     pub(crate) width: Option<u16>,
 
-    /// Language of the words: verdicts, findings and notes; names of states and calls stay as they are.
-    /// With ASCII alone it is English [default: LC_ALL, LC_MESSAGES or LANG]
+    /// Language of the words: verdicts, findings, notes and the live face; names of states and calls stay
+    /// as they are. With ASCII alone it is English [default: LC_ALL, LC_MESSAGES or LANG]
     #[arg(long, value_name = "LANGUAGE", value_enum)]
     pub(crate) lang: Option<Language>,
 }

@@ -21,6 +21,7 @@ use sockeye_eye::recorder::{Eye, Frames, Options, Seen, Sink, Tap, Viewer};
 use sockeye_eye::recording::Writer;
 use sockeye_eye::view::live::Face;
 use sockeye_eye::view::{self, Style};
+use sockeye_eye::words::Lang;
 use sockeye_wire::escape::Escaped;
 
 use crate::args::{self, Layers};
@@ -40,7 +41,7 @@ pub(super) fn run(args: &args::Watch, style: Style) -> anyhow::Result<ExitCode> 
     let (tell, told) = UnixStream::pair().context("the process is out of descriptors")?;
     told.set_nonblocking(true).context("a pipe within this process")?;
     let frames = Frames::default();
-    let (feed, fed) = live::feed();
+    let (feed, fed) = live::feed(&style);
     let viewer = Viewer::new();
     // Boxes are no face that changes while one looks at it.
     let live = !args.plain && args.layers.is_none() && screen::is_there(On::Stdout);
@@ -200,6 +201,10 @@ impl Printer {
 }
 
 impl Sink for Printer {
+    fn lang(&self) -> Lang {
+        self.style.words()
+    }
+
     fn ended(&mut self, history: &History) {
         let mut text = view::picture(history, &self.style);
         for frame in self.frames.take(history) {

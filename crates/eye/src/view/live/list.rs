@@ -4,30 +4,40 @@ use sockeye_wire::escape;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::{Face, Scroll};
+use crate::record::Loss;
 use crate::recorder::Row;
 use crate::verdict::How;
 use crate::view::ladder::{name, shorter_name};
 use crate::view::scale::short;
 use crate::view::style::{Ink, Style};
+use crate::words::screen::{Action, Heading, Screen};
 
 /// One column of the list.
 struct Column {
-    title: &'static str,
+    title: Heading,
     cell: fn(&Face, &Row, &Style) -> String,
     to_the_right: bool,
 }
 
 /// From left to right; and in which order they give way, the first of all to the narrowest screen.
 const COLUMNS: [Column; 9] = [
-    Column { title: "#", cell: |_, row, _| row.number.to_string(), to_the_right: true },
-    Column { title: "client", cell: |_, row, _| row.ends[0].to_string(), to_the_right: false },
-    Column { title: "server", cell: |_, row, _| row.ends[1].to_string(), to_the_right: false },
-    Column { title: "states", cell: |_, row, _| states(row), to_the_right: false },
-    Column { title: "sent c/s", cell: |_, row, _| flow(row), to_the_right: true },
-    Column { title: "per s", cell: |face, row, _| face.rate(row), to_the_right: true },
-    Column { title: "age", cell: |face, row, _| face.age(row), to_the_right: true },
-    Column { title: "end", cell: |_, row, _| row.code.to_string(), to_the_right: false },
-    Column { title: "found", cell: |_, row, _| found(row), to_the_right: true },
+    Column { title: Heading::Number, cell: |_, row, _| row.number.to_string(), to_the_right: true },
+    Column {
+        title: Heading::Client,
+        cell: |_, row, _| row.ends[0].to_string(),
+        to_the_right: false,
+    },
+    Column {
+        title: Heading::Server,
+        cell: |_, row, _| row.ends[1].to_string(),
+        to_the_right: false,
+    },
+    Column { title: Heading::States, cell: |_, row, _| states(row), to_the_right: false },
+    Column { title: Heading::Sent, cell: |_, row, _| flow(row), to_the_right: true },
+    Column { title: Heading::Rate, cell: |face, row, _| face.rate(row), to_the_right: true },
+    Column { title: Heading::Age, cell: |face, row, _| face.age(row), to_the_right: true },
+    Column { title: Heading::End, cell: |_, row, _| row.code.to_string(), to_the_right: false },
+    Column { title: Heading::Found, cell: |_, row, _| found(row), to_the_right: true },
 ];
 const GIVE_WAY: [usize; 6] = [2, 5, 6, 8, 3, 0];
 
@@ -46,10 +56,10 @@ impl Face {
         lines.extend(self.table(shown, style));
         if rows.is_empty() {
             let empty = match self.filter.is_empty() {
-                true => "  no connection yet",
-                false => "  no connection that the filter lets through",
+                true => Screen::NoConnection,
+                false => Screen::NonePasses,
             };
-            lines.push(fitted(Ink::Dim, empty, style));
+            lines.push(fitted(Ink::Dim, &format!("  {}", style.screen(&empty)), style));
         }
         self.first_shown = first;
         lines
@@ -58,7 +68,7 @@ impl Face {
     fn title(&self, style: &Style) -> String {
         let dot = style.glyphs().dot;
         let open = u64::try_from(self.open.len()).unwrap_or(u64::MAX).saturating_add(self.more);
-        let mut text = format!("{open} open, {} ended", self.ended_in_all);
+        let mut text = style.screen(&Screen::Counts(open, self.ended_in_all));
         let rate: f64 = self.rates.values().map(|rate| rate.rate).sum();
         if rate >= 1.0 {
             text.push_str(&format!(" {dot} {} B/s", short(whole(rate))));
@@ -73,11 +83,12 @@ impl Face {
             .iter()
             .map(|column| rows.iter().map(|row| (column.cell)(self, row, style)).collect())
             .collect();
-        let mut widths: Vec<usize> = COLUMNS
+        let titles = COLUMNS.map(|column| style.screen(&Screen::Heading(column.title)));
+        let mut widths: Vec<usize> = titles
             .iter()
             .zip(&cells)
-            .map(|(column, cells)| {
-                cells.iter().map(|cell| cell.width()).max().unwrap_or(0).max(column.title.len())
+            .map(|(title, cells)| {
+                cells.iter().map(|cell| cell.width()).max().unwrap_or(0).max(title.width())
             })
             .collect();
         let all = |widths: &[usize]| -> usize {
@@ -95,7 +106,7 @@ impl Face {
             for (place, column) in
                 COLUMNS.iter().enumerate().filter(|(place, _)| widths[*place] > 0)
             {
-                let text = row.map_or(column.title, |row| &cells[place][row]);
+                let text = row.map_or(&titles[place], |row| &cells[place][row]);
                 let text = escape::fit(text, widths[place], style.glyphs().ellipsis);
                 let blanks = " ".repeat(widths[place].saturating_sub(text.width()));
                 let (before, behind) =
@@ -149,19 +160,20 @@ impl Face {
         }
         let mut parts = Vec::new();
         if self.paused {
-            parts.push(String::from("paused"));
+            parts.push(style.screen(&Screen::Paused));
         }
         if !self.filter.is_empty() && self.page.is_none() {
-            parts.push(format!("only those with \"{}\"", self.filter));
+            parts.push(style.screen(&Screen::Only(&self.filter)));
         }
         if let Some((said, _)) = &self.said {
             parts.push(said.clone());
         }
         if self.more > 0 {
-            parts.push(format!("{} more open", self.more));
+            parts.push(style.screen(&Screen::MoreOpen(self.more)));
         }
         if self.dropped > 0 {
-            parts.push(format!("the eye missed {} packets", self.dropped));
+            let lost = Loss { packets: self.dropped, ..Loss::default() };
+            parts.push(style.words().words().missed(&lost));
         }
         fitted(Ink::Warning, &parts.join(&format!(" {dot} ")), style)
     }
@@ -169,18 +181,32 @@ impl Face {
     /// The keys there are.
     pub(super) fn keys(&self, style: &Style) -> String {
         let arrows = if style.ascii { "Up/Down" } else { "↑↓" };
-        let pause = if self.paused { "p go on" } else { "p pause" };
+        let pause = ("p", if self.paused { Action::GoOn } else { Action::Pause });
+        let quit = ("q", Action::Quit);
+        let told = |keys: &[(&str, Action)]| -> String {
+            let told = keys
+                .iter()
+                .map(|(key, does)| format!("{key} {}", style.screen(&Screen::Does(*does))));
+            told.collect::<Vec<_>>().join("  ")
+        };
         let (long, short) = match (self.typing, self.page) {
-            (true, _) => (String::from("Enter keep  Esc forget"), String::new()),
-            (false, None) => (
-                format!("q quit  {arrows} select  Enter open  / filter  {pause}"),
-                format!("q quit  Enter open  / filter  {pause}"),
-            ),
-            (false, Some(_)) => {
-                let end = if self.scroll == Scroll::End { "Home begin" } else { "End follow" };
+            (true, _) => (told(&[("Enter", Action::Keep), ("Esc", Action::Forget)]), String::new()),
+            (false, None) => {
+                let (open, filter) = (("Enter", Action::Open), ("/", Action::Filter));
                 (
-                    format!("q quit  Esc back  Tab next picture  {arrows} scroll  {end}  {pause}"),
-                    format!("q quit  Esc back  Tab next  {pause}"),
+                    told(&[quit, (arrows, Action::Select), open, filter, pause]),
+                    told(&[quit, open, filter, pause]),
+                )
+            }
+            (false, Some(_)) => {
+                let end = match self.scroll {
+                    Scroll::End => ("Home", Action::Begin),
+                    Scroll::At(_) => ("End", Action::Follow),
+                };
+                let (back, scroll) = (("Esc", Action::Back), (arrows, Action::Scroll));
+                (
+                    told(&[quit, back, ("Tab", Action::NextPicture), scroll, end, pause]),
+                    told(&[quit, back, ("Tab", Action::Next), pause]),
                 )
             }
         };

@@ -7,6 +7,7 @@ use super::{Face, Scroll};
 use crate::record::History;
 use crate::view;
 use crate::view::style::{Ink, Style};
+use crate::words::screen::Screen;
 
 /// A picture of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +38,6 @@ impl Page {
         self.next().next()
     }
 
-    fn name(self) -> &'static str {
-        match self {
-            Page::Ladder => "ladder",
-            Page::Rulers => "rulers",
-            Page::Findings => "findings",
-        }
-    }
-
     fn text(self, history: &History, style: &Style) -> String {
         // Folded only where nobody would scroll so far.
         let style = Style { rows: 1000, ..style.clone() };
@@ -62,14 +55,14 @@ impl Face {
         let Some(history) = &self.history else {
             let gone = match self.ended.iter().any(|ended| Some(ended.row.number) == self.selected)
             {
-                true => "  it ended so long ago that its history is not kept",
-                false => "  waiting for the eye",
+                true => Screen::LongGone,
+                false => Screen::Waiting,
             };
-            lines.push(fitted(Ink::Dim, gone, style));
+            lines.push(fitted(Ink::Dim, &format!("  {}", style.screen(&gone)), style));
             return lines;
         };
         let text = if style.width < Style::NARROWEST {
-            format!("a picture takes {} columns", Style::NARROWEST)
+            style.screen(&Screen::Takes(Style::NARROWEST))
         } else {
             page.text(history, style)
         };
@@ -96,9 +89,9 @@ impl Face {
     fn page_title(&self, page: Page, style: &Style) -> String {
         let dot = style.glyphs().dot;
         let number = self.selected.unwrap_or(0);
-        let pages = Page::ALL.map(|other| match other == page {
-            true => format!("[{}]", other.name()),
-            false => other.name().to_owned(),
+        let pages = Page::ALL.map(|other| {
+            let name = style.screen(&Screen::Page(other));
+            if other == page { format!("[{name}]") } else { name }
         });
         let mut text = format!("#{number} {dot} {}", pages.join(" "));
         if let Some(row) = self.listed_or_not(number) {

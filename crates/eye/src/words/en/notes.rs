@@ -7,6 +7,7 @@ use crate::view::scale::counted;
 
 pub(super) fn note(note: Note<'_>) -> String {
     match note {
+        Note::Connection(number) => format!("connection {number} "),
         Note::End(role, here) => format!("{}{}", who(role), if here { " (here)" } else { "" }),
         Note::ConcludedFrom(source) => {
             let from = match source {

@@ -223,7 +223,7 @@ fn what(finding: &Finding, by: &str) -> String {
         }
         Kind::DatagramDropped => format!("{} 个数据报在读取前被丢弃", grouped(count)),
         Kind::DatagramRefused => {
-            format!("{} 个调用得知那里没有接收者", grouped(count))
+            format!("{} 次调用得知那里没有接收者", grouped(count))
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::view::scale::grouped;
 
 pub(super) fn note(note: Note<'_>) -> String {
     match note {
+        Note::Connection(number) => format!("连接 {number} "),
         Note::End(role, here) => format!("{}{}", who(role), if here { "（本端）" } else { "" }),
         Note::ConcludedFrom(source) => {
             let from = match source {
