@@ -435,6 +435,6 @@ fn what_is_missing_is_told_in_one_line_of_every_language() {
     assert_eq!(lack::line(&[], Lang::Zh), None);
     let [en, zh] = Lang::ALL.map(|lang| lack::line(&lacks, lang).expect("much is missing"));
     assert!(en.starts_with("eye: no packet capture (CAP_NET_RAW is missing): "), "{en}");
-    assert!(zh.starts_with("eye: 不捕获数据包（缺少 CAP_NET_RAW）："), "{zh}");
+    assert!(zh.starts_with("eye: 无法捕获数据包（缺少 CAP_NET_RAW）："), "{zh}");
     assert!(!zh.contains("; ") && !zh.contains('\n'), "{zh}");
 }
