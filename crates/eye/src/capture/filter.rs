@@ -59,25 +59,30 @@ impl Filter {
 
     /// Puts the filter on a socket, in place of a former one.
     pub(super) fn attach(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
-        let program = libc::sock_fprog {
-            len: u16::try_from(self.program.len()).unwrap_or(u16::MAX),
-            filter: self.program.as_ptr().cast_mut(),
-        };
-        // SAFETY: `filter` points to `len` instructions, which live as long as `self`; the
-        // kernel checks and copies them and writes nothing.
-        let result = unsafe {
-            libc::setsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_ATTACH_FILTER,
-                (&raw const program).cast(),
-                length_of::<libc::sock_fprog>(),
-            )
-        };
-        match result {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
+        attach_program(socket, &self.program)
+    }
+}
+
+/// Puts a program on a socket of any kind, in place of a former one (socket(7), `SO_ATTACH_FILTER`).
+pub(crate) fn attach_program(socket: BorrowedFd<'_>, program: &[sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(program.len()).unwrap_or(u16::MAX),
+        filter: program.as_ptr().cast_mut(),
+    };
+    // SAFETY: `filter` points to `len` instructions, which are borrowed until this returns; the
+    // kernel checks and copies them and writes nothing.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const program).cast(),
+            length_of::<libc::sock_fprog>(),
+        )
+    };
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
@@ -116,7 +121,7 @@ enum Label {
 }
 
 const LOAD_WORD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
-const LOAD_HALF: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_ABS;
+pub(crate) const LOAD_HALF: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_ABS;
 const LOAD_BYTE: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_ABS;
 const LOAD_HALF_BEHIND_HEADER: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_IND;
 const LOAD_BYTE_BEHIND_HEADER: u32 = libc::BPF_LD | libc::BPF_B | libc::BPF_IND;
@@ -128,9 +133,9 @@ const ADD_HEADER_LENGTH: u32 = libc::BPF_ALU | libc::BPF_ADD | libc::BPF_X;
 const LOAD_NUMBER: u32 = libc::BPF_LD | libc::BPF_IMM;
 const LOAD_KEPT: u32 = libc::BPF_LD | libc::BPF_MEM;
 const KEEP: u32 = libc::BPF_ST;
-const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+pub(crate) const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
 const ANY_BIT: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
-const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+pub(crate) const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
 const RETURN_KEPT: u32 = libc::BPF_RET | libc::BPF_A;
 
 /// Scratch words of the program.
@@ -139,7 +144,7 @@ const DESTINATION: u32 = 1;
 const HEADERS: u32 = 2;
 
 /// More than any packet has.
-const WHOLE: u32 = 1 << 28;
+pub(crate) const WHOLE: u32 = 1 << 28;
 
 fn source(snap: Snap, ports: &[u16], peers: &[u16]) -> Vec<Line> {
     use Line::{At, Do, Go, If};
@@ -280,7 +285,8 @@ fn assemble(lines: &[Line]) -> Vec<sock_filter> {
         .collect()
 }
 
-fn instruction(code: u32, if_so: u8, operand: u32) -> sock_filter {
+/// One instruction; where it compares, how many are skipped if so.
+pub(crate) fn instruction(code: u32, if_so: u8, operand: u32) -> sock_filter {
     let code = u16::try_from(code).expect("BPF codes are 16 bits wide");
     sock_filter { code, jt: if_so, jf: 0, k: operand }
 }

@@ -55,7 +55,7 @@ impl Sources {
             .then(Queues::open)
             .and_then(|opened| opened.map_err(|error| missing.push(Lack::Queues(error))).ok());
         let ends = asks
-            .then(Ends::open)
+            .then(|| Ends::open(targets))
             .and_then(|opened| opened.map_err(|error| missing.push(Lack::Ends(error))).ok());
         let stamps = wanted.stamps && kernel_stamps();
         if wanted.stamps && !stamps {
