@@ -1,10 +1,16 @@
 //! Ctrl-C and its like: the first one asks for an end in good order, the second one ends at once.
+//!
+//! One signal may come twice: timeout(1) sends it to the program and then to the program's group, of
+//! which it is a member, and the kernel and the shell both tell of a terminal's end. What comes within
+//! [`TWICE`] of the first is that one.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -12,6 +18,9 @@ use signal_hook::low_level::pipe;
 
 /// Exit status of a program that Ctrl-C ended: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
+
+/// So soon after the first signal no second one is meant.
+const TWICE: Duration = Duration::from_millis(200);
 
 /// What tells of the first signal.
 pub(crate) struct Signals {
@@ -31,21 +40,34 @@ impl Signals {
 ///
 /// # Errors
 ///
-/// The process is out of descriptors.
+/// The process is out of descriptors, or of threads.
 pub(crate) fn watch() -> io::Result<Signals> {
-    let asked = Arc::new(AtomicBool::new(false));
+    let again_ends = Arc::new(AtomicBool::new(false));
     let which = Arc::new(AtomicUsize::new(0));
     let (telling, told) = UnixStream::pair()?;
+    let (first, asked) = UnixStream::pair()?;
+    let ends = Arc::clone(&again_ends);
+    // Not the thread that is asked to end: that one may be stuck.
+    #[expect(clippy::disallowed_methods, reason = "there is no event to wait for, only time")]
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        if (&asked).read_exact(&mut [0]).is_ok() {
+            thread::sleep(TWICE);
+            ends.store(true, Ordering::Relaxed);
+        }
+    })?;
     for (signal, number) in [(SIGHUP, 1), (SIGINT, 2), (SIGTERM, 15)] {
         if signal == SIGHUP && is_ignored(number) {
             continue;
         }
-        // In this order: the flag is down when the first signal looks at it. SIGHUP never ends at once:
-        // the end of a terminal is told twice, by the kernel and by the shell.
+        // SIGHUP never ends at once, however late the shell tells of it.
         if signal != SIGHUP {
-            flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&asked))?;
+            flag::register_conditional_shutdown(
+                signal,
+                INTERRUPTED.into(),
+                Arc::clone(&again_ends),
+            )?;
         }
-        flag::register(signal, Arc::clone(&asked))?;
+        pipe::register(signal, first.try_clone()?)?;
         flag::register_usize(signal, Arc::clone(&which), number)?;
         pipe::register(signal, telling.try_clone()?)?;
     }

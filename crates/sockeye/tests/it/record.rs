@@ -1,8 +1,9 @@
 //! `--record` and `sockeye watch`: what was recorded is drawn again as it was.
 
+use std::any::Any;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -332,5 +333,42 @@ fn names_in(schema: &serde_json::Value, names: &mut Vec<String>) {
             _ => {}
         }
         names_in(part, names);
+    }
+}
+
+/// timeout(1) sends its signal to the program and then to the program's group.
+#[test]
+fn a_signal_that_comes_twice_leaves_a_recording_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("seen.jsonl");
+    for endpoint in ["udp://127.0.0.1:0", "tcp://127.0.0.1:0"] {
+        for (signal, code) in [(Signal::TERM, 0), (Signal::INT, 130)] {
+            // Where the machine stood still in between, the second one was meant.
+            loop {
+                let mut listener = Listener::start(&[endpoint, "--record", text(&file)]);
+                let client: Box<dyn Any> = if endpoint.starts_with("udp") {
+                    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+                    client.send_to(b"hello\n", listener.address()).unwrap();
+                    Box::new(client)
+                } else {
+                    let mut client = listener.connect();
+                    client.write_all(b"hello\n").unwrap();
+                    Box::new(client)
+                };
+                listener.output().wait_for("hello");
+                let took = listener.signal_twice(signal);
+                let (status, said) = listener.ended();
+                drop(client);
+                if took > Duration::from_millis(100) {
+                    continue;
+                }
+                assert_eq!(status.code(), Some(code), "{endpoint}: {said}");
+                let seen = fs::read_to_string(&file).unwrap();
+                assert!(seen.contains(r#""range":["#), "what was received: {seen}");
+                let last = seen.lines().last().unwrap();
+                assert!(last.contains(r#""kind":"finish""#), "{endpoint}: {signal:?}: {seen}");
+                break;
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -75,6 +76,20 @@ impl Listener {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child.0), signal).unwrap();
+    }
+
+    /// Sends it a signal again as soon as it has taken it, as timeout(1) does; how long that took.
+    pub(crate) fn signal_twice(&self, signal: Signal) -> Duration {
+        let status = format!("/proc/{}/status", self.child.0.id());
+        let begun = Instant::now();
+        self.signal(signal);
+        eventually("the signal is taken", || {
+            let status = fs::read_to_string(&status).unwrap();
+            let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:")).unwrap();
+            (u64::from_str_radix(pending.trim(), 16).unwrap() == 0).then_some(())
+        });
+        self.signal(signal);
+        begun.elapsed()
     }
 
     /// The most memory it ever had, in bytes.

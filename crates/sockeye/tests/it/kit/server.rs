@@ -77,6 +77,16 @@ impl Server {
         (status, stderr.all())
     }
 
+    /// Sends it this signal until it ends; its status and all it said on standard error.
+    pub(crate) fn ended_by(self, signal: Signal) -> (ExitStatus, String) {
+        let Server { mut child, stderr, .. } = self;
+        let status = eventually("the end of the server", || {
+            kill_process(Pid::from_child(&child.0), signal).unwrap();
+            child.0.try_wait().unwrap()
+        });
+        (status, stderr.all())
+    }
+
     /// Has it end in peace; all it said on standard error.
     pub(crate) fn stop(self) -> String {
         self.signal(Signal::TERM);
