@@ -245,7 +245,7 @@ impl Watch {
     fn sample(&mut self, now: Instant, busy: bool) {
         let Some(sampler) = &mut self.sampler else { return };
         if busy {
-            sampler.hurry();
+            sampler.busy();
         }
         if let Err(error) = sampler.sample(now, &mut self.tracks, &mut self.taps) {
             self.say(Lack::QueuesEnded(error));
@@ -286,6 +286,11 @@ impl Watch {
             && let Err(error) = capture.watch(targets)
         {
             self.say(Lack::Listener(local, error));
+        }
+        if let Some(ends) = &self.ends
+            && let Err(error) = ends.watch(targets)
+        {
+            self.drawer.say(format!("eye: {local}: {error}"));
         }
     }
 
@@ -354,7 +359,7 @@ impl Watch {
         let list = self.sockets.as_ref().map(|(_, next)| *next);
         let looking = self.viewer.as_ref().is_some_and(Viewer::is_looking);
         let look = looking.then(|| now + LOOK_EVERY);
-        let sample = self.sampler.as_ref().and_then(Sampler::due);
+        let sample = self.sampler.as_mut().and_then(Sampler::settled);
         let taps = self.taps.waits().map(|wait| now + wait);
         let until = [self.tracks.expires_at(), self.gate.tell_at(), list, look, sample, taps];
         let until = until.into_iter().flatten().min();
@@ -366,9 +371,15 @@ impl Watch {
             let of_capture = fds.len();
             fds.extend(self.ends.iter().map(|ends| PollFd::new(ends, PollFlags::IN)));
             // However it ends, EINTR too, the loop looks at everything again.
-            let _ = poll(&mut fds, timeout.as_ref());
+            let woken = poll(&mut fds, timeout.as_ref());
             let failed = fds[..of_capture].iter().any(|fd| fd.revents().contains(PollFlags::ERR));
             drop(fds);
+            if woken == Ok(0)
+                && until == sample
+                && let Some(sampler) = &mut self.sampler
+            {
+                sampler.woken();
+            }
             if failed && let Some(capture) = &self.capture {
                 self.say(Lack::CaptureFailed(capture.take_error()));
             }
