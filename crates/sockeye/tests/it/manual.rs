@@ -118,6 +118,7 @@ impl Session {
             let terminal = terminals.get_mut(step.terminal.as_str()).expect("a command came first");
             self.check(&step.terminal, terminal.shows(&step.shown))?;
         }
+        place.settle();
         for (name, terminal) in terminals {
             terminal.interrupt();
             self.check(name, terminal.ended())?;
@@ -150,6 +151,19 @@ impl Place {
         let mut up = [0; 3];
         holder.stdout.as_mut().unwrap().read_exact(&mut up).unwrap();
         Place { folder, holder }
+    }
+
+    /// Waits until every program has seen that its peer has gone: one that is interrupted before says
+    /// that a connection is open.
+    fn settle(&self) {
+        eventually("no socket is in CLOSE-WAIT", || {
+            let sockets = ["tcp", "tcp6"].map(|table| {
+                fs::read_to_string(format!("/proc/{}/net/{table}", self.holder.id())).unwrap()
+            });
+            // The fourth column, as include/net/tcp_states.h numbers them (proc_pid_net(5)).
+            let state = |line: &str| line.split_whitespace().nth(3) == Some("08");
+            (!sockets.iter().any(|table| table.lines().any(state))).then_some(())
+        });
     }
 
     fn command(&self, command: &str) -> Command {
