@@ -72,8 +72,10 @@ impl Follow {
             stream.acknowledged(ack.offset, &mut |piece| tell(&mut from, other, piece, take));
         }
         let length = u64::from(segment.payload);
-        // What a reset carries is a note for people (RFC 9293 §3.5.3).
-        if length > 0 && !segment.flags.rst() {
+        let in_order = placed.start <= self.streams[index(place.direction)].next();
+        // What a reset carries is a note for people (RFC 9293 §3.5.3) and told like data, but its
+        // number may be any: one beyond the stream is no sign that bytes are missing.
+        if length > 0 && (in_order || !segment.flags.rst()) {
             self.begun[index(place.direction)] = true;
             let stream = &mut self.streams[index(place.direction)];
             let mut from = stream.next();
@@ -81,6 +83,8 @@ impl Follow {
             // is no data yet, and so has no range.
             let before = match placed.mark {
                 Mark::KeepAlive | Mark::WindowProbe => 0,
+                // The tracker gives it no range, since no stream goes on behind it.
+                _ if segment.flags.rst() => 0,
                 _ => length - (placed.end - placed.start),
             };
             let skipped = usize::try_from(before).unwrap_or(usize::MAX).min(payload.len());
