@@ -50,6 +50,11 @@ pub struct Targets<'a> {
     /// Whose connections are looked on at: those of other programs, at either end of which one of
     /// these addresses is.
     pub others: &'a [SocketAddr],
+    /// Where datagrams of UDP are received and sent from. Of these, packets are captured only where
+    /// whole ones are.
+    pub datagrams: &'a [SocketAddr],
+    /// Where datagrams of UDP are sent to, likewise.
+    pub datagram_peers: &'a [SocketAddr],
     /// The interface to look at, by its index; else whatever the addresses call for.
     pub interface: Option<u32>,
 }
@@ -73,7 +78,19 @@ impl<'a> Targets<'a> {
         Targets { others, ..Targets::default() }
     }
 
-    /// Whether there are none.
+    /// Whether there is nothing of which packets of this size are captured.
+    #[must_use]
+    pub fn is_empty_for(&self, snap: Snap) -> bool {
+        self.is_empty() && (snap == Snap::Headers || !self.has_datagrams())
+    }
+
+    /// Whether there are sockets of datagrams.
+    #[must_use]
+    pub fn has_datagrams(&self) -> bool {
+        !self.datagrams.is_empty() || !self.datagram_peers.is_empty()
+    }
+
+    /// Whether there are no connections.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.listeners.is_empty() && self.peers.is_empty() && self.others.is_empty()
@@ -247,15 +264,20 @@ fn attach(socket: BorrowedFd<'_>, targets: Targets<'_>, snap: Snap) -> Result<()
     // Of others', too, a port may be that of either end.
     let ours = ports([targets.listeners, &[]]);
     let theirs = ports([targets.peers, targets.others]);
-    let filter = Filter::keeping(snap, &ours, &theirs)
-        .ok_or(CaptureError::TooManyPorts { ports: ours.len() + theirs.len() })?;
+    let of_udp = [ports([targets.datagrams, &[]]), ports([targets.datagram_peers, &[]])];
+    let [own, peers] = &of_udp;
+    let count = ours.len() + theirs.len() + own.len() + peers.len();
+    let filter = Filter::with_datagrams(snap, [&ours, &theirs], [own, peers])
+        .ok_or(CaptureError::TooManyPorts { ports: count })?;
     filter.attach(socket).map_err(system("SO_ATTACH_FILTER"))
 }
 
 /// Binds to `lo` if nothing else can carry the packets, else to all interfaces.
 fn bind(socket: BorrowedFd<'_>, targets: Targets<'_>) -> Result<(), CaptureError> {
     let mut addresses = targets.listeners.iter().chain(targets.peers).chain(targets.others);
-    let only_loopback = addresses.all(|address| is_loopback(address.ip()));
+    let mut of_udp = targets.datagrams.iter().chain(targets.datagram_peers);
+    let only_loopback = addresses.all(|address| is_loopback(address.ip()))
+        && of_udp.all(|address| is_loopback(address.ip()));
     let lo = rustix::net::netdevice::name_to_index(socket, "lo").unwrap_or(0);
     let interface = match targets.interface {
         Some(interface) => interface,

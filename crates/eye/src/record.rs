@@ -282,6 +282,8 @@ pub struct History {
     pub role: Role,
     /// Neither end is this program: others talk, and the eye looks on.
     pub neutral: bool,
+    /// What it is drawn from ended before it did: a capture file.
+    pub cut_short: bool,
     /// Our address.
     pub local: Address,
     /// The peer's; a client of a Unix socket has no name.

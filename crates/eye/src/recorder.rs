@@ -17,6 +17,7 @@ mod gate;
 mod handover;
 mod item;
 mod label;
+mod letters;
 mod probe;
 mod sampler;
 mod slab;
@@ -40,6 +41,8 @@ use draw::Drawer;
 pub use draw::{Sink, Text};
 pub use frames::Frames;
 use handover::{BATCHES, Sender, channel};
+pub use letters::{Letter, Named, Part};
+pub(crate) use letters::{Post, Slip};
 use probe::{How, Source};
 use sources::{Sources, Wanted};
 pub use tap::{Begun, Seen, Tap};
@@ -153,6 +156,8 @@ impl Eye {
             talk,
             listeners: targets.listeners,
             peers: targets.peers,
+            datagrams: targets.datagrams,
+            datagram_peers: targets.datagram_peers,
             capture: sources.capture.is_some(),
             diag: sources.diag.is_some(),
             queues: sources.queues.is_some(),

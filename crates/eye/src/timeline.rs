@@ -74,6 +74,7 @@ impl Timeline {
             conn: None,
             role,
             neutral: false,
+            cut_short: false,
             local,
             peer,
             opened: None,
@@ -117,6 +118,13 @@ impl Timeline {
     #[must_use]
     pub fn of_others(mut self) -> Timeline {
         self.history.neutral = true;
+        self
+    }
+
+    /// Nothing more will be seen of it, whether it has ended or not.
+    #[must_use]
+    pub fn cut_short(mut self) -> Timeline {
+        self.history.cut_short = true;
         self
     }
 

@@ -300,6 +300,7 @@ fn ending(history: &History, code: Code) -> Ending {
         gave_up: history.course.gave_up.map(|(way, _)| way),
         failed: history.course.failed,
         open: history.closed.is_none(),
+        cut_short: history.cut_short,
         server: code.by == Some(Role::Server),
     }
 }

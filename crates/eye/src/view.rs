@@ -30,7 +30,7 @@ use crate::words::note::Note;
 use paper::wrap;
 use style::{Ink, NARROW};
 
-pub use layers::layers;
+pub use layers::{datagram_layers, layers};
 pub use style::Style;
 
 /// Everything there is to see of a connection: its ladder, a ruler for each direction, and its

@@ -34,14 +34,19 @@ use crate::signals;
 
 /// Opens the eye for a client of this endpoint, as [`open`] does.
 pub(crate) fn open_for_client(args: &args::Eye, peer: &Endpoint) -> anyhow::Result<Option<Opened>> {
-    // Only TCP has segments that can be captured. A name that nobody knows is told of when it is
-    // connected to.
+    // A name that nobody knows is told of when it is connected to.
     let peers = match peer.kind() {
-        EndpointKind::Tcp if args.is_open() => peer.resolve().unwrap_or_default(),
+        EndpointKind::Tcp | EndpointKind::Udp if args.is_open() => {
+            peer.resolve().unwrap_or_default()
+        }
         _ => Vec::new(),
     };
     not_live(args);
-    open_to(args, Targets::peers(&peers), true)
+    let targets = match peer.kind() {
+        EndpointKind::Udp => Targets { datagram_peers: &peers, ..Targets::default() },
+        _ => Targets::peers(&peers),
+    };
+    open_to(args, targets, true)
 }
 
 /// Opens the eye for those that talk to whoever connects, as [`open`] does. A service has nobody at the
@@ -49,16 +54,17 @@ pub(crate) fn open_for_client(args: &args::Eye, peer: &Endpoint) -> anyhow::Resu
 pub(crate) fn open_for_talk(
     args: &args::Eye,
     of_tcp: &[SocketAddr],
+    of_udp: &[SocketAddr],
     is_service: bool,
 ) -> anyhow::Result<Option<Opened>> {
     if !is_service {
         not_live(args);
     }
-    open_to(args, of_tcp.into(), true)
+    open_to(args, Targets { datagrams: of_udp, ..of_tcp.into() }, true)
 }
 
-/// Opens the eye if it was asked for, and says what it can't see. Only TCP has segments that can be
-/// captured: no other socket's address belongs to the targets.
+/// Opens the eye if it was asked for, and says what it can't see. Packets of
+/// TCP and UDP can be captured: no other socket's address belongs to the targets.
 pub(crate) fn open<'a>(
     args: &args::Eye,
     targets: impl Into<Targets<'a>>,
@@ -224,8 +230,8 @@ fn option(file: &Path) -> String {
 
 /// Fails where no packet could be captured, before a file is made that would stay empty.
 fn can_capture(targets: Targets<'_>) -> anyhow::Result<()> {
-    if targets.is_empty() {
-        anyhow::bail!("packets of TCP alone are captured, and there is none of it here");
+    if targets.is_empty_for(Snap::Whole) {
+        anyhow::bail!("packets of TCP and UDP are captured, and there are none of them here");
     }
     let small = RingSize { block_bytes: 1 << 16, blocks: 2, ..RingSize::from(Snap::Whole) };
     match Capture::open(targets, small) {
@@ -303,8 +309,8 @@ fn no_layers(targets: Targets<'_>, capture: bool) -> Option<&'static str> {
     if !capture {
         return Some("--eye=calls looks at no packets, so there are no units to show");
     }
-    targets.is_empty().then_some(
-        "only TCP's packets are captured here: there are no units to show of other sockets",
+    targets.is_empty_for(Snap::Whole).then_some(
+        "packets of TCP and UDP are captured: there are no units to show of other sockets",
     )
 }
 

@@ -47,9 +47,12 @@ pub(crate) fn run(args: args::Listen) -> anyhow::Result<ExitCode> {
     for endpoint in &args.endpoints {
         bound.extend(endpoint.bind()?);
     }
-    let of_tcp = bound.iter().filter(|bound| bound.kind() == EndpointKind::Tcp);
-    let addresses: Vec<SocketAddr> = of_tcp.filter_map(|bound| bound.local_addr().ip()).collect();
-    let eye = eye::open_for_talk(&args.eye, &addresses, args.service.is_some())?;
+    let of = |kind| -> Vec<SocketAddr> {
+        let of_kind = bound.iter().filter(|bound| bound.kind() == kind);
+        of_kind.filter_map(|bound| bound.local_addr().ip()).collect()
+    };
+    let (of_tcp, of_udp) = (of(EndpointKind::Tcp), of(EndpointKind::Udp));
+    let eye = eye::open_for_talk(&args.eye, &of_tcp, &of_udp, args.service.is_some())?;
     let engine = match &eye {
         Some(eye) => Engine::with_probe(args.driver, &*eye.source()),
         None => Engine::new(args.driver),

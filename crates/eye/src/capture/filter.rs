@@ -16,6 +16,9 @@
 //!   both are the same packet.
 //! - Nothing on its way to another host.
 //!
+//! For [`Snap::Whole`] UDP of the ports of datagrams passes by the same rules, and with it every later
+//! fragment of UDP, which has no ports, and ICMP errors that quote one of these ports.
+//!
 //! Of what passes the headers alone are kept, whatever their length, and no byte of payload; all of
 //! it for [`Snap::Whole`].
 
@@ -53,8 +56,20 @@ impl Filter {
     /// The same for a socket that keeps so much of each packet.
     #[must_use]
     pub fn keeping(snap: Snap, ports: &[u16], peers: &[u16]) -> Option<Filter> {
-        let few = ports.len() + peers.len() <= MAX_PORTS;
-        few.then(|| Filter { program: assemble(&source(snap, ports, peers)) })
+        Filter::with_datagrams(snap, [ports, peers], [&[], &[]])
+    }
+
+    /// The same with UDP of other ports, our own and those of peers, if whole packets are kept.
+    #[must_use]
+    pub fn with_datagrams(
+        snap: Snap,
+        [ports, peers]: [&[u16]; 2],
+        datagrams: [&[u16]; 2],
+    ) -> Option<Filter> {
+        let of_udp = datagrams.iter().map(|ports| ports.len()).sum::<usize>();
+        let few = ports.len() + peers.len() + of_udp <= MAX_PORTS;
+        let datagrams = (of_udp > 0 && snap == Snap::Whole).then_some(datagrams);
+        few.then(|| Filter { program: assemble(&source(snap, ports, peers, datagrams)) })
     }
 
     /// Puts the filter on a socket, in place of a former one.
@@ -118,6 +133,25 @@ enum Label {
     Source,
     Drop,
     Accept,
+    /// Of packets that are no TCP.
+    Other,
+    OtherV6,
+    Tcp,
+    Icmp,
+    Udp4,
+    Udp6,
+    Icmp6,
+    NoQuote,
+    NoUdp,
+    V6Udp,
+    V6Fragment,
+    V6NotUdp,
+    QuotedPorts,
+    QuotedAccept,
+    UdpPorts,
+    UdpSource,
+    UdpAccept,
+    UdpDrop,
 }
 
 const LOAD_WORD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
@@ -136,6 +170,7 @@ const KEEP: u32 = libc::BPF_ST;
 pub(crate) const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
 const ANY_BIT: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
 pub(crate) const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+const ALU_XOR: u32 = libc::BPF_ALU | libc::BPF_XOR | libc::BPF_K;
 const RETURN_KEPT: u32 = libc::BPF_RET | libc::BPF_A;
 
 /// Scratch words of the program.
@@ -146,7 +181,7 @@ const HEADERS: u32 = 2;
 /// More than any packet has.
 pub(crate) const WHOLE: u32 = 1 << 28;
 
-fn source(snap: Snap, ports: &[u16], peers: &[u16]) -> Vec<Line> {
+fn source(snap: Snap, ports: &[u16], peers: &[u16], datagrams: Option<[&[u16]; 2]>) -> Vec<Line> {
     use Line::{At, Do, Go, If};
     // What the kernel knows about a packet is loaded from beyond SKF_AD_OFF (linux/filter.h).
     let about = |what: libc::c_int| (libc::SKF_AD_OFF + what).cast_unsigned();
@@ -171,6 +206,23 @@ fn source(snap: Snap, ports: &[u16], peers: &[u16]) -> Vec<Line> {
         Do(LOAD_WORD, about(libc::SKF_AD_HATYPE)),
         If(EQUAL, loopback, Label::Drop),
         At(Label::Protocol),
+    ];
+    if datagrams.is_some() {
+        lines.extend([
+            Do(LOAD_BYTE, ip(0)),
+            Do(SHIFT_RIGHT, 4),
+            If(EQUAL, 6, Label::OtherV6),
+            Do(LOAD_BYTE, ip(9)),
+            If(EQUAL, tcp, Label::Tcp),
+            Go(Label::Other),
+            At(Label::OtherV6),
+            Do(LOAD_BYTE, ip(6)),
+            If(EQUAL, tcp, Label::Tcp),
+            Go(Label::Other),
+            At(Label::Tcp),
+        ]);
+    }
+    lines.extend([
         Do(LOAD_WORD, about(libc::SKF_AD_PROTOCOL)),
         If(EQUAL, libc::ETH_P_IP.cast_unsigned(), Label::V4),
         If(EQUAL, libc::ETH_P_IPV6.cast_unsigned(), Label::V6),
@@ -219,7 +271,7 @@ fn source(snap: Snap, ports: &[u16], peers: &[u16]) -> Vec<Line> {
         Do(SHIFT_RIGHT, 2),
         Do(ADD_HEADER_LENGTH, 0),
         Do(KEEP, HEADERS),
-    ];
+    ]);
     if !peers.is_empty() {
         for place in [DESTINATION, SOURCE] {
             lines.push(Do(LOAD_KEPT, place));
@@ -251,6 +303,131 @@ fn source(snap: Snap, ports: &[u16], peers: &[u16]) -> Vec<Line> {
         },
         Do(RETURN_KEPT, 0),
         At(Label::Drop),
+        Do(RETURN, 0),
+    ]);
+    if let Some(datagrams) = datagrams {
+        lines.extend(of_datagrams(datagrams, about, ip));
+    }
+    lines
+}
+
+/// What becomes of packets that are no TCP.
+fn of_datagrams(
+    [ports, peers]: [&[u16]; 2],
+    about: impl Fn(libc::c_int) -> u32,
+    ip: impl Fn(u32) -> u32,
+) -> Vec<Line> {
+    use Line::{At, Do, Go, If};
+    let udp = libc::IPPROTO_UDP.cast_unsigned();
+    let one_of = |ports: &[u16], then: Label| -> Vec<Line> {
+        ports.iter().map(|&port| If(EQUAL, u32::from(port), then)).collect()
+    };
+    let ports_at = |load: u32, source: u32, then: Label| {
+        let destination = source + 2;
+        [Do(load, ip(source)), Do(KEEP, SOURCE), Do(load, ip(destination)), Do(KEEP, DESTINATION)]
+            .into_iter()
+            .chain([Go(then)])
+    };
+    let mut lines = vec![
+        At(Label::Other),
+        Do(LOAD_WORD, about(libc::SKF_AD_PROTOCOL)),
+        If(EQUAL, libc::ETH_P_IPV6.cast_unsigned(), Label::Udp6),
+        If(EQUAL, libc::ETH_P_IP.cast_unsigned(), Label::Udp4),
+        Go(Label::UdpDrop),
+        At(Label::Udp4),
+        Do(HEADER_LENGTH, ip(0)),
+        Do(LOAD_BYTE, ip(9)),
+        If(EQUAL, libc::IPPROTO_ICMP.cast_unsigned(), Label::Icmp),
+        // It may be of one of ours; who reads the packets knows the first fragment.
+        Do(LOAD_BYTE, ip(9)),
+        Do(ALU_XOR, udp),
+        If(ANY_BIT, 0xff, Label::NoUdp),
+        Do(LOAD_HALF, ip(6)),
+        If(ANY_BIT, 0x1fff, Label::QuotedAccept),
+    ];
+    lines.extend(ports_at(LOAD_HALF_BEHIND_HEADER, 0, Label::UdpPorts));
+    lines.extend([
+        At(Label::NoUdp),
+        Go(Label::UdpDrop),
+        At(Label::Icmp),
+        // RFC 792: errors quote the header and eight bytes of what caused them, behind eight of theirs.
+        Do(LOAD_BYTE_BEHIND_HEADER, ip(8)),
+        Do(ALU_XOR, 0x45),
+        If(ANY_BIT, 0xff, Label::NoQuote),
+        Do(LOAD_BYTE_BEHIND_HEADER, ip(17)),
+        Do(ALU_XOR, udp),
+        If(ANY_BIT, 0xff, Label::NoQuote),
+    ]);
+    lines.extend(ports_at(LOAD_HALF_BEHIND_HEADER, 28, Label::QuotedPorts));
+    lines.extend([
+        At(Label::NoQuote),
+        Go(Label::UdpDrop),
+        At(Label::Udp6),
+        Do(LOAD_BYTE, ip(6)),
+        If(EQUAL, libc::IPPROTO_ICMPV6.cast_unsigned(), Label::Icmp6),
+        If(EQUAL, libc::IPPROTO_FRAGMENT.cast_unsigned(), Label::V6Fragment),
+        If(EQUAL, udp, Label::V6Udp),
+        Go(Label::UdpDrop),
+        At(Label::V6Udp),
+    ]);
+    lines.extend(ports_at(LOAD_HALF, 40, Label::UdpPorts));
+    lines.extend([
+        At(Label::V6Fragment),
+        Do(LOAD_BYTE, ip(40)),
+        Do(ALU_XOR, udp),
+        If(ANY_BIT, 0xff, Label::V6NotUdp),
+        // RFC 8200 §4.5: thirteen bits of offset.
+        Do(LOAD_HALF, ip(42)),
+        If(ANY_BIT, 0xfff8, Label::QuotedAccept),
+    ]);
+    lines.extend(ports_at(LOAD_HALF, 48, Label::UdpPorts));
+    lines.extend([
+        At(Label::Icmp6),
+        // RFC 4443 §2.1: types of errors are below 128.
+        Do(LOAD_BYTE, ip(40)),
+        If(ANY_BIT, 0x80, Label::V6NotUdp),
+        Do(LOAD_BYTE, ip(54)),
+        Do(ALU_XOR, udp),
+        If(ANY_BIT, 0xff, Label::V6NotUdp),
+    ]);
+    lines.extend(ports_at(LOAD_HALF, 88, Label::QuotedPorts));
+    lines.extend([At(Label::V6NotUdp), Go(Label::UdpDrop), At(Label::QuotedPorts)]);
+    for place in [SOURCE, DESTINATION] {
+        lines.push(Do(LOAD_KEPT, place));
+        lines.extend(one_of(ports, Label::QuotedAccept));
+        lines.extend(one_of(peers, Label::QuotedAccept));
+    }
+    lines.extend([
+        Go(Label::UdpDrop),
+        At(Label::QuotedAccept),
+        Do(RETURN, WHOLE),
+        // Never come to: the kernel's check, for which a return leads on, forgets here what was not kept.
+        Go(Label::UdpDrop),
+        At(Label::UdpPorts),
+    ]);
+    for place in [DESTINATION, SOURCE] {
+        lines.push(Do(LOAD_KEPT, place));
+        lines.extend(one_of(peers, Label::UdpAccept));
+    }
+    lines.extend([
+        Do(LOAD_WORD, about(libc::SKF_AD_PKTTYPE)),
+        If(EQUAL, u32::from(libc::PACKET_OUTGOING), Label::UdpSource),
+        Do(LOAD_KEPT, DESTINATION),
+    ]);
+    lines.extend(one_of(ports, Label::UdpAccept));
+    lines.extend([
+        Do(LOAD_WORD, about(libc::SKF_AD_HATYPE)),
+        If(EQUAL, u32::from(libc::ARPHRD_LOOPBACK), Label::UdpSource),
+        Go(Label::UdpDrop),
+        At(Label::UdpSource),
+        Do(LOAD_KEPT, SOURCE),
+    ]);
+    lines.extend(one_of(ports, Label::UdpAccept));
+    lines.extend([
+        Go(Label::UdpDrop),
+        At(Label::UdpAccept),
+        Do(RETURN, WHOLE),
+        At(Label::UdpDrop),
         Do(RETURN, 0),
     ]);
     lines
@@ -315,6 +492,11 @@ mod tests {
                 let (peers, ports) = ports.split_at(peers);
                 for snap in [Snap::Headers, Snap::Whole] {
                     let filter = Filter::keeping(snap, ports, peers).unwrap();
+                    filter.attach(socket.as_fd()).unwrap();
+                    let [of_tcp, of_udp] = [[&[][..], peers], [ports, &[]]];
+                    let filter = Filter::with_datagrams(snap, of_tcp, of_udp).unwrap();
+                    filter.attach(socket.as_fd()).unwrap();
+                    let filter = Filter::with_datagrams(snap, of_udp, of_tcp).unwrap();
                     filter.attach(socket.as_fd()).unwrap();
                 }
             }

@@ -23,7 +23,7 @@ pub(super) fn most_notes(open: usize) -> usize {
 const COMMENTS: usize = 24;
 
 /// Columns of a message's label.
-const LABEL: usize = 120;
+pub(super) const LABEL: usize = 120;
 
 /// What a connection's packets are commented with.
 #[derive(Debug)]

@@ -93,12 +93,14 @@ impl<T> Histories<T> {
     pub fn finish(mut self) -> Shown<T> {
         if self.listed.is_empty() && self.open.len() <= PICTURES {
             let all = self.open.into_iter();
-            let drawn = all
-                .map(|(number, timeline)| Listed { number, connection: timeline.into_history() });
+            let drawn = all.map(|(number, timeline)| Listed {
+                number,
+                connection: timeline.cut_short().into_history(),
+            });
             return Shown::Drawn(drawn.collect());
         }
         while let Some((number, timeline)) = self.open.pop_first() {
-            self.list(number, *timeline);
+            self.list(number, timeline.cut_short());
         }
         self.listed.sort_by_key(|listed| listed.number);
         Shown::Listed { lines: self.listed, unlisted: self.unlisted }

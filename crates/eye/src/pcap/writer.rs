@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sockeye_engine::probe::{ConnId, Stamp};
-use sockeye_wire::escape::Escaped;
+use sockeye_wire::escape::{Escaped, fit};
 use sockeye_wire::packet::Link;
 
 use super::blocks::{self, Enhanced};
-use super::comments::{Carried, Notes, most_notes, since};
+use super::comments::{Carried, LABEL, Notes, most_notes, since};
 use crate::capture::Packet;
-use crate::recorder::{Begun, Seen, Tap};
+use crate::recorder::{Begun, Letter, Named, Part, Post, Seen, Slip, Tap};
 use crate::view::scale::counted;
 
 /// A packet is held back so long for what may yet become known of it.
@@ -55,6 +55,7 @@ pub struct Writer {
     held_bytes: usize,
     notes: HashMap<u64, Notes>,
     by_conn: HashMap<ConnId, u64>,
+    post: Post,
     lost: u64,
     /// Writing failed: from then on nothing is written.
     failed: bool,
@@ -79,6 +80,8 @@ struct Held {
     frame: Vec<u8>,
     /// Of each account of it: where both ends are ours there are two.
     carried: Vec<Carried>,
+    /// Of a datagram, likewise.
+    slips: Vec<Slip>,
 }
 
 impl Writer {
@@ -101,6 +104,7 @@ impl Writer {
             held_bytes: 0,
             notes: HashMap::new(),
             by_conn: HashMap::new(),
+            post: Post::default(),
             lost: 0,
             failed: false,
             complaint: None,
@@ -113,7 +117,9 @@ impl Writer {
         ports.sort_unstable();
         ports.dedup();
         let ports = ports.iter().map(|port| format!("tcp port {port}"));
-        self.filter = ports.collect::<Vec<_>>().join(" or ");
+        let datagrams = begun.datagrams.iter().chain(begun.datagram_peers);
+        let datagrams = datagrams.map(|address| format!("udp port {}", address.port()));
+        self.filter = ports.chain(datagrams).collect::<Vec<_>>().join(" or ");
     }
 
     fn packet(&mut self, packet: &Packet<'_>) {
@@ -128,7 +134,19 @@ impl Writer {
             outgoing: packet.outgoing,
             frame: packet.frame.to_vec(),
             carried: Vec::new(),
+            slips: Vec::new(),
         });
+    }
+
+    fn unit(&mut self, packet: &Packet<'_>, letter: &Letter) {
+        self.packet(packet);
+        let slips = self.post.packet(packet.at, letter);
+        if let Some(held) = self.held.back_mut() {
+            held.slips = slips;
+        }
+        if self.held_bytes > HOLD_BYTES {
+            self.release(packet.at);
+        }
     }
 
     /// The number of the interface in the file, which is described before its first packet.
@@ -151,7 +169,8 @@ impl Writer {
             let known = first
                 .carried
                 .iter()
-                .all(|carried| self.notes.get(&carried.track).is_none_or(|notes| notes.over));
+                .all(|carried| self.notes.get(&carried.track).is_none_or(|notes| notes.over))
+                && first.slips.is_empty();
             let late = since(first.at, now) >= hold || self.held_bytes > HOLD_BYTES;
             if !known && !late {
                 return;
@@ -165,7 +184,7 @@ impl Writer {
 
     fn release_first(&mut self) {
         let Some(held) = self.held.pop_front() else { return };
-        let Held { interface, at, length, outgoing, frame, carried } = held;
+        let Held { interface, at, length, outgoing, frame, carried, slips } = held;
         self.held_bytes -= frame.len();
         let mut comments = Vec::new();
         for carried in &carried {
@@ -175,6 +194,12 @@ impl Writer {
                 if notes.over && notes.held == 0 {
                     self.notes.remove(&carried.track);
                 }
+            }
+        }
+        for named in slips.iter().filter_map(|slip| self.post.name(slip)) {
+            let comment = of_datagram(&named);
+            if !comments.contains(&comment) {
+                comments.push(comment);
             }
         }
         let packet = Enhanced { interface, at, length, outgoing, frame: &frame };
@@ -200,7 +225,9 @@ impl Writer {
 
 impl Tap for Writer {
     fn sees(&mut self, seen: &Seen<'_>) {
+        self.post.sees(seen);
         match *seen {
+            Seen::Unit(packet, letter) => self.unit(packet, letter),
             Seen::Begun(begun) => self.begun(begun),
             Seen::Packet(packet, _) => {
                 self.packet(packet);
@@ -296,6 +323,22 @@ impl Writer {
 
     fn of(&mut self, conn: ConnId) -> Option<&mut Notes> {
         self.notes.get_mut(self.by_conn.get(&conn)?)
+    }
+}
+
+/// What is known of the datagram that a packet is of.
+fn of_datagram(named: &Named) -> String {
+    let Named { number, length, label, part } = named;
+    let bytes = counted(*length, "byte");
+    let label = fit(label, LABEL, "…");
+    let part = match part {
+        Part::Rest(start) => format!(" (here from byte {start} on)"),
+        Part::First => String::from(" (here from byte 0 on)"),
+        Part::Whole | Part::Error => String::new(),
+    };
+    match label.is_empty() {
+        true => format!("datagram {number}, {bytes}{part}"),
+        false => format!("datagram {number}, {bytes}{part}: {label}"),
     }
 }
 

@@ -191,8 +191,15 @@ impl Sink for Text {
     }
 
     fn datagrams(&mut self, history: &DatagramHistory) {
+        let units = self.frames.as_ref().map(|frames| frames.take_datagrams(history));
+        let units = units.unwrap_or_default();
         if self.out.is_some() {
-            self.write(view::datagrams(history, &self.style));
+            let mut text = view::datagrams(history, &self.style);
+            for (unit, named) in units {
+                text.push('\n');
+                text.push_str(&view::datagram_layers(&unit, named.as_ref(), &self.style));
+            }
+            self.write(text);
         }
     }
 

@@ -1,14 +1,17 @@
 //! Keeps the first units of each connection as they were captured, until it is drawn.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sockeye_engine::Address;
-use sockeye_engine::probe::{Direction, Stamp};
+use sockeye_engine::probe::{ConnId, Direction, Stamp};
 
-use super::tap::{Seen, Tap};
+use super::letters::{Letter, Named, Part, Post, Slip};
+use super::tap::{Begun, Seen, Tap};
 use crate::capture::Packet;
+use crate::datagram::DatagramHistory;
 use crate::frame::Frame;
 use crate::record::History;
 use crate::timeline::index;
@@ -27,10 +30,13 @@ const WAITING: usize = 128;
 /// Its [`tap`](Frames::tap) is shown whole packets ([`Snap::Whole`](crate::capture::Snap)); whoever
 /// draws a connection takes what there is of it.
 #[derive(Clone, Default)]
-pub struct Frames(Arc<Mutex<Ended>>);
+pub struct Frames(Arc<Mutex<Ended>>, Arc<Mutex<Closed>>);
 
 /// What waits to be drawn, the oldest first.
 type Ended = VecDeque<(Key, Vec<Frame>)>;
+
+/// Likewise of sockets of datagrams.
+type Closed = VecDeque<(ConnId, Vec<(Frame, Option<Named>)>)>;
 
 /// What a connection that has ended is known by.
 type Key = (Address, Address, Option<Stamp>);
@@ -45,6 +51,9 @@ impl Frames {
             open: HashMap::new(),
             kept: 0,
             refused: 0,
+            ports: [HashSet::new(), HashSet::new()],
+            post: Post::default(),
+            letters: HashMap::new(),
             ended: self.clone(),
         })
     }
@@ -56,6 +65,15 @@ impl Frames {
         let key = key(history);
         let place = ended.iter().position(|(other, _)| *other == key);
         place.and_then(|place| ended.remove(place)).map(|(_, frames)| frames).unwrap_or_default()
+    }
+
+    /// What was kept of a socket of datagrams that was closed, in the order of time, each with what the
+    /// program knows of it; nothing a second time.
+    #[must_use]
+    pub fn take_datagrams(&self, history: &DatagramHistory) -> Vec<(Frame, Option<Named>)> {
+        let mut closed = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = closed.iter().position(|(conn, _)| *conn == history.conn);
+        place.and_then(|place| closed.remove(place)).map(|(_, units)| units).unwrap_or_default()
     }
 
     fn put(&self, history: &History, frames: Vec<Frame>) {
@@ -83,7 +101,19 @@ struct Keeper {
     kept: usize,
     /// Units there was no room for.
     refused: u64,
+    /// Ports of UDP, our own and those of peers.
+    ports: [HashSet<u16>; 2],
+    post: Post,
+    /// Packets of datagrams, by the port of the end that may be ours and the way.
+    letters: HashMap<(u16, Direction), Vec<Kept>>,
     ended: Frames,
+}
+
+/// A packet of a datagram.
+struct Kept {
+    frame: Frame,
+    letter: Letter,
+    slips: Vec<Slip>,
 }
 
 /// What is kept of a connection that is open.
@@ -111,6 +141,79 @@ impl Keeper {
         open.frames.push(frame);
     }
 
+    fn begun(&mut self, begun: &Begun<'_>) {
+        let ports = |addresses: &[SocketAddr]| addresses.iter().map(SocketAddr::port).collect();
+        self.ports = [ports(begun.datagrams), ports(begun.datagram_peers)];
+    }
+
+    fn unit(&mut self, packet: &Packet<'_>, letter: &Letter) {
+        let slips = self.post.packet(packet.at, letter);
+        let [ours, theirs] = &self.ports;
+        let (from, to) = (letter.source.port(), letter.destination.port());
+        let mut sent = ours.contains(&from) || theirs.contains(&to);
+        let mut received = ours.contains(&to) || theirs.contains(&from);
+        if letter.part == Part::Error {
+            // It goes the other way than what it quotes, but belongs to the socket that sent that.
+            (sent, received) = (sent, received && !sent);
+        }
+        for (is, way, port) in [(sent, Direction::Sent, from), (received, Direction::Received, to)]
+        {
+            let kept = self.letters.entry((port, way)).or_default();
+            let same_kind = |one: &&Kept| match letter.part {
+                Part::Error => one.letter.part == Part::Error,
+                _ => matches!(one.letter.part, Part::Whole | Part::First),
+            };
+            let wanted = match letter.part {
+                Part::Rest(_) => {
+                    let first = Letter { part: Part::First, ..*letter };
+                    kept.iter().any(|one| one.letter == first)
+                }
+                _ => kept.iter().filter(same_kind).count() < self.units,
+            };
+            if !is || !wanted {
+                if kept.is_empty() {
+                    self.letters.remove(&(port, way));
+                }
+                continue;
+            }
+            let frame = frame(packet);
+            if self.kept + frame.bytes.len() > BYTES_OF_ALL {
+                self.refused += 1;
+                continue;
+            }
+            self.kept += frame.bytes.len();
+            kept.push(Kept { frame, letter: *letter, slips: slips.clone() });
+        }
+    }
+
+    fn socket_ended(&mut self, history: &DatagramHistory) {
+        let Some(local) = history.local.ip() else { return };
+        let mut units = Vec::new();
+        for way in [Direction::Received, Direction::Sent] {
+            let kept = self.letters.remove(&(local.port(), way)).unwrap_or_default();
+            self.kept -= kept.iter().map(|one| one.frame.bytes.len()).sum::<usize>();
+            let of_it = kept.into_iter().filter(|one| {
+                let end = match way {
+                    Direction::Received => one.letter.destination.ip(),
+                    Direction::Sent => one.letter.source.ip(),
+                };
+                let local = local.ip().to_canonical();
+                local.is_unspecified() || local == end || end.is_multicast()
+            });
+            units.extend(of_it.map(|one| {
+                let named = one.slips.iter().filter(|slip| slip.direction() == way);
+                let named = named.filter_map(|slip| self.post.name(slip)).next();
+                (one.frame, named)
+            }));
+        }
+        units.sort_by_key(|(frame, _)| frame.at);
+        let mut closed = self.ended.1.lock().unwrap_or_else(PoisonError::into_inner);
+        if closed.len() == WAITING {
+            closed.pop_front();
+        }
+        closed.push_back((history.conn, units));
+    }
+
     fn remove(&mut self, track: u64) -> Vec<Frame> {
         let frames = self.open.remove(&track).unwrap_or_default().frames;
         self.kept -= frames.iter().map(|frame| frame.bytes.len()).sum::<usize>();
@@ -120,7 +223,13 @@ impl Keeper {
 
 impl Tap for Keeper {
     fn sees(&mut self, seen: &Seen<'_>) {
+        if let Seen::SocketEnded(history) = *seen {
+            self.socket_ended(history);
+        }
+        self.post.sees(seen);
         match *seen {
+            Seen::Begun(begun) => self.begun(begun),
+            Seen::Unit(packet, letter) => self.unit(packet, letter),
             Seen::Packet(packet, segment) => {
                 let carries = segment.is_some_and(|segment| segment.payload > 0);
                 self.packet = carries.then(|| frame(packet));

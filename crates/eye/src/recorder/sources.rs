@@ -35,7 +35,7 @@ impl Sources {
     /// Opens what is asked for; lack of privilege is no error.
     pub(super) fn open(targets: Targets<'_>, wanted: Wanted) -> Sources {
         let mut missing = Vec::new();
-        let capture = (wanted.capture && !targets.is_empty())
+        let capture = (wanted.capture && !targets.is_empty_for(wanted.snap))
             .then(|| Capture::open(targets, RingSize::from(wanted.snap)))
             .and_then(|opened| {
                 opened

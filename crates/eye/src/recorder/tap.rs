@@ -12,6 +12,7 @@ use sockeye_engine::probe::{
 use sockeye_wire::packet::Segment;
 
 use super::item::{Item, Records};
+use super::letters::Letter;
 use super::tracks::Fact;
 use crate::capture::Packet;
 use crate::datagram::DatagramHistory;
@@ -119,6 +120,8 @@ pub enum Seen<'a> {
     Dropped(ConnId, u32),
     /// A packet was captured; with its segment, where it is a whole one of TCP.
     Packet(&'a Packet<'a>, Option<&'a Segment>),
+    /// A packet of a datagram of UDP was captured; only where whole packets are.
+    Unit(&'a Packet<'a>, &'a Letter),
     /// The kernel stamped bytes we sent.
     Stamp(ConnId, &'a KernelStamp),
     /// How full the queues of an end of a connection were, ours or the peer's.
@@ -171,6 +174,10 @@ pub struct Begun<'a> {
     pub listeners: &'a [SocketAddr],
     /// Where connections are made to.
     pub peers: &'a [SocketAddr],
+    /// Where datagrams of UDP are received.
+    pub datagrams: &'a [SocketAddr],
+    /// Where datagrams of UDP are sent to.
+    pub datagram_peers: &'a [SocketAddr],
     /// Packets are captured.
     pub capture: bool,
     /// The kernel is asked what becomes of connections that were closed.

@@ -1,29 +1,35 @@
 //! The eye's own thread: waits for packets and records, joins them, has them drawn.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 use sockeye_engine::probe::Stamp;
-use sockeye_wire::packet::{Link, parse};
+use sockeye_wire::packet::{Link, PacketError, parse};
 
 use super::draw::Drawer;
 use super::gate::{Admission, Gate};
 use super::handover::{BATCHES, Inbox};
 use super::item::{Item, Records};
+use super::letters::Letters;
 use super::sampler::Sampler;
 use super::sources::Sources;
 use super::tap::{Seen, Tap, Taps};
 use super::tracks::{MAX_CONNECTIONS, MAX_SOCKETS, Tracks, is_here};
 use super::viewer::{LOOK_EVERY, Viewer};
 use crate::capture::{Capture, Targets};
+use crate::datagram::DatagramHistory;
 use crate::finding::{Finding, Overview};
 use crate::kernel::{Ends, SockDiag, SocketList};
 use crate::record::{Certainty, History};
 use crate::words::lack::Lack;
 use crate::words::note::Note;
 use crate::words::{Lang, Told, lack};
+
+/// So long the last packets of a socket of datagrams may take.
+const LAST_PACKETS: Duration = Duration::from_millis(200);
 
 /// However busy the eye is, taps have time to write after so long.
 const PAUSE_EVERY: Duration = Duration::from_secs(1);
@@ -42,6 +48,11 @@ pub(super) struct Watch {
     listeners: Vec<SocketAddr>,
     peers: Vec<SocketAddr>,
     others: Vec<SocketAddr>,
+    /// Of UDP, our own and those of peers.
+    datagrams: [Vec<SocketAddr>; 2],
+    letters: Letters,
+    /// Sockets of datagrams that were closed, and until when their last packets may come.
+    closed: VecDeque<(Instant, DatagramHistory)>,
     interface: Option<u32>,
     tracks: Tracks,
     gate: Gate,
@@ -90,6 +101,7 @@ impl Watch {
         let gate = Gate::new(Instant::now());
         let (listeners, peers) = (targets.listeners.to_vec(), targets.peers.to_vec());
         let (others, interface) = (targets.others.to_vec(), targets.interface);
+        let datagrams = [targets.datagrams.to_vec(), targets.datagram_peers.to_vec()];
         let taps = Taps::new(taps);
         if !taps.is_empty() {
             tracks.keep_journal();
@@ -102,6 +114,9 @@ impl Watch {
             listeners,
             peers,
             others,
+            datagrams,
+            letters: Letters::default(),
+            closed: VecDeque::new(),
             interface,
             tracks,
             gate,
@@ -139,7 +154,7 @@ impl Watch {
             if let Some(viewer) = &self.viewer {
                 viewer.answer(|selected| self.tracks.look(selected));
             }
-            if closing && !took && !self.tracks.is_waiting() {
+            if closing && !took && !self.tracks.is_waiting() && self.closed.is_empty() {
                 return self.finish();
             }
             if !took {
@@ -151,10 +166,20 @@ impl Watch {
     fn take_packets(&mut self) {
         let Some(capture) = &mut self.capture else { return };
         let (tracks, taps) = (&mut self.tracks, &mut self.taps);
+        let letters = &mut self.letters;
+        let of_udp = self.datagrams.iter().any(|addresses| !addresses.is_empty());
         capture.drain(|packet| {
-            // The filter lets only TCP in; what is malformed all the same is nobody's.
             let length = usize::try_from(packet.length).unwrap_or(usize::MAX);
-            let segment = parse(Link::Ip, packet.bytes, length).ok();
+            let parsed = parse(Link::Ip, packet.bytes, length);
+            if let (true, Err(PacketError::NotTcp | PacketError::Fragment)) = (of_udp, &parsed) {
+                // The filter can't tell whose a later fragment is.
+                if let Some(letter) = letters.read(&packet) {
+                    taps.see(&Seen::Unit(&packet, &letter));
+                }
+                return;
+            }
+            // The filter lets nothing else in; what is malformed all the same is nobody's.
+            let segment = parsed.ok();
             if !taps.is_empty() {
                 taps.see(&Seen::Packet(&packet, segment.as_ref()));
             }
@@ -280,6 +305,8 @@ impl Watch {
             listeners: &self.listeners,
             peers: &self.peers,
             others: &self.others,
+            datagrams: &self.datagrams[0],
+            datagram_peers: &self.datagrams[1],
             interface: self.interface,
         };
         if let Some(capture) = &mut self.capture
@@ -314,7 +341,13 @@ impl Watch {
                 self.gate.count();
             }
         }
+        let captured = self.capture.is_some() && self.datagrams.iter().any(|all| !all.is_empty());
+        let until = if captured { now + LAST_PACKETS } else { now };
         for socket in self.tracks.sockets.take_closed() {
+            self.closed.push_back((until, socket));
+        }
+        while self.closed.front().is_some_and(|(until, _)| *until <= now) {
+            let Some((_, socket)) = self.closed.pop_front() else { break };
             self.taps.see(&Seen::SocketEnded(&socket));
             let drawn = match self.gate.admit(now) {
                 Admission::Count => continue,
@@ -361,7 +394,9 @@ impl Watch {
         let look = looking.then(|| now + LOOK_EVERY);
         let sample = self.sampler.as_mut().and_then(Sampler::settled);
         let taps = self.taps.waits().map(|wait| now + wait);
-        let until = [self.tracks.expires_at(), self.gate.tell_at(), list, look, sample, taps];
+        let closed = self.closed.front().map(|(until, _)| *until);
+        let until =
+            [self.tracks.expires_at(), self.gate.tell_at(), list, look, sample, taps, closed];
         let until = until.into_iter().flatten().min();
         let timeout = until.map(|until| timespec(until.saturating_duration_since(now)));
         self.inbox.fall_asleep();

@@ -482,7 +482,7 @@ impl Tap for Writer {
             Seen::Ended { track, history } => self.ended(track, history),
             Seen::SocketEnded(history) => self.socket_ended(history),
             // Its segment comes apart, once it is known whose it is.
-            Seen::Packet(..) => {}
+            Seen::Packet(..) | Seen::Unit(..) => {}
         }
     }
 

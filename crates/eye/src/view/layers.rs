@@ -18,6 +18,7 @@ use super::scale::millis;
 use super::style::Style;
 use crate::frame::Frame;
 use crate::record::{Event, History, Segment};
+use crate::recorder::Named;
 use crate::words::Lang;
 use crate::words::layers::{LayerWords, Title, layers as words};
 use boxes::{Boxed, Piece};
@@ -42,8 +43,18 @@ use boxes::{Boxed, Piece};
 /// ```
 #[must_use]
 pub fn layers(frame: &Frame, history: Option<&History>, style: &Style) -> String {
+    draw(frame, history, None, style)
+}
+
+/// The same of a packet of a datagram, with what the program knows of that.
+#[must_use]
+pub fn datagram_layers(frame: &Frame, named: Option<&Named>, style: &Style) -> String {
+    draw(frame, None, named, style)
+}
+
+fn draw(frame: &Frame, history: Option<&History>, named: Option<&Named>, style: &Style) -> String {
     let unit = dissect(frame.link, &frame.bytes, frame.length);
-    let seen = Sight::new(frame, &unit, history, style);
+    let seen = Sight { named, ..Sight::new(frame, &unit, history, style) };
     if style.is_too_narrow() {
         return format!("{}\n", seen.title());
     }
@@ -60,6 +71,8 @@ struct Sight<'a> {
     frame: &'a Frame,
     unit: &'a Unit,
     history: Option<&'a History>,
+    /// The datagram it is of.
+    named: Option<&'a Named>,
     /// Which way it went, on that connection.
     direction: Option<Direction>,
     /// The segment that it is on that connection.
@@ -95,7 +108,7 @@ impl<'a> Sight<'a> {
         });
         // Its words need more than ASCII.
         let lang = if style.ascii { Lang::En } else { style.lang };
-        Sight { frame, unit, history, direction, segment, style, words: words(lang) }
+        Sight { frame, unit, history, named: None, direction, segment, style, words: words(lang) }
     }
 
     fn title(&self) -> String {

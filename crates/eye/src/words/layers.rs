@@ -30,6 +30,7 @@ pub(crate) struct LayerWords {
     pub(crate) session: &'static str,
     pub(crate) no_presentation: &'static str,
     pub(crate) no_session: &'static str,
+    pub(crate) no_session_of_datagrams: &'static str,
     pub(crate) bits: &'static str,
     pub(crate) message: &'static str,
     pub(crate) not_captured: &'static str,
@@ -50,6 +51,8 @@ pub(crate) struct LayerWords {
     pub(crate) title: fn(&Title) -> String,
     /// `message 2 of 3`.
     pub(crate) numbered: fn(u64, u64) -> String,
+    /// `datagram 2`.
+    pub(crate) numbered_datagram: fn(u64) -> String,
     /// Its bytes in the stream: where the unit's part of it lies, and all of it.
     pub(crate) part: fn([u64; 2], [u64; 2]) -> String,
     /// Bytes that are not of a message that is known: this many at this offset.

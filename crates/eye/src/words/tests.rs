@@ -192,6 +192,7 @@ fn every_form_of_a_verdict_is_told_in_every_language() {
                     gave_up: Some(if open { Direction::Sent } else { Direction::Received }),
                     failed: Some((Operation::Recv, libc::ETIMEDOUT)),
                     open,
+                    cut_short: matches!(phase, Phase::Answer),
                     server: matches!(who, Who::Server),
                 };
                 is_chinese(&Lang::Zh.words().ending(&ending));

@@ -16,6 +16,8 @@ pub(crate) struct Ending {
     /// The first call that failed, and its error number.
     pub(crate) failed: Option<(Operation, i32)>,
     pub(crate) open: bool,
+    /// What is known of it ends where the capture did.
+    pub(crate) cut_short: bool,
     /// The server did it.
     pub(crate) server: bool,
 }

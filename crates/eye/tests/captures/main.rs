@@ -13,9 +13,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::path::Path;
 
+use etherparse::PacketBuilder;
 use sockeye_engine::probe::Direction;
-use sockeye_eye::pcap::{Conversations, FileError, Follow, Reader, Told};
-use sockeye_wire::packet::parse_with_payload;
+use sockeye_eye::pcap::{Conversations, FileError, Follow, Histories, Reader, Shown, Told};
+use sockeye_eye::verdict;
+use sockeye_wire::packet::{Link, parse_with_payload};
 use sockeye_wire::tcp::{End, Mark, Tracker};
 use tshark::{Row, Tshark};
 
@@ -205,4 +207,67 @@ fn what_is_left_of_streams_in_damaged_captures_is_what_tshark_follows() {
         }
     }
     assert!(whole > 5 && torn > 2, "{whole} whole and {torn} torn streams");
+}
+
+/// A capture of a client's "hello", and of a reset that carries a word: the server's, or one whose number
+/// lies beyond the stream.
+fn with_reset(file: &Path, number: u32) {
+    let (client, server) = ([10, 0, 0, 1], [10, 0, 0, 2]);
+    let from_client = |seq: u32| PacketBuilder::ipv4(client, server, 64).tcp(4000, 80, seq, 8192);
+    let from_server = |seq: u32| PacketBuilder::ipv4(server, client, 64).tcp(80, 4000, seq, 8192);
+    let packets = [
+        (from_client(100).syn(), &b""[..]),
+        (from_server(500).syn().ack(101), b""),
+        (from_client(101).ack(501), b"hello"),
+        (from_server(number).rst().ack(106), b"go away"),
+        (from_client(106).ack(501), b"more"),
+    ];
+    let mut capture = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0];
+    capture.extend([0; 8]);
+    capture.extend([65_535_u32.to_le_bytes(), 101_u32.to_le_bytes()].concat());
+    for (second, (packet, payload)) in (1_u32..).zip(packets) {
+        let mut bytes = Vec::new();
+        packet.write(&mut bytes, payload).unwrap();
+        let length = u32::try_from(bytes.len()).unwrap();
+        capture.extend([second, 0, length, length].map(u32::to_le_bytes).concat());
+        capture.extend(bytes);
+    }
+    std::fs::write(file, capture).unwrap();
+}
+
+#[test]
+fn what_a_reset_carries_is_followed_as_tshark_follows_it() {
+    let name = "what_a_reset_carries_is_followed_as_tshark_follows_it";
+    let Some(tshark) = Tshark::there_is(name) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("reset.pcap");
+    for (number, said) in [(501, &b"go away"[..]), (777, b"")] {
+        with_reset(&file, number);
+        let ours = followed(&file, 0, 80);
+        assert_eq!(turns(&ours), turns(&tshark.follow(&file, 0, 80)));
+        assert_eq!(bytes(&ours, Direction::Received), b"hellomore");
+        assert_eq!(bytes(&ours, Direction::Sent), said);
+        assert!(ours.iter().all(|(_, bytes)| bytes.is_some()), "nothing is missing");
+    }
+}
+
+#[test]
+fn a_connection_that_outlasts_its_capture_is_said_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("open.pcap");
+    with_reset(&file, 501);
+    let whole = std::fs::read(&file).unwrap();
+    // Three packets of 40, 40 and 45 bytes.
+    std::fs::write(&file, &whole[..24 + 3 * 16 + 125]).unwrap();
+    let mut reader = Reader::new(File::open(&file).unwrap()).unwrap();
+    let mut conversations = Conversations::default();
+    let mut histories = Histories::new(None, verdict::line);
+    while let Some(frame) = reader.next_frame().unwrap() {
+        let (segment, _) = parse_with_payload(Link::Ip, frame.bytes, frame.length).unwrap();
+        let place = conversations.place(&segment).unwrap();
+        histories.segment(frame.at, &place, &segment);
+    }
+    let Shown::Drawn(drawn) = histories.finish() else { panic!("one is drawn") };
+    let line = verdict::line(&drawn[0].connection);
+    assert!(line.contains("was still open when the capture ended"), "{line}");
 }

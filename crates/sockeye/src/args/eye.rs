@@ -28,7 +28,7 @@ pub(crate) struct Eye {
     #[arg(long, value_name = "FILE", value_parser = record_file())]
     pub(crate) record: Option<PathBuf>,
 
-    /// Show the first N units with data each way of every connection, 1 if N is left out, as boxes in
+    /// Show the first N units with data each way of every connection or UDP socket, 1 if N is left out, as boxes in
     /// one another: frame, packet, segment, message, each field of their headers with its bytes, in
     /// the layers of the five-layer and of the OSI model. Opens the eye
     #[arg(

@@ -76,7 +76,10 @@ fn of_sockets_without_packets_it_is_said_that_there_are_none() {
     let name = format!("unix:@layers-{}", std::process::id());
     let ran = sockeye().args(["connect", &name, "--layers"]).output().unwrap();
     let said = String::from_utf8_lossy(&ran.stderr);
-    assert!(said.starts_with("eye: --layers: only TCP's packets are captured here"), "{said}");
+    assert!(
+        said.starts_with("eye: --layers: packets of TCP and UDP are captured: there are no"),
+        "{said}"
+    );
 }
 
 /// A capture of one Ethernet frame with a datagram in it.

@@ -24,6 +24,7 @@ mod fetch;
 mod fresh;
 mod help;
 mod layers;
+mod layers_datagrams;
 mod listen_chat;
 mod listen_doors;
 mod listen_peers;

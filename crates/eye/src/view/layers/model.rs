@@ -116,6 +116,8 @@ fn rows(seen: &Sight<'_>) -> Vec<Row> {
     let mut rows = Vec::new();
     let application = Layer::Application;
     let transported = seen.unit.pdu(Layer::Transport).is_some();
+    let of_tcp = seen.unit.pdus.iter().any(|pdu| pdu.protocol == Protocol::Tcp);
+    let no_session = if of_tcp { words.no_session } else { words.no_session_of_datagrams };
     if transported && seen.unit.payload_length > 0 && seen.unit.stop != Stop::Cut {
         rows.push(Row {
             five: name(application, application.number()),
@@ -129,7 +131,7 @@ fn rows(seen: &Sight<'_>) -> Vec<Row> {
         });
         for (osi, said) in [
             (format!("6 {}", words.presentation), words.no_presentation),
-            (format!("5 {}", words.session), words.no_session),
+            (format!("5 {}", words.session), no_session),
         ] {
             rows.push(Row {
                 five: String::new(),

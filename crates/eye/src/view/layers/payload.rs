@@ -8,6 +8,7 @@ use sockeye_wire::layers::{Layer, Stop};
 use super::Sight;
 use super::boxes::{Boxed, Piece};
 use crate::record::Message;
+use crate::recorder::{Named, Part};
 use crate::timeline::index;
 
 /// So many bytes of a message are shown, the first ones.
@@ -26,7 +27,10 @@ pub(super) fn boxes(seen: &Sight<'_>) -> Vec<Boxed> {
     }
     let found = messages(seen);
     let mut boxes: Vec<Boxed> = match (&found[..], seen.segment) {
-        ([], _) => vec![whole(seen)],
+        ([], _) => match seen.named.filter(|_| seen.unit.stop == Stop::Payload) {
+            Some(named) => vec![datagram(seen, named)],
+            None => vec![whole(seen)],
+        },
         (found, Some(segment)) => {
             found.iter().take(MESSAGES).map(|found| message(seen, found, &segment.range)).collect()
         }
@@ -46,6 +50,9 @@ pub(super) fn boxes(seen: &Sight<'_>) -> Vec<Boxed> {
 
 /// What the first message is called, or how much there is.
 pub(super) fn first_label(seen: &Sight<'_>) -> Option<String> {
+    if let Some(named) = seen.named.filter(|named| !named.label.is_empty()) {
+        return Some(fitted(seen, &named.label));
+    }
     let found = messages(seen);
     let first = found.first()?;
     Some(label(seen, first.message))
@@ -76,7 +83,28 @@ fn messages<'a>(seen: &Sight<'a>) -> Vec<Found<'a>> {
 }
 
 fn label(seen: &Sight<'_>, message: &Message) -> String {
-    escape::fit(&message.label, LABEL, seen.style.glyphs().ellipsis)
+    fitted(seen, &message.label)
+}
+
+fn fitted(seen: &Sight<'_>, label: &str) -> String {
+    escape::fit(label, LABEL, seen.style.glyphs().ellipsis)
+}
+
+/// The datagram that is known, or as much of it as its first fragment carries.
+fn datagram(seen: &Sight<'_>, named: &Named) -> Boxed {
+    let length = seen.unit.payload_length;
+    let mut title = vec![Piece::strong((seen.words.numbered_datagram)(named.number))];
+    if !named.label.is_empty() {
+        title.push(Piece::plain(fitted(seen, &named.label)));
+    }
+    title.push(Piece::state(application(seen)));
+    let size = match named.part {
+        Part::First => (seen.words.part)([0, length as u64], [0, named.length]),
+        _ => (seen.words.bytes)(named.length),
+    };
+    let mut boxed = Boxed { title, size, ..Boxed::default() };
+    show(seen, 0, length, &mut boxed);
+    boxed
 }
 
 fn message(seen: &Sight<'_>, found: &Found<'_>, carried: &Range<u64>) -> Boxed {

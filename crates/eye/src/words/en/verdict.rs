@@ -45,6 +45,9 @@ pub(super) fn ending(ending: &Ending) -> String {
             format!("we ended it at our deadline, {waited}{after}{during}")
         }
         How::Failed => format!("it broke off{after}{during}{}", failed.unwrap_or_default()),
+        How::Unknown if ending.open && ending.cut_short => {
+            format!("was still open when the capture ended{after}")
+        }
         How::Unknown if ending.open => format!("is still open{after}"),
         How::Unknown => format!("it ended{after}{during}, nobody saw how"),
     }

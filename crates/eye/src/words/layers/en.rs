@@ -20,6 +20,7 @@ pub(super) static WORDS: LayerWords = LayerWords {
     presentation: "presentation",
     session: "session",
     no_presentation: "no header: its encoding is part of the message",
+    no_session_of_datagrams: "no header: left to the program",
     no_session: "no header: left to TCP and the program",
     bits: "bits",
     message: "message",
@@ -42,6 +43,7 @@ pub(super) static WORDS: LayerWords = LayerWords {
     ends_of_frame: "preamble and FCS were not captured: the card adds them and takes them off",
     title,
     numbered: |number, of| format!("message {} of {}", grouped(number), grouped(of)),
+    numbered_datagram: |number| format!("datagram {}", grouped(number)),
     part: |[start, end], [first, last]| match [start, end] == [first, last] {
         true => format!("bytes [{start}..{end})"),
         false => format!("bytes [{start}..{end}) of [{first}..{last})"),

@@ -20,6 +20,7 @@ pub(super) static WORDS: LayerWords = LayerWords {
     presentation: "表示层",
     session: "会话层",
     no_presentation: "没有自己的首部：编码由报文自己说明",
+    no_session_of_datagrams: "没有自己的首部：由程序承担",
     no_session: "没有自己的首部：由 TCP 和程序承担",
     bits: "比特流",
     message: "报文",
@@ -36,6 +37,7 @@ pub(super) static WORDS: LayerWords = LayerWords {
     ends_of_frame: "没有捕获前同步码和 FCS：由网卡加上和去掉",
     title,
     numbered: |number, of| format!("报文 {}/{}", grouped(number), grouped(of)),
+    numbered_datagram: |number| format!("数据报 {}", grouped(number)),
     part: |[start, end], [first, last]| match [start, end] == [first, last] {
         true => format!("字节 [{start}..{end})"),
         false => format!("字节 [{start}..{end})，全长 [{first}..{last})"),

@@ -45,6 +45,9 @@ pub(super) fn ending(ending: &Ending) -> String {
             format!("我方到期限时结束，{waited}{after}{during}")
         }
         How::Failed => format!("连接中断{after}{during}{}", failed.unwrap_or_default()),
+        How::Unknown if ending.open && ending.cut_short => {
+            format!("抓包结束时仍然打开{after}")
+        }
         How::Unknown if ending.open => format!("仍然打开{after}"),
         How::Unknown => format!("已结束{after}{during}，没有看到如何结束"),
     }
