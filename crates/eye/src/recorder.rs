@@ -147,6 +147,11 @@ impl Eye {
     pub fn open<'a>(targets: impl Into<Targets<'a>>, options: Options) -> io::Result<Eye> {
         let targets = targets.into();
         let Options { sink, mut taps, capture, snap, queues, stamps, talk, viewer } = options;
+        let targets = match snap {
+            // Of headers alone no datagram could be told from another.
+            Snap::Headers => Targets { datagrams: &[], datagram_peers: &[], ..targets },
+            Snap::Whole => targets,
+        };
         let (sender, inbox) = channel(BATCHES)?;
         let sources = Sources::open(targets, Wanted { capture, snap, queues, stamps });
         // Whoever reads a recording may have another language than who made it.
