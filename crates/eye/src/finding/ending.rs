@@ -58,7 +58,8 @@ impl Ending<'_> {
             return self.finding(Kind::Refused, way, 0..0, at, Certainty::Exact);
         }
         if let Some((_, closed)) = fin_before
-            && let Some(late) = self.data_after(data_way, closed, at)
+            && let Some(reset) = reset
+            && let Some(late) = self.answered_data(reset, closed)
         {
             let evidence = Evidence {
                 bytes: late.end - late.start,
@@ -73,7 +74,17 @@ impl Ending<'_> {
                 ..self.finding(kind, data_way, late, at, Certainty::Exact)
             };
         }
-        if way == Direction::Sent {
+        let ours = way == Direction::Sent;
+        if ours && (!self.history.neutral || course.reached[against] == 0) {
+            return self.own_reset(at, place);
+        }
+        if let Some(unread) = self.unread_by_sample(way, at) {
+            let evidence = Evidence { bytes: unread.end - unread.start, ..Evidence::default() };
+            let kind = Kind::ResetUnread;
+            let found = self.finding(kind, data_way, unread, at, Certainty::Inferred);
+            return Finding { by: Some(sender(self.history, way)), evidence, ..found };
+        }
+        if ours {
             return self.own_reset(at, place);
         }
         let (kind, certainty) = match reset {
@@ -227,15 +238,45 @@ impl Ending<'_> {
         Some(Finding { by: Some(self.history.role), evidence, ..found })
     }
 
-    /// Bytes that went this way after `from` and before `until`.
-    fn data_after(&self, way: Direction, from: Stamp, until: Stamp) -> Option<Range<u64>> {
+    /// Data that came after `closed` to the end that sent this reset, and that the reset answers: that
+    /// end never acknowledged it, and no call of a program sends a RST without an ACK (RFC 9293
+    /// §3.10.7.1, §3.5.2).
+    fn answered_data(&self, reset: &Segment, closed: Stamp) -> Option<Range<u64>> {
+        if reset.ack.is_some() {
+            return None;
+        }
+        let data_way = opposite(reset.direction);
+        let before = || self.segments().take_while(|segment| !std::ptr::eq(*segment, reset));
+        let acknowledged = before()
+            .filter(|segment| segment.direction == reset.direction)
+            .filter_map(|segment| segment.ack)
+            .map(|ack| ack.offset)
+            .max()
+            .unwrap_or(0);
+        // Behind a FIN nothing has a place: both numbers stand at the stream's end then.
         let late = |segment: &&Segment| {
-            segment.direction == way
-                && !segment.range.is_empty()
-                && segment.mark != Mark::Retransmission
-                && (from..=until).contains(&segment.at)
+            segment.direction == data_way
+                && segment.range.end > acknowledged
+                && segment.at >= closed
+                && segment.ack.is_some_and(|ack| ack.offset == reset.range.start)
         };
-        self.segments().find(late).map(|segment| segment.range.clone())
+        let last = before().last()?;
+        if last.direction != data_way {
+            return None;
+        }
+        let late = before().find(late)?;
+        Some(late.range.start.max(acknowledged)..late.range.end)
+    }
+
+    /// Bytes that lay unread at the end that reset, when its queues were looked at the last time before.
+    fn unread_by_sample(&self, way: Direction, at: Stamp) -> Option<Range<u64>> {
+        let end = sender(self.history, way);
+        let samples = self.history.queues.iter();
+        let sample = samples.filter(|sample| sample.end == end && sample.at <= at);
+        let unread = sample.max_by_key(|sample| sample.at)?.receive;
+        let heard = self.segments().filter(|segment| segment.direction == way && segment.at <= at);
+        let taken = heard.filter_map(|segment| segment.ack).map(|ack| ack.offset).max()?;
+        (unread > 0).then(|| taken.saturating_sub(unread.into())..taken)
     }
 
     /// Whether a reset of the peer answers what we sent just before.
