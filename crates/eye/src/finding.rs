@@ -9,7 +9,7 @@ pub(crate) mod loss;
 mod messages;
 pub(crate) mod nagle;
 mod overview;
-mod window;
+pub(crate) mod window;
 
 pub use datagrams::findings_of_datagrams;
 pub use overview::Overview;
@@ -157,6 +157,13 @@ impl Kind {
         Kind::DatagramDropped,
         Kind::DatagramRefused,
     ];
+
+    /// Whether it only tells how a stream came to be read, and nothing is amiss: messages are known
+    /// where our program decoded them, so that it coped.
+    #[must_use]
+    pub const fn is_note(self) -> bool {
+        matches!(self, Kind::Sticky | Kind::Torn)
+    }
 
     /// Its name, which stays the same from version to version: letters and hyphens.
     #[must_use]

@@ -6,11 +6,12 @@ use super::paper::{prose, wrap};
 use super::style::{Ink, NARROW, Style};
 use crate::finding::{Finding, Kind};
 use crate::record::Certainty;
+use crate::words::note::Note;
 
 /// So many are drawn, the first ones; the others are counted.
 const DRAWN: usize = 6;
 
-/// Draws findings, nothing if there are none.
+/// Draws findings, nothing if there are none: what is amiss, then what is only to be known.
 pub(super) fn draw(findings: &[Finding], style: &Style) -> String {
     let mut out = String::new();
     if findings.is_empty() {
@@ -18,19 +19,28 @@ pub(super) fn draw(findings: &[Finding], style: &Style) -> String {
     }
     out.push('\n');
     let (glyphs, lang) = (style.glyphs(), style.words());
-    for finding in findings.iter().take(DRAWN) {
+    let mut ordered: Vec<&Finding> = findings.iter().collect();
+    ordered.sort_by_key(|finding| finding.kind.is_note());
+    let (drawn, left) = ordered.split_at(ordered.len().min(DRAWN));
+    let mark = |notes: bool| if notes { (glyphs.dot, Ink::Dim) } else { ("!", Ink::Warning) };
+    for finding in drawn {
         let told = lang.finding(finding);
         let sure = if finding.certainty == Certainty::Inferred { "~" } else { "" };
         let (id, place) = (finding.kind.id(), place(finding));
-        let head = format!("! {id}  {sure}{place}{} · {}", told.what, finding.reference);
-        put(&mut out, wrap, &head, 2, Ink::Warning, style);
+        let (sign, ink) = mark(finding.kind.is_note());
+        let head = format!("{sign} {id}  {sure}{place}{} · {}", told.what, finding.reference);
+        put(&mut out, wrap, &head, 2, ink, style);
         put(&mut out, prose, &told.cause, deep(style), Ink::Plain, style);
         let cure = format!("{} {}", glyphs.arrow, told.cure);
         put(&mut out, prose, &cure, deep(style), Ink::Dim, style);
     }
-    if let Some(more @ 1..) = findings.len().checked_sub(DRAWN) {
-        let text = format!("! {}", lang.words().more_findings(more as u64));
-        put(&mut out, wrap, &text, 2, Ink::Warning, style);
+    if !left.is_empty() {
+        let (sign, ink) = mark(left.iter().all(|finding| finding.kind.is_note()));
+        let text = format!("{sign} {}", lang.words().more_findings(left.len() as u64));
+        put(&mut out, wrap, &text, 2, ink, style);
+    }
+    if drawn.iter().any(|finding| finding.certainty == Certainty::Inferred) {
+        put(&mut out, prose, &style.note(Note::OnlySuggested), deep(style), Ink::Dim, style);
     }
     out
 }

@@ -11,6 +11,8 @@ pub(crate) enum Note<'a> {
     End(Role, bool),
     /// What stands with `~` is concluded from this.
     ConcludedFrom(Source),
+    /// What is found with `~` is not shown by what was seen.
+    OnlySuggested,
     /// States are what the kernel told.
     TheKernelsStates,
     /// Whose clock two ends are drawn by.

@@ -16,15 +16,15 @@ pub(super) fn told(finding: &Finding) -> Told {
                 "A stream carries bytes and keeps no borders between messages: what had arrived \
                  together was read together.",
             ),
-            "Mark the borders (--frame line, length=u32 …) and take message after message out of \
-             what was read.",
+            "Nothing to mend here: this program takes message after message out of what it reads; \
+             one that takes each read for a message would be wrong.",
         ),
         Kind::Torn => (
             String::from(
                 "A read returns what has arrived by then, not what was sent with one call.",
             ),
-            "Read on until the message is whole: its border must be among the bytes (--frame line, \
-             length=u32 …).",
+            "Nothing to mend here: this program reads on until a message is whole; one that takes \
+             each read for a message would be wrong.",
         ),
         Kind::ZeroWindow => (
             format!(

@@ -17,6 +17,7 @@ pub(super) fn note(note: Note<'_>) -> String {
             };
             format!("~ concluded from {from}")
         }
+        Note::OnlySuggested => String::from("~ suggested by what was seen, not shown by it"),
         Note::TheKernelsStates => String::from("states as the kernel told when it was asked"),
         Note::TheClientsClock => String::from("by the client's clock"),
         Note::Lost => String::from("x lost on its way"),

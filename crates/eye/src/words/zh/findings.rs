@@ -14,11 +14,11 @@ pub(super) fn told(finding: &Finding) -> Told {
     let (cause, cure) = match finding.kind {
         Kind::Sticky => (
             String::from("流只传字节，不保留消息边界：一起到达的数据就被一起读走。"),
-            "给消息加上边界（--frame line、length=u32 等），再从读到的数据里逐条取出。",
+            "这里无需修改：本程序从读到的数据里逐条取出消息；把每次读取当作一条消息的程序才会出错。",
         ),
         Kind::Torn => (
             String::from("一次读取只返回当时已经到达的数据，与对方一次调用发出多少无关。"),
-            "继续读，直到消息完整：边界必须写在数据里（--frame line、length=u32 等）。",
+            "这里无需修改：本程序一直读到消息完整；把每次读取当作一条消息的程序才会出错。",
         ),
         Kind::ZeroWindow => (
             format!("接收缓冲区满了：{by}读得比{other}发得慢。"),

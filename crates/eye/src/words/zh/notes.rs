@@ -17,6 +17,7 @@ pub(super) fn note(note: Note<'_>) -> String {
             };
             format!("~ 由{from}推断")
         }
+        Note::OnlySuggested => String::from("~ 由所见推测，并非确证"),
         Note::TheKernelsStates => String::from("状态为询问内核时的回答"),
         Note::TheClientsClock => String::from("以客户端的时钟为准"),
         Note::Lost => String::from("x 途中丢失"),
