@@ -1,11 +1,12 @@
 //! Receivers without room.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use sockeye_engine::probe::{Direction, Stamp};
 
 use super::{Evidence, Finding, Found, Kind, Stretch, receiver};
-use crate::record::{Certainty, History, Mark, Segment};
+use crate::record::{Certainty, Event, History, Mark, Segment};
 
 /// A window closed for less is part of every fast transfer: the reader was put off the processor for
 /// a moment, and nobody waited for long.
@@ -40,6 +41,30 @@ pub(super) fn find(history: &History, stretch: &Stretch<'_>, now: Stamp, found: 
             closed.end(history, way, now, found);
         }
     }
+}
+
+/// While the peer's window was shut, by a history of which nothing was left out: in order, apart.
+pub(crate) fn shut(history: &History) -> Vec<Range<Stamp>> {
+    let segments = history.events.iter().filter_map(|event| match event {
+        Event::Segment(segment) if segment.direction == Direction::Received => Some(segment),
+        _ => None,
+    });
+    let mut segments: Vec<&Segment> = segments.collect();
+    segments.sort_by_key(|segment| segment.at);
+    let mut spans = Vec::new();
+    let mut since = None;
+    for segment in segments {
+        since = match (since, is_closed(segment)) {
+            (None, true) => Some(segment.at),
+            (Some(since), false) => {
+                spans.push(since..segment.at);
+                None
+            }
+            (since, _) => since,
+        };
+    }
+    spans.extend(since.map(|since| since..Stamp(u64::MAX)));
+    spans
 }
 
 /// A window that was closed, and not opened yet.

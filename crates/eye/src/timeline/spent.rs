@@ -7,7 +7,7 @@ use sockeye_engine::probe::{Call, Direction, Operation, Role, Stamp};
 
 use super::arrivals::Arrivals;
 use super::is_transient;
-use crate::finding::{self, loss, nagle};
+use crate::finding::{self, loss, nagle, window};
 use crate::record::{Event, History, Segment, Spent};
 
 /// Sorts every stretch of time by whose turn it was.
@@ -15,7 +15,7 @@ use crate::record::{Event, History, Segment, Spent};
 /// Until a `recv` returns it is the peer's turn, but once what it returned has arrived, our
 /// program's; without packets nobody knows when that was, and all of it is the peer's. Before a
 /// `send` it is the window's turn if the send before could not place all it had, else our
-/// program's. Before a close that the peer did not ask for, we had waited for it.
+/// program's; and so it is while the peer's window is shut and our program has not sent all it has. Before a close that the peer did not ask for, we had waited for it.
 ///
 /// Told of a call before the packets that belong to it, as happens with packets that come in
 /// blocks, it can't know when they came: [`of`] sorts a history that is complete.
@@ -25,6 +25,10 @@ pub(super) struct Clock {
     latest: Option<Stamp>,
     /// The last send left something over.
     blocked: bool,
+    /// The connection was made: before that there is no window to wait for.
+    made: bool,
+    /// How far our program's stream had come.
+    sent: u64,
     /// The peer has ended its stream, or the connection broke.
     over: bool,
     /// Bytes sent since the peer last said something: no more can lie in the socket's buffer if
@@ -82,6 +86,10 @@ struct Wait {
     to: Stamp,
     /// For the peer's window, else for what the peer has to say.
     window: bool,
+    /// The last send had left something over.
+    blocked: bool,
+    /// How far our program's stream had come.
+    sent: u64,
 }
 
 impl Wait {
@@ -164,6 +172,11 @@ impl Clock {
         };
         let start = call.start.max(latest);
         let end = call.end.max(latest);
+        self.made |= match call.operation {
+            Operation::Connect => call.result.is_ok(),
+            Operation::GaveUp(_) | Operation::Close => false,
+            _ => true,
+        };
         match call.operation {
             Operation::Recv => {
                 let nothing = matches!(call.result, Err(errno) if is_transient(errno));
@@ -184,6 +197,9 @@ impl Clock {
                 } else {
                     spent.program += nanos(latest, start);
                 }
+                if let Ok(count) = call.result {
+                    self.sent = call.offset.saturating_add(count);
+                }
                 self.blocked = match call.result {
                     Ok(count) => count < call.asked,
                     Err(errno) => is_transient(errno),
@@ -199,7 +215,7 @@ impl Clock {
             Operation::Accept | Operation::Connect | Operation::GaveUp(Direction::Received) => {
                 self.waited(latest, end, false, spent);
             }
-            Operation::GaveUp(Direction::Sent) => self.waited(latest, end, true, spent),
+            Operation::GaveUp(Direction::Sent) => self.waited(latest, end, self.made, spent),
             Operation::ShutdownWrite | Operation::Close => {
                 if self.over {
                     spent.program += nanos(latest, start);
@@ -220,9 +236,13 @@ impl Clock {
         repairs.extend(holes);
         let repairs = finding::apart(repairs);
         let holds = if long { nagle::own_holds(history) } else { Vec::new() };
-        if repairs.is_empty() && holds.is_empty() {
+        let shut = window::shut(history);
+        if repairs.is_empty() && holds.is_empty() && shut.is_empty() {
             return;
         }
+        let messages = history.messages.iter();
+        let ours = messages.filter(|message| message.direction == Direction::Sent);
+        let ours: Vec<&Range<u64>> = ours.map(|message| &message.range).collect();
         // What is held back behind a lost segment waits for its repair.
         let both = holds.iter().flat_map(|hold| repairs.iter().map(|repair| common(hold, repair)));
         let both: Vec<Range<Stamp>> = both.filter(|span| span.start < span.end).collect();
@@ -234,6 +254,15 @@ impl Clock {
             *of = of.saturating_sub(repair + nagle);
             spent.repair += repair;
             spent.nagle += nagle;
+            let begun = |range: &&Range<u64>| range.start < wait.sent && wait.sent < range.end;
+            let window = wait.overlap(&shut);
+            if window > 0 && !wait.window && (wait.blocked || ours.iter().any(begun)) {
+                // It read meanwhile, or tried to; but what it had to send found no room.
+                let left = nanos(wait.from, wait.to).saturating_sub(repair + nagle);
+                let window = window.min(left);
+                spent.peer = spent.peer.saturating_sub(window);
+                spent.window += window;
+            }
         }
     }
 
@@ -241,7 +270,7 @@ impl Clock {
     fn waited(&mut self, from: Stamp, to: Stamp, window: bool, spent: &mut Spent) {
         *(if window { &mut spent.window } else { &mut spent.peer }) += nanos(from, to);
         if let Some(waits) = self.waits.as_mut().filter(|_| from < to) {
-            waits.push(Wait { from, to, window });
+            waits.push(Wait { from, to, window, blocked: self.blocked, sent: self.sent });
         }
     }
 
@@ -417,6 +446,15 @@ mod tests {
         let full = call(Operation::Send, 10, 20, 50, Ok(30));
         let late = call(Operation::GaveUp(Direction::Sent), 911, 911, 0, Ok(0));
         assert_eq!(spent(&[], &[full, late]), [0, 891, 10, 10]);
+    }
+
+    #[test]
+    fn before_there_is_a_connection_nobody_waits_for_a_window() {
+        let late = call(Operation::GaveUp(Direction::Sent), 911, 911, 0, Ok(0));
+        let failed = call(Operation::Connect, 0, 912, 0, Err(libc::ETIMEDOUT));
+        assert_eq!(spent(&[], &[late, failed]), [912, 0, 0, 0]);
+        let made = call(Operation::Connect, 0, 100, 0, Ok(0));
+        assert_eq!(spent(&[], &[made, late]), [100, 811, 0, 0]);
     }
 
     #[test]
