@@ -106,7 +106,8 @@ async fn connect(args: &args::Connect) -> anyhow::Result<Connected> {
     let (mut pause, longest) = PAUSES;
     let mut left = args.retry;
     loop {
-        match endpoint.connect().await {
+        let connected = endpoint.connect().await;
+        match connected.map_err(|error| error.as_written(&args.endpoint)) {
             Ok(connected) => return Ok(connected),
             Err(error) if left == 0 => return Err(error.into()),
             Err(error) => {

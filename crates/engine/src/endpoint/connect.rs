@@ -84,6 +84,12 @@ impl ConnectError {
         self.cause.as_ref().or(last).map_or(io::ErrorKind::Other, io::Error::kind)
     }
 
+    /// The same, told of the endpoint as it was written, where options were set beside it.
+    #[must_use]
+    pub fn as_written(self, endpoint: &Endpoint) -> ConnectError {
+        ConnectError { endpoint: Box::new(endpoint.clone()), ..self }
+    }
+
     fn at_once(endpoint: &Endpoint, cause: io::Error) -> ConnectError {
         ConnectError {
             endpoint: Box::new(endpoint.clone()),

@@ -136,6 +136,10 @@ fn time(text: Option<&str>) -> Result<Duration, String> {
 }
 
 fn show_time(time: Duration) -> String {
+    // In one unit, as it is likely to have been written: 1500ms rather than 1s500ms.
+    if time.subsec_millis() > 0 && time.subsec_nanos().is_multiple_of(1_000_000) {
+        return format!("{}ms", time.as_millis());
+    }
     humantime::format_duration(time).to_string().replace(' ', "")
 }
 

@@ -38,7 +38,7 @@ fn endpoints_are_written_as_in_the_manual() {
         ("h:1?nodelay=off&rcvbuf=65536", "tcp://h:1?nodelay=off&rcvbuf=64k"),
         ("h:1?sndbuf=1000&nodelay", "tcp://h:1?nodelay&sndbuf=1000"),
         ("h:1?keepalive=60,10s,3", "tcp://h:1?keepalive=60s,10s,3"),
-        ("h:1?connect-timeout=1500ms&linger=0", "tcp://h:1?linger=0s&connect-timeout=1s500ms"),
+        ("h:1?connect-timeout=1500ms&linger=0", "tcp://h:1?linger=0s&connect-timeout=1500ms"),
         ("h:1?mark=0x10&bind=[::1]:5", "tcp://h:1?mark=16&bind=[::1]:5"),
         ("udp://h:1?join=239.1.2.3&join=ff02::1", "udp://h:1?join=239.1.2.3&join=ff02::1"),
         ("unix:/x?mode=660&owner=root:www", "unix:///x?mode=0660&owner=root:www"),
