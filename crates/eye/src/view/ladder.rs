@@ -171,8 +171,8 @@ impl<'a> Ladder<'a> {
             return;
         }
         let message = row.message.filter(|_| row.segment.is_none());
-        let ours = self.outside(row.call, row.ours, message, self.our_width());
-        let theirs = self.outside(row.far, row.theirs, message, self.their_width());
+        let ours = self.outside(row.call, row.begins, row.ours, message, self.our_width());
+        let theirs = self.outside(row.far, row.begins, row.theirs, message, self.their_width());
         let (left, right) = self.sides(ours, theirs);
         self.paper.put_before(self.columns.left - 1, left.0, &left.1);
         let arrow = row.segment.map(|segment| self.segment(segment, row));
@@ -190,11 +190,13 @@ impl<'a> Ladder<'a> {
     fn outside(
         &mut self,
         call: Option<&Call>,
+        begins: bool,
         change: Option<&StateChange>,
         message: Option<(&str, usize)>,
         width: usize,
     ) -> (Ink, String) {
         let told = match (call, change) {
+            (Some(call), _) if begins => (Ink::Call, text::begun(call.operation, width)),
             (Some(call), _) => {
                 let ink = if call.result.is_err() { Ink::Error } else { Ink::Call };
                 (ink, text::call(call, message, width, self.style.glyphs()))
@@ -249,8 +251,11 @@ impl<'a> Ladder<'a> {
         if let Some(call) = row.call {
             self.paper.blank(1);
             let room = self.columns.end.saturating_sub(self.columns.left + 2);
-            let ink = if call.result.is_err() { Ink::Error } else { Ink::Call };
-            let text = text::call(call, row.message, room, glyphs);
+            let (ink, text) = match (row.begins, call.result) {
+                (true, _) => (Ink::Call, text::begun(call.operation, room)),
+                (_, Err(_)) => (Ink::Error, text::call(call, row.message, room, glyphs)),
+                (_, Ok(_)) => (Ink::Call, text::call(call, row.message, room, glyphs)),
+            };
             self.intervals |= text.contains('[');
             self.paper.put(ink, &text);
         }

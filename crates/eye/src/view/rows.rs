@@ -17,6 +17,8 @@ pub(super) struct Row<'a> {
     pub(super) at: Stamp,
     /// A call of our program.
     pub(super) call: Option<&'a Call>,
+    /// Its result has a row of its own, where it came.
+    pub(super) begins: bool,
     /// A call of the other end's, where that was recorded too.
     pub(super) far: Option<&'a Call>,
     pub(super) segment: Option<&'a Segment>,
@@ -91,8 +93,8 @@ impl<'a> Rows<'a> {
                 rows.empty_handed += 1;
                 continue;
             }
-            let mut row = Row::at(call_time(call));
-            row.far = Some(call);
+            let (mut row, end) = Row::of_call(call, true);
+            rows.list.extend(end);
             if let (Some((way, range)), false) = (moved(call), history.captured) {
                 let names = &names[index(opposite(way))];
                 row.message = names.beginning_in(range.start, range.end);
@@ -207,6 +209,7 @@ impl<'a> Rows<'a> {
 
     fn add(&mut self, history: &History, events: &mut [&'a Event], names: &[Names<'a>; 2]) {
         events.sort_by_key(|event| time(event));
+        let mut ends = Vec::new();
         for event in events {
             match event {
                 Event::Call(call) => {
@@ -214,8 +217,8 @@ impl<'a> Rows<'a> {
                         self.empty_handed += 1;
                         continue;
                     }
-                    let mut row = Row::at(time(event));
-                    row.call = Some(call);
+                    let (mut row, end) = Row::of_call(call, false);
+                    ends.extend(end);
                     if let (Some((way, range)), false) = (moved(call), history.captured) {
                         row.message = names[index(way)].beginning_in(range.start, range.end);
                     }
@@ -224,6 +227,10 @@ impl<'a> Rows<'a> {
                 Event::Segment(segment) => self.list.push(Row::of_segment(segment, names)),
                 Event::State(change) => self.add_change(history.role, change),
             }
+        }
+        for row in ends {
+            let place = self.list.partition_point(|before| before.at <= row.at);
+            self.list.insert(place, row);
         }
     }
 
@@ -291,6 +298,7 @@ impl<'a> Row<'a> {
         Row {
             at,
             call: None,
+            begins: false,
             far: None,
             segment: None,
             crossing: None,
@@ -328,7 +336,8 @@ impl<'a> Row<'a> {
             let caused = near.is_some_and(|call| causes(call, segment, Direction::Sent))
                 || far.is_some_and(|call| causes(call, segment, Direction::Received));
             if caused && alone && (self.call.is_none() || self.far.is_none()) {
-                *self = Row { call: self.call, far: self.far, ..next.clone() };
+                let (call, far, begins) = (self.call, self.far, self.begins);
+                *self = Row { call, far, begins, ..next.clone() };
                 return true;
             }
             return false;
@@ -361,6 +370,19 @@ impl<'a> Row<'a> {
         let call = if near { self.call } else { self.far };
         let sends = |segment: &Segment| (segment.direction == Direction::Sent) == near;
         call.is_some() || self.segment.is_some_and(sends)
+    }
+
+    /// A call at its start, and where it took its time to fail, its end in a row of its own.
+    fn of_call(call: &'a Call, far: bool) -> (Row<'a>, Option<Row<'a>>) {
+        let row = |at: Stamp| match far {
+            true => Row { far: Some(call), ..Row::at(at) },
+            false => Row { call: Some(call), ..Row::at(at) },
+        };
+        let failed = call.result.is_err_and(|errno| !is_transient(errno));
+        match call.operation == Operation::Connect && failed && call.end > call.start {
+            true => (Row { begins: true, ..row(call.start) }, Some(row(call.end))),
+            false => (row(call_time(call)), None),
+        }
     }
 
     pub(super) fn of_summary(summary: Summary) -> Row<'a> {
@@ -466,6 +488,7 @@ fn takes(call: &Call, segment: &Segment, sends: Direction) -> bool {
     }
     match call.operation {
         Operation::Accept => segment.flags.ack(),
+        Operation::Connect => call.result.is_err() && segment.flags.rst(),
         Operation::Recv => moved(call).map_or(segment.flags.fin(), |(_, range)| {
             range.start < segment.range.end && segment.range.start < range.end
         }),

@@ -55,6 +55,12 @@ pub(super) fn call(
     first_that_fits(width, [longest, with_range, short, tight, name.to_owned(), first_word(name)])
 }
 
+/// A call that begins, and whose result is told where it came.
+pub(super) fn begun(begins: Operation, width: usize) -> String {
+    let name = operation(begins);
+    first_that_fits(width, [name.to_owned(), first_word(name)])
+}
+
 /// What the segment carries, in at most `width` columns.
 pub(super) fn segment(
     segment: &Segment,
