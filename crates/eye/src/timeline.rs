@@ -154,6 +154,11 @@ impl Timeline {
         for (told, counted) in self.told_bytes.iter_mut().zip(counted) {
             *told = (*told).max(counted);
         }
+        let open = self.history.course.fin == [None; 2] && self.history.course.reset.is_none();
+        if open && matches!(state, State::SynSent | State::SynReceived | State::Established) {
+            // Nothing happens, but it was looked at.
+            self.reach(at);
+        }
         if self.history.captured {
             return;
         }

@@ -23,9 +23,19 @@ pub fn line(history: &History) -> String {
 /// The verdict on one line, without a newline.
 #[must_use]
 pub fn line_in(lang: Lang, history: &History) -> String {
+    line_of(lang, history, false)
+}
+
+/// The same of a recording, whose end is not that of a connection which is open in it still.
+pub(crate) fn line_of_recording(lang: Lang, history: &History) -> String {
+    line_of(lang, history, true)
+}
+
+fn line_of(lang: Lang, history: &History, recorded: bool) -> String {
     let words = lang.words();
     let code = Code::of(history);
-    let mut parts = vec![words.ending(&ending(history, code))];
+    let ending = Ending { recorded, ..ending(history, code) };
+    let mut parts = vec![words.ending(&ending)];
     // Of a connection that was never accepted there are no calls, only segments.
     let [received, sent] = match history.conn {
         Some(_) => history.totals.bytes,
@@ -244,8 +254,14 @@ fn phase(history: &History) -> Phase {
     let unsent = named[1] > moved[1];
     // Handed to the kernel is not arrived: after a reset what was on its way is gone.
     let unarrived = history.course.reset.is_some() && arrived(history, answer) < moved[1];
+    // Who asks and answers has taken no question out of what came.
+    let asked = !history.talk
+        && !history.neutral
+        && history.role == Role::Server
+        && history.conn.is_some()
+        && totals.bytes[1] == 0;
     if totals.messages == [0, 0] {
-        Phase::Data
+        if asked { Phase::Question } else { Phase::Data }
     } else if history.talk {
         let ours = usize::from(history.role == Role::Server);
         let unnamed = (0..2).any(|way| named[way] > 0 && moved[way] > named[way]);
@@ -301,6 +317,7 @@ fn ending(history: &History, code: Code) -> Ending {
         failed: history.course.failed,
         open: history.closed.is_none(),
         cut_short: history.cut_short,
+        recorded: false,
         server: code.by == Some(Role::Server),
     }
 }

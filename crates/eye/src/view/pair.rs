@@ -57,7 +57,7 @@ fn lines(pair: &Pair, server: &str, style: &Style) -> String {
         out.push_str(&line(Said::OfWay, &way));
     }
     for history in [&pair.client, &pair.server] {
-        let verdict = verdict::line_in(style.words(), history);
+        let verdict = verdict::line_of_recording(style.words(), history);
         out.push_str(&line(Said::OfEnd(history.role), &verdict));
     }
     // What both ends show is told once.

@@ -193,6 +193,7 @@ fn every_form_of_a_verdict_is_told_in_every_language() {
                     failed: Some((Operation::Recv, libc::ETIMEDOUT)),
                     open,
                     cut_short: matches!(phase, Phase::Answer),
+                    recorded: matches!(who, Who::We),
                     server: matches!(who, Who::Server),
                 };
                 is_chinese(&Lang::Zh.words().ending(&ending));

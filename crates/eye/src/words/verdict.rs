@@ -18,6 +18,8 @@ pub(crate) struct Ending {
     pub(crate) open: bool,
     /// What is known of it ends where the capture did.
     pub(crate) cut_short: bool,
+    /// Known from a recording, which may end before the connection does.
+    pub(crate) recorded: bool,
     /// The server did it.
     pub(crate) server: bool,
 }

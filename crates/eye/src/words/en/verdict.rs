@@ -39,6 +39,7 @@ pub(super) fn ending(ending: &Ending) -> String {
         How::Reset => format!("{who} reset it{after}{during}"),
         How::GaveUp => {
             let waited = match ending.gave_up {
+                _ if ending.phase == Phase::Handshake => "nothing answered",
                 Some(Direction::Sent) => "the peer took nothing more",
                 _ => "the peer said nothing more",
             };
@@ -47,6 +48,9 @@ pub(super) fn ending(ending: &Ending) -> String {
         How::Failed => format!("it broke off{after}{during}{}", failed.unwrap_or_default()),
         How::Unknown if ending.open && ending.cut_short => {
             format!("was still open when the capture ended{after}")
+        }
+        How::Unknown if ending.open && ending.recorded => {
+            format!("its recording ends before it does{after}")
         }
         How::Unknown if ending.open => format!("is still open{after}"),
         How::Unknown => format!("it ended{after}{during}, nobody saw how"),

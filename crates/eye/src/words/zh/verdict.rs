@@ -39,6 +39,7 @@ pub(super) fn ending(ending: &Ending) -> String {
         How::Reset => format!("{who}重置了连接{after}{during}"),
         How::GaveUp => {
             let waited = match ending.gave_up {
+                _ if ending.phase == Phase::Handshake => "没有任何回应",
                 Some(Direction::Sent) => "对端不再接收",
                 _ => "对端不再发送",
             };
@@ -47,6 +48,9 @@ pub(super) fn ending(ending: &Ending) -> String {
         How::Failed => format!("连接中断{after}{during}{}", failed.unwrap_or_default()),
         How::Unknown if ending.open && ending.cut_short => {
             format!("抓包结束时仍然打开{after}")
+        }
+        How::Unknown if ending.open && ending.recorded => {
+            format!("记录到此为止，其后未知{after}")
         }
         How::Unknown if ending.open => format!("仍然打开{after}"),
         How::Unknown => format!("已结束{after}{during}，没有看到如何结束"),
