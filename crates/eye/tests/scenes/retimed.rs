@@ -102,6 +102,13 @@ impl Clock {
                 // All that tells how it ended, so it has a line of its own.
                 moments.push((*end, CONNECTING));
             }
+            if let Event::Call(Call { operation: Operation::Connect, end, result: Err(_), .. }) =
+                event
+                && history.captured
+            {
+                // Its failure is drawn where it came.
+                moments.push((*end, Duration::ZERO));
+            }
             moments.push(match event {
                 Event::Call(call) if is_drawn_at_its_end(call.operation) => {
                     (call.end, Duration::ZERO)

@@ -1,16 +1,16 @@
 //! What is found of connections made by hand, and what is not; each kind as it is drawn.
 
 use Direction::{Received, Sent};
-use sockeye_engine::probe::{Direction, Operation};
+use sockeye_engine::probe::{Direction, Operation, Role};
 use sockeye_eye::finding::{Finding, Kind, findings};
 use sockeye_eye::record::{Certainty, History, KernelFacts, Loss};
 use sockeye_eye::verdict;
 use sockeye_eye::view::{self, Style};
 use sockeye_eye::words::Lang;
-use sockeye_wire::tcp::Flags;
+use sockeye_wire::tcp::{Flags, State};
 
 use super::compare;
-use super::scene::Scene;
+use super::scene::{Queue, Scene};
 
 /// The only finding there is.
 fn only(history: &History) -> Finding {
@@ -28,7 +28,9 @@ fn check(name: &str, history: &History) {
         let picture = view::picture(history, &style);
         // From the verdict on: what stands above is not the point here.
         let blocks: Vec<&str> = picture.split("\n\n").collect();
-        let first = blocks.iter().position(|block| block.starts_with("  ! ")).unwrap_or(0);
+        let first =
+            blocks.iter().position(|block| block.starts_with("  ! ") || block.starts_with("  · "));
+        let first = first.unwrap_or(0);
         blocks[first..].join("\n\n")
     };
     let drawn = [(Lang::En, 100), (Lang::Zh, 100), (Lang::En, 40), (Lang::Zh, 40)]
@@ -265,6 +267,54 @@ fn a_port_nobody_listens_at_refuses() {
 }
 
 #[test]
+fn a_connect_that_fails_late_begins_where_it_begins_and_fails_where_it_fails() {
+    let mut scene = Scene::of_client();
+    scene.connect_fails(900_000, 111).wait(9).segment(Sent, Flags::SYN, -1, 0, None);
+    scene.wait(899_980).segment(Received, Flags::RST, -1, 0, Some(0)).wait(20).close();
+    let drawn = view::ladder(scene.history(), &Style::default());
+    let line = |part: &str| drawn.lines().position(|line| line.contains(part));
+    let (begun, syn) = (line("connect() \u{2502}"), line(" SYN "));
+    assert!(begun.is_some() && begun <= syn && syn < line("connect() = ECONNREFUSED"), "{drawn}");
+}
+
+#[test]
+fn before_a_connection_is_open_nothing_answered() {
+    let mut scene = Scene::of_client();
+    scene.segment(Sent, Flags::SYN, -1, 0, None).wait(1_500_000).gave_up(Sent);
+    scene.fails(Operation::Connect, 0, 110).wait(20).close();
+    let line = verdict::line(scene.history());
+    assert!(line.starts_with("CHT  "), "{line}");
+    assert!(line.contains("at our deadline, nothing answered, before it was open"), "{line}");
+    assert!(!line.contains("window"), "{line}");
+}
+
+#[test]
+fn bytes_that_make_no_message_yet_are_a_question_where_one_is_waited_for() {
+    let mut scene = Scene::new();
+    scene.open().wait(40).data(Received, 10).wait(20).recv(10).wait(9).fin(Received);
+    scene.wait(4).recv(0).wait(50).close().wait(5).fin(Sent).wait(5).ack(Received);
+    let line = verdict::line(scene.history());
+    assert!(line.starts_with("CQF  ") && line.contains("in the middle of a request"), "{line}");
+    assert!(verdict::line(&scene.into_talk()).starts_with("CDF  "));
+}
+
+#[test]
+fn a_shut_window_is_waited_for_while_a_message_is_not_fully_sent() {
+    let mut scene = Scene::new();
+    scene.open().wait(40).data(Received, 78).wait(20).recv(78).message(Received, 0, 78, "GET /");
+    scene.wait(60).message(Sent, 0, 90_000, "200").sendfile(90_000, 60_000).wait(30);
+    scene.data(Sent, 60_000).wait(30).hears(Received, 60_000, 0, None).wait(10);
+    // It looks whether the peer has more to say, or is gone.
+    scene.recv_nothing().wait(900_000).gave_up(Received);
+    scene.hears(Received, 60_000, 512, None).wait(40);
+    scene.sendfile(30_000, 30_000).wait(30).close();
+    let history = scene.whole();
+    let spent = history.spent;
+    assert!(spent.window >= 900_000_000 && spent.peer < 1_000_000, "{spent:?}");
+    assert_eq!(spent.total() - spent.backlog, whole(&history));
+}
+
+#[test]
 fn a_close_with_nothing_unread_that_resets_is_an_abort() {
     let mut scene = Scene::new();
     scene.open().wait(40).data(Received, 78).wait(20).recv(78).message(Received, 0, 78, "GET /");
@@ -323,6 +373,65 @@ fn data_for_a_socket_that_was_closed_is_answered_by_a_reset() {
     let kinds: Vec<Kind> = findings(scene.history()).iter().map(|finding| finding.kind).collect();
     assert_eq!(kinds, [Kind::ResetAfterClose, Kind::WriteAfterClose]);
     check("after_close", scene.history());
+}
+
+/// A client that ends its own half and reads on, and closes with the rest unread.
+fn half_closed(unread: Option<u32>) -> Scene {
+    let mut scene = Scene::new();
+    scene.open().wait(40).data(Received, 78).wait(20).recv(78).wait(9).fin(Received);
+    scene.wait(4).recv(0).wait(50).send(90).data(Sent, 90).wait(20).ack(Received).wait(900);
+    if let Some(receive) = unread {
+        let queue = Queue { receive, send: 0, window: 4096 };
+        scene.queue(Role::Client, State::FinWait2, queue).wait(900);
+    }
+    scene
+}
+
+#[test]
+fn what_was_acknowledged_did_not_come_after_a_close() {
+    // It closes with bytes unread, or aborts: a reset with an ACK answers nothing.
+    let mut scene = half_closed(None);
+    scene.reset(Received).wait(9).close();
+    let found = only(scene.history());
+    assert_eq!((found.kind, found.certainty), (Kind::Reset, Certainty::Exact));
+    // Nor does one without, where all had been acknowledged.
+    let mut scene = half_closed(None);
+    scene.segment(Received, Flags::RST, 79, 0, None).wait(9).close();
+    assert_ne!(only(scene.history()).kind, Kind::ResetAfterClose);
+    // More was under way, and was acknowledged by nobody: but the reset has an ACK.
+    let mut scene = half_closed(None);
+    scene.send(10).data(Sent, 10).wait(2).segment(Received, Flags::RST, 79, 0, Some(90));
+    assert_eq!(only(scene.wait(9).close().history()).kind, Kind::Reset);
+}
+
+#[test]
+fn bytes_a_sample_found_unread_suggest_why_the_peer_reset() {
+    let mut scene = half_closed(Some(60));
+    scene.reset(Received).wait(9).close();
+    let found = only(scene.history());
+    assert_eq!(
+        (found.kind, found.certainty, found.range.clone(), found.evidence.bytes),
+        (Kind::ResetUnread, Certainty::Inferred, 30..90, 60)
+    );
+    assert_eq!(found.by, Some(Role::Client));
+    check("unread_by_sample", scene.history());
+    let mut scene = half_closed(Some(0));
+    scene.reset(Received).wait(9).close();
+    assert_eq!(only(scene.history()).kind, Kind::Reset);
+}
+
+#[test]
+fn what_only_is_to_be_known_stands_behind_what_is_amiss() {
+    let mut scene = Scene::new();
+    scene.open().wait(40).data(Received, 30).wait(30).recv(30);
+    for part in 0..3 {
+        scene.message(Received, part * 10, 10, "GET /");
+    }
+    scene.wait(700).reset(Received).wait(9).close();
+    let drawn = view::findings(scene.history(), &Style::default());
+    let place = |head: &str| drawn.find(head).unwrap_or_else(|| panic!("{head}: {drawn}"));
+    assert!(place("\n  ! reset-abort  ~") < place("\n  · sticky  [0..30)"), "{drawn}");
+    assert!(drawn.ends_with("~ suggested by what was seen, not shown by it\n"), "{drawn}");
 }
 
 #[test]

@@ -71,6 +71,22 @@ fn the_verdict_names_the_ends_and_never_us() {
     }
 }
 
+#[test]
+fn an_idle_connection_is_seen_for_as_long_as_it_is_looked_at() {
+    let mut scene = Scene::of_others();
+    scene.open().wait(40).data(Received, 78);
+    for _ in 0..4 {
+        scene.wait(1_000_000).told(Role::Server, State::Established, 78, 0);
+    }
+    let line = verdict::line(scene.history());
+    assert!(line.contains("seen for 4,000 ms"), "{line}");
+    // Over on the wire, what is told of its rest is no part of it.
+    let mut scene = whole();
+    let before = verdict::line(scene.history());
+    scene.wait(1_000_000).told(Role::Server, State::Established, 78, 0);
+    assert_eq!(verdict::line(scene.history()), before);
+}
+
 /// What the list of sockets tells when nobody may see packets.
 fn without_packets() -> History {
     let (server, client) = (address(SERVER), address(CLIENT));

@@ -209,6 +209,15 @@ fn what_is_lost_does_not_arrive() {
 }
 
 #[test]
+fn of_a_recording_that_was_cut_short_nobody_says_that_the_connection_is_open() {
+    let mut two = Two::new(120);
+    two.open().wait(50).data(From::Client, 30).ack(From::Server);
+    let drawn = view::pair(&two.joined(), &Style::default());
+    assert!(drawn.contains("its recording ends before it does"), "{drawn}");
+    assert!(!drawn.contains("is still open"), "{drawn}");
+}
+
+#[test]
 fn with_fewer_columns_than_a_picture_takes_there_are_the_verdicts_alone() {
     let style = Style { width: 39, ..Style::default() };
     let drawn = view::pair(&sticky().joined(), &style);

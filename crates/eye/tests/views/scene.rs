@@ -161,6 +161,11 @@ impl Scene {
         self.operation(Operation::Connect, micros, 0, Ok(0))
     }
 
+    /// One that takes so many, and fails.
+    pub(crate) fn connect_fails(&mut self, micros: u64, errno: i32) -> &mut Scene {
+        self.operation(Operation::Connect, micros, 0, Err(errno))
+    }
+
     fn opened(&mut self, micros: u64, local: SocketAddr, peer: SocketAddr) -> &mut Scene {
         let at = Stamp(self.stamp_now().0 + micros * 1000);
         if self.program {
@@ -402,6 +407,19 @@ impl Scene {
             congestion_window: Some(10),
             retransmits: Some(0),
         });
+        self
+    }
+
+    /// The list of sockets tells of an end.
+    pub(crate) fn told(
+        &mut self,
+        end: Role,
+        state: State,
+        received: u64,
+        acked: u64,
+    ) -> &mut Scene {
+        let at = self.stamp_now();
+        self.timeline.told(end, state, at, received, acked);
         self
     }
 
