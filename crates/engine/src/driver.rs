@@ -375,6 +375,8 @@ impl From<OwnedFd> for Raw {
 /// A connection that was accepted, and when.
 pub(crate) struct Accepted {
     pub(crate) raw: Raw,
+    /// As accept(2) told it; None where it told none.
+    pub(crate) peer: Option<Address>,
     pub(crate) at: Stamp,
 }
 
@@ -445,14 +447,17 @@ pub(crate) trait Driver {
     /// Lends the descriptor, for socket options and addresses.
     fn with_fd(&self, key: Key, look: &mut dyn FnMut(BorrowedFd<'_>));
 
-    /// Our address and the peer's, of a connected socket that was not taken over yet.
-    fn addresses(&self, raw: &Raw) -> io::Result<(Address, Address)> {
+    /// Our address and the peer's, of a connected socket that was not taken over yet. Where the peer's
+    /// is known it is not asked for: getpeername(2) fails once a connection was reset.
+    fn addresses(&self, raw: &Raw, peer: Option<Address>) -> io::Result<(Address, Address)> {
         match raw {
             Raw::Shared(_) => Err(io::ErrorKind::Unsupported.into()),
             Raw::Unix(fd) | Raw::Fd(fd) => {
-                let peer = rustix::net::getpeername(fd)?;
-                let unnamed = Address::Unix(UnixAddress::Unnamed);
-                let peer = peer.map_or(Ok(unnamed), Address::decode)?;
+                let unnamed = || Ok(Address::Unix(UnixAddress::Unnamed));
+                let peer = match peer {
+                    Some(peer) => peer,
+                    None => rustix::net::getpeername(fd)?.map_or_else(unnamed, Address::decode)?,
+                };
                 Ok((Address::decode(rustix::net::getsockname(fd)?)?, peer))
             }
             Raw::Simulated(_) => Err(io::ErrorKind::Unsupported.into()),

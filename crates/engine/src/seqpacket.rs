@@ -86,7 +86,7 @@ impl SeqpacketListener {
     pub async fn accept(&self) -> Option<io::Result<Datagram>> {
         let accepted = self.listener.accept_raw().await?;
         let reactor = Rc::clone(&self.listener.reactor);
-        Some(accepted.and_then(|Accepted { raw, at }| {
+        Some(accepted.and_then(|Accepted { raw, at, .. }| {
             Datagram::begun(reactor, raw, AddressFamily::UNIX, Role::Server, at)
         }))
     }

@@ -87,8 +87,10 @@ impl Stream {
         accepted: Accepted,
         counted: Option<Counted>,
     ) -> io::Result<Stream> {
-        let Accepted { raw, at } = accepted;
-        Stream::new(reactor, raw, Role::Server, at, None, counted)
+        let Accepted { raw, peer, at } = accepted;
+        let told = reactor.env.probe.is_some();
+        let addresses = told.then(|| reactor.driver.addresses(&raw, peer).ok()).flatten();
+        Stream::new(reactor, raw, Role::Server, at, addresses, counted)
     }
 
     /// `addresses` are ours and the peer's, where the connection is still to be made.
@@ -103,7 +105,8 @@ impl Stream {
         let conn = next_conn();
         let mut told = None;
         if let Some(probe) = &reactor.env.probe
-            && let Ok((local, peer)) = addresses.map_or_else(|| reactor.driver.addresses(&raw), Ok)
+            && let Ok((local, peer)) =
+                addresses.map_or_else(|| reactor.driver.addresses(&raw, None), Ok)
         {
             probe.opened(raw.fd(), &Opened { conn, role, local, peer, at });
             if role == Role::Server {

@@ -51,7 +51,7 @@ impl Told {
             raw.fd().is_some_and(|fd| sockopt::socket_type(fd) == Ok(SocketType::SEQPACKET));
         if told.connection {
             let unnamed = || Address::Unix(UnixAddress::Unnamed);
-            let addresses = reactor.driver.addresses(raw);
+            let addresses = reactor.driver.addresses(raw, None);
             let (local, peer) = addresses.unwrap_or_else(|_| (unnamed(), unnamed()));
             probe.opened(raw.fd(), &Opened { conn, role, local, peer, at });
             let operation = match role {

@@ -50,16 +50,20 @@ fn either<T>(
     if now { call(point, socket, make) } else { sleep(point, socket, make) }
 }
 
-/// The accepted descriptor; a connection that ended while it waited is passed over.
+/// The accepted descriptor and its peer, which getpeername(2) does not tell any more where the
+/// connection was reset meanwhile; one that ended while it waited is passed over.
 /// With `now`, EAGAIN instead of waiting: the socket's own mode has to be that.
 pub(crate) fn accept(env: &Env, listener: &Socket, now: bool) -> Result<Accepted> {
     loop {
-        let accept = || rustix::net::accept_with(&listener.fd, SocketFlags::CLOEXEC);
+        let accept = || rustix::net::acceptfrom_with(&listener.fd, SocketFlags::CLOEXEC);
         match either(now, Point::Accept, listener, accept) {
             Err(Errno::CONNABORTED) => {}
             result => {
                 let raw = |fd| if listener.unix { Raw::Unix(fd) } else { Raw::Fd(fd) };
-                return result.map(|fd| Accepted { raw: raw(fd), at: env.started() });
+                return result.map(|(fd, peer)| {
+                    let peer = peer.and_then(|peer| Address::decode(peer).ok());
+                    Accepted { raw: raw(fd), peer, at: env.started() }
+                });
             }
         }
     }

@@ -245,7 +245,7 @@ impl<M: Model> Driver for Rc<Sim<M>> {
         // There is none.
     }
 
-    fn addresses(&self, raw: &Raw) -> io::Result<(Address, Address)> {
+    fn addresses(&self, raw: &Raw, _: Option<Address>) -> io::Result<(Address, Address)> {
         let Raw::Simulated(socket) = raw else {
             return Err(io::ErrorKind::Unsupported.into());
         };
@@ -269,8 +269,11 @@ impl<M: Model> Driver for Rc<Sim<M>> {
     fn poll_accept(&self, key: Key, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         let socket = self.socket(key)?;
         let accepted = self.model.borrow_mut().accept(socket);
-        let accepted =
-            accepted.map(|socket| Accepted { raw: Raw::Simulated(socket), at: self.env.started() });
+        let accepted = accepted.map(|socket| Accepted {
+            raw: Raw::Simulated(socket),
+            peer: None,
+            at: self.env.started(),
+        });
         self.answer(key, Side::Read, cx, accepted)
     }
 

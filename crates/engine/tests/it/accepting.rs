@@ -1,10 +1,14 @@
 //! Accepting: one, many, those who left or reset before it, and a listener that goes away.
 
+use std::fmt;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::mpsc;
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, mpsc};
 
-use sockeye_engine::{Bound, DriverKind, Endpoint, ServeOptions, Stream};
+use sockeye_engine::probe::{Call, ConnId, Direction, Opened, Probe, ProbeSource};
+use sockeye_engine::{Address, Bound, DriverKind, Endpoint, ServeOptions, Stream};
 
 use crate::peer::{LONG, read, reset, rest, until_readable};
 use crate::serving::options;
@@ -136,6 +140,60 @@ fn who_left_or_reset_before_being_accepted_is_accepted_and_told_apart() {
             told.say(format_args!("client {n}: {}", said.recv().expect("it is served")));
         }
         told.say(format_args!("client 2 has got: {}", rest(&asks)));
+        serving.stop();
+        told.say(format_args!("cut off {}", serving.join()));
+    });
+}
+
+/// Tells of connections that are opened and closed.
+#[derive(Clone)]
+struct Doors(mpsc::Sender<(Option<(Address, Address)>, ConnId)>);
+
+impl ProbeSource for Doors {
+    fn probe(&self) -> Box<dyn Probe> {
+        Box::new(self.clone())
+    }
+}
+
+impl Probe for Doors {
+    fn listening(&self, _: Option<BorrowedFd<'_>>, _: SocketAddr) {}
+    fn opened(&self, _: Option<BorrowedFd<'_>>, opened: &Opened) {
+        let ends = (opened.local.clone(), opened.peer.clone());
+        self.0.send((Some(ends), opened.conn)).expect("the test listens");
+    }
+    fn call(&self, _: ConnId, _: &Call) {}
+    fn message(&self, _: ConnId, _: Direction, _: Range<u64>, _: fmt::Arguments<'_>) {}
+    fn closing(&self, _: ConnId, _: Option<BorrowedFd<'_>>) {}
+    fn closed(&self, conn: ConnId) {
+        self.0.send((None, conn)).expect("the test listens");
+    }
+    fn flush(&self) {}
+}
+
+#[test]
+fn who_looks_on_is_told_of_a_connection_that_was_reset_before_it_was_accepted() {
+    let golden = "
+        opened with both addresses: true
+        closed: true
+        cut off 0
+    ";
+    let script = "who_looks_on_is_told_of_a_connection_that_was_reset_before_it_was_accepted";
+    same_everywhere(script, golden, |driver, told| {
+        let (say, said) = mpsc::channel();
+        let endpoint: Endpoint = "tcp://127.0.0.1:0".parse().expect("an endpoint");
+        let threads = driver.multiplexes().then_some(1);
+        let probe: Option<Arc<dyn ProbeSource>> = Some(Arc::new(Doors(say)));
+        let options = ServeOptions { threads, probe, ..options(driver) };
+        let bound = Bound::listen(&[endpoint], options).expect("a free port");
+        let address = bound.addresses()[0];
+        let client = client(address);
+        let ends = (address.into(), client.local_addr().expect("bound").into());
+        reset(client);
+        let serving = bound.start(answer).expect("threads start");
+        let (opened, conn) = said.recv_timeout(LONG).expect("it is told of");
+        told.say(format_args!("opened with both addresses: {}", opened == Some(ends)));
+        let closed = said.recv_timeout(LONG).expect("it is told of");
+        told.say(format_args!("closed: {}", closed == (None, conn)));
         serving.stop();
         told.say(format_args!("cut off {}", serving.join()));
     });

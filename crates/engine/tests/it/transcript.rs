@@ -68,6 +68,7 @@ const NOT_SIMULATED: &[(&str, &str)] = &[
     ("one_client_is_accepted_and_sees_its_own_connection", THREADS),
     ("many_clients_that_wait_already_are_all_accepted_and_each_is_answered", THREADS),
     ("who_left_or_reset_before_being_accepted_is_accepted_and_told_apart", THREADS),
+    ("who_looks_on_is_told_of_a_connection_that_was_reset_before_it_was_accepted", THREADS),
     ("a_listener_that_is_dropped_while_it_waits_refuses_further_clients", THREADS),
     ("who_still_waits_to_be_accepted_is_let_go_when_the_listener_goes", THREADS),
     ("a_client_that_comes_while_all_places_are_taken_is_served_when_one_is_free", THREADS),
