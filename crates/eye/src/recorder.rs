@@ -10,6 +10,7 @@
 //! Nothing on the left waits for anything on its right: where a stage is too slow, what comes in
 //! is dropped, counted and said.
 
+mod afterwards;
 mod batch;
 mod draw;
 mod frames;

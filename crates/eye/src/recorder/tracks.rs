@@ -279,6 +279,34 @@ impl Tracks {
         std::mem::take(&mut self.ended)
     }
 
+    /// Of each of these that ended, whether a newer one is known that has its addresses.
+    pub(super) fn used_again(&self, ended: &[(u64, History)]) -> Vec<bool> {
+        let tuple = |history: &History| {
+            let serves = history.role == Role::Server;
+            Some((serves, Tuple::new(history.local.ip()?, history.peer.ip()?)))
+        };
+        let mut newest: HashMap<(bool, Tuple), u64> = HashMap::new();
+        for (number, history) in ended {
+            let Some(tuple) = tuple(history) else { continue };
+            let newest = newest.entry(tuple).or_default();
+            *newest = (*newest).max(*number);
+        }
+        let is_newer = |(serves, tuple): (bool, Tuple), number| {
+            let open = [
+                self.by_tuple.get(&tuple).copied(),
+                self.by_ends.as_ref().and_then(|by_ends| *by_ends.get(&tuple)?),
+            ];
+            let mut open = open.into_iter().flatten().filter(|name| name.serial() > number);
+            open.any(|name| {
+                self.tracks.get(name).is_some_and(|track| (track.role == Role::Server) == serves)
+            }) || newest.get(&(serves, tuple)).is_some_and(|newest| *newest > number)
+        };
+        let used = |(number, history): &(u64, History)| {
+            tuple(history).is_some_and(|tuple| is_newer(tuple, *number))
+        };
+        ended.iter().map(used).collect()
+    }
+
     /// How many connections were not watched because too many were open.
     pub(super) fn unwatched(&self) -> u64 {
         self.unwatched

@@ -9,6 +9,7 @@ use rustix::time::Timespec;
 use sockeye_engine::probe::Stamp;
 use sockeye_wire::packet::{Link, PacketError, parse};
 
+use super::afterwards;
 use super::draw::Drawer;
 use super::gate::{Admission, Gate};
 use super::handover::{BATCHES, Inbox};
@@ -24,6 +25,7 @@ use crate::datagram::DatagramHistory;
 use crate::finding::{Finding, Overview};
 use crate::kernel::{Ends, SockDiag, SocketList};
 use crate::record::{Certainty, History};
+use crate::timeline::other;
 use crate::words::lack::Lack;
 use crate::words::note::Note;
 use crate::words::{Lang, Told, lack};
@@ -322,7 +324,9 @@ impl Watch {
     }
 
     fn draw_ended(&mut self, now: Instant) {
-        for (track, mut history) in self.tracks.take_ended() {
+        let ended = self.tracks.take_ended();
+        let used_again = self.tracks.used_again(&ended);
+        for ((track, mut history), used_again) in ended.into_iter().zip(used_again) {
             history.talk = self.talk;
             let draw: fn(&Drawer, Box<History>) -> bool = match self.gate.admit(now) {
                 Admission::Picture => Drawer::ended,
@@ -334,7 +338,7 @@ impl Watch {
                     continue;
                 }
             };
-            let history = self.ask_what_became_of(history);
+            let history = self.ask_what_became_of(history, used_again);
             self.overlook(&history);
             self.taps.see(&Seen::Ended { track, history: &history });
             if !draw(&self.drawer, history) {
@@ -374,16 +378,20 @@ impl Watch {
         }
     }
 
-    fn ask_what_became_of(&mut self, mut history: History) -> Box<History> {
+    fn ask_what_became_of(&mut self, mut history: History, used_again: bool) -> Box<History> {
         if let Some(diag) = &mut self.diag {
             let (Some(local), Some(peer)) = (history.local.ip(), history.peer.ip()) else {
                 return Box::new(history);
             };
-            history.aftermath = diag.aftermath(local, peer).ok();
+            let (ours, theirs) = (history.role, other(history.role));
+            let mut ask = |end, local, peer| {
+                let told = diag.aftermath(local, peer).ok()?;
+                afterwards::about(&history, end, used_again, told)
+            };
+            let told = ask(ours, local, peer);
             // Elsewhere the peer's end is another kernel's, of which this one knows nothing.
-            if is_here(local, peer) {
-                history.peer_aftermath = diag.aftermath(peer, local).ok();
-            }
+            let peer_told = is_here(local, peer).then(|| ask(theirs, peer, local)).flatten();
+            (history.aftermath, history.peer_aftermath) = (told, peer_told);
         }
         Box::new(history)
     }

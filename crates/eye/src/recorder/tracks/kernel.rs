@@ -72,7 +72,9 @@ impl Tracks {
             let known = self.by_ends.as_ref().and_then(|by_ends| *by_ends.get(&tuple)?);
             known.or_else(|| {
                 let name = *self.by_tuple.get(&tuple)?;
-                self.tracks.get(name).filter(|track| track.neutral).map(|_| name)
+                let track = self.tracks.get(name).filter(|track| track.neutral)?;
+                // While it is open, it is the end of the one before it that is told.
+                (track.closed || !track.succeeds).then_some(name)
             })
         };
         let (ours, theirs) = (find(gone.local, gone.peer), find(gone.peer, gone.local));

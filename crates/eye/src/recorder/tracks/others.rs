@@ -49,7 +49,11 @@ impl Tracks {
                 } else {
                     // The ports are used again, so the former connection is over for both.
                     self.end(name);
-                    self.begin_of_others(server, client)
+                    let name = self.begin_of_others(server, client);
+                    if let Some(track) = name.and_then(|name| self.tracks.get_mut(name)) {
+                        track.succeeds = true;
+                    }
+                    name
                 }
             }
             Some(name) => Some(name),

@@ -4,7 +4,7 @@ use sockeye_engine::probe::{Call, Operation};
 use sockeye_wire::tcp::{Flags, Seq, State};
 
 use super::*;
-use crate::kernel::SocketSeen;
+use crate::kernel::{LetGo, SocketSeen};
 use crate::record::{KernelFacts, Loss};
 
 const LISTENER: &str = "127.0.0.1:8080";
@@ -364,6 +364,43 @@ fn ports_used_again_are_another_connection_of_others() {
     let ended = ended(&mut tracks);
     let reached: Vec<_> = ended.iter().map(|history| history.course.reached[0]).collect();
     assert_eq!(reached, [7, 3]);
+}
+
+#[test]
+fn of_those_that_ended_it_is_known_whose_addresses_are_used_again() {
+    let mut tracks = onlooker();
+    feed(&mut tracks, &conversation(10, 7));
+    feed(&mut tracks, &conversation(90_000, 3));
+    let next = conversation(50, 2);
+    feed(&mut tracks, &next[..4]);
+    let former = tracks.take_ended();
+    assert_eq!(tracks.used_again(&former), [true, true]);
+    // Nobody knows of a newer one than the last.
+    feed(&mut tracks, &next[4..]);
+    let now = Instant::now();
+    tracks.expire(now);
+    tracks.expire(now + GRACE);
+    let last = tracks.take_ended();
+    assert_eq!(tracks.used_again(&last), [false]);
+    let together: Vec<_> = former.into_iter().chain(last).collect();
+    assert_eq!(tracks.used_again(&together), [true, true, false]);
+}
+
+#[test]
+fn the_end_of_a_former_socket_is_none_of_the_one_that_uses_its_addresses_again() {
+    for again in [false, true] {
+        let mut tracks = onlooker();
+        if again {
+            feed(&mut tracks, &conversation(10, 7));
+        }
+        let open = conversation(90_000, 3);
+        feed(&mut tracks, &open[..4]);
+        let gone =
+            LetGo { local: address(LISTENER), peer: address(PEER), facts: KernelFacts::default() };
+        assert_eq!(tracks.let_go(Stamp(6), &gone).len(), usize::from(!again));
+        feed(&mut tracks, &open[4..]);
+        assert_eq!(tracks.let_go(Stamp(7), &gone).len(), 1);
+    }
 }
 
 #[test]

@@ -44,6 +44,9 @@ pub(super) struct Track {
     pub(super) neutral: bool,
     /// A FIN was seen: whether it has ended may be asked after each segment.
     fin: bool,
+    /// Of others, and one before it with its addresses was over only when this one began: of sockets
+    /// the kernel lets go of, that one's may still be told.
+    pub(super) succeeds: bool,
     /// How the kernel lists the sockets of others.
     pub(super) listed: Listed,
     pub(super) role: Role,
@@ -114,6 +117,7 @@ impl Track {
             closed: false,
             neutral: timeline.history().neutral,
             fin: false,
+            succeeds: false,
             listed: Listed::NotYet,
             interfaces: [0; 2],
             lost_calls: 0,
