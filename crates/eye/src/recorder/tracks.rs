@@ -97,6 +97,8 @@ pub(super) struct Tracks {
     /// How often it had no room to tell.
     ends_lost: u64,
     unwatched: u64,
+    /// A connection of others was seen.
+    saw_others: bool,
 }
 
 impl Tracks {
@@ -121,6 +123,7 @@ impl Tracks {
             by_ends: None,
             ends_lost: 0,
             unwatched: 0,
+            saw_others: false,
         }
     }
 
@@ -310,6 +313,11 @@ impl Tracks {
     /// How many connections were not watched because too many were open.
     pub(super) fn unwatched(&self) -> u64 {
         self.unwatched
+    }
+
+    /// Whether connections of others are looked on at, and none was seen.
+    pub(super) fn saw_none(&self) -> bool {
+        !self.others.is_empty() && !self.saw_others
     }
 
     /// The peers of the connections that are open.

@@ -455,6 +455,9 @@ impl Watch {
         last.extend(untold.map(|count| more_ended(count, lang)));
         last.extend(still_open(&self.tracks, lang));
         last.extend(never_accepted(&self.tracks, lang));
+        if self.tracks.saw_none() {
+            last.push(said(lang, Note::NoneSeen(self.capture.is_some())));
+        }
         let unwatched = self.tracks.unwatched();
         if unwatched > 0 {
             last.push(said(lang, Note::Unwatched(unwatched, MAX_CONNECTIONS)));

@@ -69,13 +69,16 @@ pub(crate) enum Note<'a> {
     /// So many connections, or sockets of datagrams, were not watched: there were more than so many.
     Unwatched(u64, usize),
     SocketsUnwatched(u64, usize),
+    /// Of those looked on at, none was seen; and whether their packets would have been.
+    NoneSeen(bool),
     /// So many records were lost.
     RecordsLost(u64),
     /// So many connections were never accepted.
     NeverAccepted(u64),
     /// Stamps of the kernel for calls.
     StampsFor(u64, u64),
-    /// At most so much lay unread at this end, for so long; and for how long its window was closed.
+    /// At most so much lay unread at this end, for so long at least; and its window was closed for so
+    /// long at least.
     Unread(&'a str, Role, &'a str),
     UnreadInShort(&'a str),
     WindowShut(&'a str),

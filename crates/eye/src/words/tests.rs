@@ -283,6 +283,8 @@ fn every_note_is_told_in_chinese() {
         Note::StillOpen(5, "1.2.3.4:5, 1.2.3.4:6", 3),
         Note::Unwatched(2, 1),
         Note::SocketsUnwatched(2, 1),
+        Note::NoneSeen(true),
+        Note::NoneSeen(false),
         Note::RecordsLost(2),
         Note::NeverAccepted(2),
         Note::StampsFor(2, 5),

@@ -125,6 +125,7 @@ fn nobody_is_told_what_the_kernel_tells_when_it_is_asked() {
 fn a_time_that_is_up_ends_it_and_a_reader_that_goes_too() {
     let (code, drawn, said) = run(sockeye().args(["watch", "127.0.0.1:9", "--for", "10ms"]));
     assert_eq!((code, &*drawn), (Some(0), ""), "{said}");
+    assert!(said.contains("eye: no connection was seen"), "{said}");
     if !need_root("a_time_that_is_up_ends_it_and_a_reader_that_goes_too") {
         return;
     }

@@ -201,6 +201,7 @@ impl Tracks {
         if self.tracks.len() >= MAX_CONNECTIONS {
             return None;
         }
+        self.saw_others = true;
         let timeline = self.timeline(Role::Server, server.into(), client.into()).of_others();
         let tuple = Tuple::new(server, client);
         let name = self.insert(Track::new(Some(tuple), Role::Server, timeline, self.dropped));

@@ -315,7 +315,9 @@ fn ended_after_grace(tracks: &mut Tracks) -> Vec<History> {
 #[test]
 fn a_connection_of_others_begins_with_its_syn_and_ends_on_the_wire() {
     let mut tracks = onlooker();
+    assert!(tracks.saw_none());
     feed(&mut tracks, &conversation(10, 7));
+    assert!(!tracks.saw_none());
     let ended = ended_after_grace(&mut tracks);
     let [history] = &ended[..] else { panic!("{ended:?}") };
     assert!(history.neutral && history.conn.is_none());

@@ -73,7 +73,6 @@ impl Ruler<'_> {
 
     /// What waited in the queues of both ends, where it waited for as long as two samples are apart.
     pub(super) fn queues(&mut self) {
-        let about = self.style.glyphs().about;
         let [ours, peers] = &self.history.peaks;
         let (sender, receiver) = match self.way {
             Direction::Sent => (ours, peers),
@@ -86,10 +85,13 @@ impl Ruler<'_> {
         let mut texts = Vec::new();
         if receiver.unread > 0 {
             let most = bytes(u64::from(receiver.receive));
-            let lasted = format!("{about}{}", span(receiver.unread));
+            // What two samples found is certain; how long it was so before and after them is not.
+            let lasted = span(receiver.unread);
             let shut = match receiver.shut {
                 0 => String::new(),
-                shut => self.style.note(Note::WindowShut(&format!("{about}{}", span(shut)))),
+                // Packets tell exactly when it was closed.
+                _ if self.history.captured => String::new(),
+                shut => self.style.note(Note::WindowShut(&span(shut))),
             };
             texts.push([
                 self.style.note(Note::Unread(&most, whose(false), &lasted)) + &shut,

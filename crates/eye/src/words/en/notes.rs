@@ -73,16 +73,21 @@ pub(super) fn note(note: Note<'_>) -> String {
         Note::SocketsUnwatched(count, most) => {
             format!("{count} sockets of datagrams were not watched: more than {most} were open")
         }
+        Note::NoneSeen(true) => String::from("no connection was seen"),
+        Note::NoneSeen(false) => String::from(
+            "no connection was seen; without packets, one that is over within the tenth of a second \
+             between two looks can't be",
+        ),
         Note::RecordsLost(count) => format!("{count} records were lost: the eye was too slow"),
         Note::NeverAccepted(count) => format!("{} never accepted", counted(count, "connection")),
         Note::StampsFor(stamps, calls) => {
             format!("{} for {}", counted(stamps, "stamp"), counted(calls, "call"))
         }
         Note::Unread(most, role, span) => {
-            format!("up to {most} not read by the {}, for {span}", who(role))
+            format!("up to {most} not read by the {} for at least {span}", who(role))
         }
         Note::UnreadInShort(most) => format!("{most} not read"),
-        Note::WindowShut(span) => format!(", window 0 for {span}"),
+        Note::WindowShut(span) => format!(", window 0 at least {span}"),
         Note::Unacknowledged(most, role) => {
             format!("up to {most} of the {} not acknowledged", who(role))
         }

@@ -66,14 +66,18 @@ pub(super) fn note(note: Note<'_>) -> String {
         Note::SocketsUnwatched(count, most) => {
             format!("{count} 个数据报套接字未被观察：同时打开的超过 {most} 个")
         }
+        Note::NoneSeen(true) => String::from("没有看到任何连接"),
+        Note::NoneSeen(false) => String::from(
+            "没有看到任何连接；没有报文时，两次查看相隔十分之一秒，其间开始又结束的连接看不到",
+        ),
         Note::RecordsLost(count) => format!("丢失 {count} 条记录：来不及处理"),
         Note::NeverAccepted(count) => format!("{} 个连接从未被接受", grouped(count)),
         Note::StampsFor(stamps, calls) => {
             format!("{} 次调用，{} 个时间戳", grouped(calls), grouped(stamps))
         }
-        Note::Unread(most, role, span) => format!("{}最多有 {most} 未读，历时 {span}", who(role)),
+        Note::Unread(most, role, span) => format!("{}最多有 {most} 未读，至少 {span}", who(role)),
         Note::UnreadInShort(most) => format!("{most} 未读"),
-        Note::WindowShut(span) => format!("，窗口为 0 历时 {span}"),
+        Note::WindowShut(span) => format!("，窗口为 0 至少 {span}"),
         Note::Unacknowledged(most, role) => format!("{}最多有 {most} 未确认", who(role)),
         Note::UnacknowledgedAlone(most) | Note::UnacknowledgedInShort(most) => {
             format!("{most} 未确认")
