@@ -13,4 +13,5 @@ pub mod recording;
 pub mod timeline;
 pub mod verdict;
 pub mod view;
+mod whole;
 pub mod words;

@@ -157,7 +157,17 @@ fn pieces(bytes: &[u8]) -> impl Iterator<Item = Piece> {
 /// Whether a terminal or its text layout would act on the character instead of showing it, or
 /// would show nothing at all: C1 controls, and the format characters of Unicode (category Cf),
 /// line and paragraph separators, private use and the code points that are no characters.
-fn is_obeyed(character: char) -> bool {
+///
+/// ASCII controls, which are shown as escapes of their own, are among them.
+///
+/// ```
+/// use sockeye_wire::escape::is_obeyed;
+///
+/// assert!(is_obeyed('\u{202e}') && is_obeyed('\x1b') && is_obeyed('\u{9b}'));
+/// assert!(!is_obeyed('a') && !is_obeyed('é') && !is_obeyed('文'));
+/// ```
+#[must_use]
+pub fn is_obeyed(character: char) -> bool {
     matches!(
         u32::from(character),
         0x80..=0x9f

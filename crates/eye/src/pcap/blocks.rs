@@ -83,6 +83,19 @@ pub(super) fn statistics(file: &mut Vec<u8>, interface: u32, at: Stamp, received
     });
 }
 
+/// Where in these bytes, which begin with a block, the last whole one ends.
+pub(super) fn end_of_last(written: &[u8]) -> usize {
+    let mut end = 0;
+    while let Some([_, _, _, _, a, b, c, d, ..]) = written.get(end..) {
+        let length = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
+        match end.checked_add(length) {
+            Some(next) if length > 0 && next <= written.len() => end = next,
+            _ => break,
+        }
+    }
+    end
+}
+
 /// A block with its length at both ends.
 fn block(file: &mut Vec<u8>, kind: u32, fill: impl FnOnce(&mut Vec<u8>)) {
     let mut body = Vec::new();

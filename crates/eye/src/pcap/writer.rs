@@ -1,8 +1,7 @@
 //! What the eye captures as a pcapng file, each packet commented with what the eye knows of it.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +15,7 @@ use super::comments::{Carried, LABEL, Notes, most_notes, since};
 use crate::capture::Packet;
 use crate::recorder::{Begun, Letter, Named, Part, Post, Seen, Slip, Tap};
 use crate::view::scale::counted;
+use crate::whole::WholeFile;
 
 /// A packet is held back so long for what may yet become known of it.
 const HOLD: Duration = Duration::from_secs(2);
@@ -30,7 +30,9 @@ const WRITE: usize = 1 << 18;
 ///
 /// Messages are told after the packets that carried them, so each packet is held back: until its
 /// connection has ended, for two seconds, or until 8 MiB wait. Only whole blocks are written, so the
-/// file is a valid one whenever the program is killed.
+/// file is a valid one whenever the program is killed. Once writing has failed, on a full disk most of
+/// all, that is said on one line, the file is cut behind its last whole block, and nothing more is
+/// written.
 ///
 /// ```no_run
 /// use sockeye_eye::capture::Snap;
@@ -45,7 +47,7 @@ const WRITE: usize = 1 << 18;
 /// ```
 #[derive(Debug)]
 pub struct Writer {
-    file: File,
+    file: WholeFile,
     path: PathBuf,
     /// Whole blocks, to be written.
     ready: Vec<u8>,
@@ -90,10 +92,10 @@ impl Writer {
     /// # Errors
     /// If it can't be created or written to.
     pub fn create(path: &Path) -> io::Result<Writer> {
-        let mut file = File::create(path)?;
+        let mut file = WholeFile::create(path, blocks::end_of_last)?;
         let mut begin = Vec::new();
         blocks::section(&mut begin, concat!("sockeye ", env!("CARGO_PKG_VERSION")));
-        file.write_all(&begin)?;
+        file.write(&begin)?;
         Ok(Writer {
             file,
             path: path.to_owned(),
@@ -214,7 +216,7 @@ impl Writer {
         if self.failed || ready.is_empty() {
             return;
         }
-        if let Err(error) = self.file.write_all(&ready) {
+        if let Err(error) = self.file.write(&ready) {
             self.failed = true;
             let path = self.name();
             let line = format!("eye: {path}: {error}: the packets from here on are not in it");
@@ -352,6 +354,8 @@ fn name_of(index: u32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::io::{Read as _, Seek as _, SeekFrom};
     use std::net::SocketAddr;
 
     use sockeye_engine::Address;
@@ -519,11 +523,43 @@ mod tests {
     #[test]
     fn a_full_disk_is_told_of_once() {
         let mut scene = Scene::new();
-        scene.writer.file = File::options().write(true).open("/dev/full").unwrap();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        scene.writer.file = WholeFile::of(full, blocks::end_of_last);
         scene.comes(Stamp(0), 0, 0);
         assert!(scene.writer.pause().is_some_and(|said| said.contains("No space left")));
         scene.comes(Stamp(0), 1, 10);
         assert_eq!(scene.writer.pause(), None);
         assert!(scene.writer.held.is_empty() && scene.writer.ready.is_empty());
+    }
+
+    #[test]
+    fn on_a_full_disk_the_file_ends_behind_a_whole_block() {
+        for room in (1000..3000).step_by(67).chain([4096, 20_000, 65_536]) {
+            let full = crate::whole::tests::with_room(room);
+            let mut read = full.try_clone().unwrap();
+            let mut scene = Scene::new();
+            scene.writer.file = WholeFile::of(full, blocks::end_of_last);
+            blocks::section(&mut scene.writer.ready, "test");
+            scene.writer.write();
+            let mut said = None;
+            for seq in [0, 1, 401, 801, 1201, 1601].into_iter().chain((2001..90_000).step_by(400)) {
+                scene.comes(Stamp(0), seq, if seq == 0 { 0 } else { 400 });
+                // Many blocks at once, or few.
+                if seq % 801 == 0 {
+                    said = said.or(scene.writer.pause());
+                }
+            }
+            said = said.or(scene.writer.finish());
+            let said = said.unwrap();
+            assert!(said.contains("the packets from here on are not in it"), "{room}: {said}");
+            let mut file = Vec::new();
+            read.seek(SeekFrom::Start(0)).unwrap();
+            read.read_to_end(&mut file).unwrap();
+            assert!(file.len() <= room, "{room}");
+            assert_eq!(blocks::end_of_last(&file), file.len(), "{room}");
+            let mut reader = Reader::new(&file[..]).unwrap();
+            while reader.next_frame().unwrap().is_some() {}
+            assert!(room < 4096 || reader.frames() > 2, "{room}");
+        }
     }
 }

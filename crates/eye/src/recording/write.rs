@@ -32,6 +32,7 @@ use crate::record::{
 use crate::recorder::{Begun, MAX_SOCKETS, Seen, Tap};
 use crate::timeline::moved;
 use crate::verdict::Code;
+use crate::whole::WholeFile;
 
 /// So many bytes are gathered before they are written.
 const TOGETHER: usize = 1 << 16;
@@ -83,8 +84,7 @@ struct Placing {
 }
 
 enum Out {
-    /// Written so far, in whole lines, and nothing by others.
-    File(File, u64),
+    File(WholeFile),
     Other(Box<dyn Write + Send>),
 }
 
@@ -97,7 +97,7 @@ impl Writer {
         let file = File::create(path)?;
         let name = Escaped(path.as_os_str().as_bytes()).to_string();
         let out = match file.metadata()?.is_file() {
-            true => Out::File(file, 0),
+            true => Out::File(WholeFile::of(file, end_of_last_line)),
             false => Out::Other(Box::new(file)),
         };
         Ok(Writer::into(out, name))
@@ -509,38 +509,13 @@ impl Out {
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         match self {
             Out::Other(out) => out.write_all(lines).and_then(|()| out.flush()),
-            Out::File(file, whole) => {
-                let mut left = lines;
-                while !left.is_empty() {
-                    match file.write(left) {
-                        Ok(0) => {
-                            return Err(cut(
-                                file,
-                                *whole,
-                                lines,
-                                left,
-                                io::ErrorKind::WriteZero.into(),
-                            ));
-                        }
-                        Ok(count) => left = left.get(count..).unwrap_or_default(),
-                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                        Err(error) => return Err(cut(file, *whole, lines, left, error)),
-                    }
-                }
-                *whole += lines.len() as u64;
-                Ok(())
-            }
+            Out::File(file) => file.write(lines),
         }
     }
 }
 
-/// Cuts a file behind the last line that is whole; gives the error back.
-fn cut(file: &File, before: u64, lines: &[u8], left: &[u8], error: io::Error) -> io::Error {
-    let written = lines.get(..lines.len() - left.len()).unwrap_or_default();
-    let whole = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    // If that fails too, a reader passes over what is cut.
-    let _ = file.set_len(before + whole as u64);
-    error
+fn end_of_last_line(written: &[u8]) -> usize {
+    written.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)
 }
 
 impl std::fmt::Debug for Writer {
