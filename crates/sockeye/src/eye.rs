@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, bail};
-use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 use rustix::process::{Signal, getpid, kill_process};
 use sockeye_engine::probe::ProbeSource;
@@ -29,6 +28,7 @@ use sockeye_wire::text::{Encoding, TextDecoder};
 use crate::args::{self, What};
 use crate::live::{self, Fed, Why};
 use crate::output::{self, say};
+use crate::place::Place;
 use crate::screen::{self, On};
 use crate::signals;
 
@@ -76,6 +76,7 @@ fn open_to(args: &args::Eye, targets: Targets<'_>, talk: bool) -> anyhow::Result
     if !args.is_open() {
         return Ok(None);
     }
+    are_apart(args.record.as_deref(), args.pcap.as_deref());
     let mut live = None;
     let mut options = match (args.draws(), args.layers) {
         _ if args.does(What::Live) => {
@@ -207,7 +208,29 @@ fn not_live(args: &args::Eye) {
 
 /// Ends the program, as wrong usage does.
 fn wrong(why: &str) -> ! {
-    args::Args::command().error(ErrorKind::ArgumentConflict, why).exit()
+    args::wrong(ErrorKind::ArgumentConflict, why)
+}
+
+/// Ends the program, as wrong usage does, where one file would be written by two: each would destroy
+/// what the other wrote. Nothing was opened before, so what is in it stays.
+pub(crate) fn are_apart(record: Option<&Path>, pcap: Option<&Path>) {
+    let (stdout, stderr) = (Place::of_open(&io::stdout()), Place::of_open(&io::stderr()));
+    let writers = [
+        record.map(|file| (format!("--record {}", shown(file)), Place::of(file))),
+        pcap.map(|file| (option(file), Place::of(file))),
+        Some((String::from("standard output"), stdout)),
+        Some((String::from("standard error"), stderr)),
+    ];
+    let writers: Vec<_> =
+        writers.into_iter().flatten().filter_map(|(name, at)| Some((name, at?))).collect();
+    // Where the standard ones lead is not for us to say.
+    for (at, (option, place)) in
+        writers.iter().enumerate().filter(|(_, (name, _))| name.starts_with("--"))
+    {
+        if let Some((other, _)) = writers[at + 1..].iter().find(|(_, other)| other == place) {
+            wrong(&format!("{option} and {other}: the same file; each needs one of its own"));
+        }
+    }
 }
 
 /// Has the packets of these written to a file.
@@ -225,7 +248,11 @@ pub(crate) fn write_packets(
 }
 
 fn option(file: &Path) -> String {
-    format!("--pcap {}", Escaped(file.as_os_str().as_bytes()))
+    format!("--pcap {}", shown(file))
+}
+
+fn shown(file: &Path) -> Escaped<'_> {
+    Escaped(file.as_os_str().as_bytes())
 }
 
 /// Fails where no packet could be captured, before a file is made that would stay empty.
@@ -246,15 +273,20 @@ fn can_capture(targets: Targets<'_>) -> anyhow::Result<()> {
 /// How the eye draws on standard error.
 fn style_of_eye(args: &args::Eye) -> Style {
     let style = style(&args.drawing, output::stderr_width(), output::colour_on_stderr());
+    say_if_narrow("eye", &style);
+    style
+}
+
+/// Says why there are no pictures, where there is no room for them.
+pub(crate) fn say_if_narrow(who: &str, style: &Style) {
     if style.width < Style::NARROWEST {
         say(format_args!(
-            "eye: the terminal has {} columns and a picture takes {}: verdicts alone are shown; \
+            "{who}: the terminal has {} columns and a picture takes {}: verdicts alone are shown; \
              --width draws all the same",
             style.width,
             Style::NARROWEST
         ));
     }
-    style
 }
 
 /// An eye that draws nothing; what it has to say is said.

@@ -17,7 +17,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 use sockeye_engine::{
     Address, BoundSocket, EndpointKind, Engine, Listening, Source, Stopper, sleep,
@@ -82,7 +81,7 @@ fn fits(args: &args::Listen) {
     if service.exec.is_some() && args.idle_timeout.is_some() {
         let why = "--idle-timeout: with --exec the program has the socket for itself (bound its time: \
                    --exec 'timeout 60 COMMAND')";
-        args::Args::command().error(ErrorKind::ArgumentConflict, why).exit();
+        args::wrong(ErrorKind::ArgumentConflict, why);
     }
     for endpoint in &args.endpoints {
         let needs_stream = match service {
@@ -100,7 +99,7 @@ fn fits(args: &args::Listen) {
             ),
             _ => continue,
         };
-        args::Args::command().error(ErrorKind::ArgumentConflict, why).exit();
+        args::wrong(ErrorKind::ArgumentConflict, why);
     }
 }
 

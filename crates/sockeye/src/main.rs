@@ -10,6 +10,7 @@ mod help;
 mod listen;
 mod live;
 mod output;
+mod place;
 mod screen;
 mod serve;
 mod signals;

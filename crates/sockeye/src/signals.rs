@@ -1,4 +1,5 @@
-//! Ctrl-C and its like: the first one asks for an end in good order, the second one ends at once.
+//! Ctrl-C and its like: the first one asks for an end in good order, the second one ends at once,
+//! with 128 and its number.
 //!
 //! One signal may come twice: timeout(1) sends it to the program and then to the program's group, of
 //! which it is a member, and the kernel and the shell both tell of a terminal's end. What comes within
@@ -22,6 +23,9 @@ const INTERRUPTED: u8 = 130;
 /// So soon after the first signal no second one is meant.
 const TWICE: Duration = Duration::from_millis(200);
 
+/// The shell may be slow to tell of a terminal's end that the kernel has told of.
+const HANGUP_TWICE: Duration = Duration::from_secs(1);
+
 /// What tells of the first signal.
 pub(crate) struct Signals {
     /// Becomes readable then.
@@ -43,30 +47,27 @@ impl Signals {
 /// The process is out of descriptors, or of threads.
 pub(crate) fn watch() -> io::Result<Signals> {
     let again_ends = Arc::new(AtomicBool::new(false));
+    let hangup_ends = Arc::new(AtomicBool::new(false));
     let which = Arc::new(AtomicUsize::new(0));
     let (telling, told) = UnixStream::pair()?;
     let (first, asked) = UnixStream::pair()?;
-    let ends = Arc::clone(&again_ends);
+    let (ends, late) = (Arc::clone(&again_ends), Arc::clone(&hangup_ends));
     // Not the thread that is asked to end: that one may be stuck.
     #[expect(clippy::disallowed_methods, reason = "there is no event to wait for, only time")]
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         if (&asked).read_exact(&mut [0]).is_ok() {
             thread::sleep(TWICE);
             ends.store(true, Ordering::Relaxed);
+            thread::sleep(HANGUP_TWICE - TWICE);
+            late.store(true, Ordering::Relaxed);
         }
     })?;
     for (signal, number) in [(SIGHUP, 1), (SIGINT, 2), (SIGTERM, 15)] {
         if signal == SIGHUP && is_ignored(number) {
             continue;
         }
-        // SIGHUP never ends at once, however late the shell tells of it.
-        if signal != SIGHUP {
-            flag::register_conditional_shutdown(
-                signal,
-                INTERRUPTED.into(),
-                Arc::clone(&again_ends),
-            )?;
-        }
+        let ends = if signal == SIGHUP { &hangup_ends } else { &again_ends };
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(ends))?;
         pipe::register(signal, first.try_clone()?)?;
         flag::register_usize(signal, Arc::clone(&which), number)?;
         pipe::register(signal, telling.try_clone()?)?;

@@ -8,12 +8,12 @@ mod recording;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write as _};
+use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 use sockeye_eye::pcap::is_capture;
 use sockeye_wire::escape::Escaped;
@@ -38,6 +38,7 @@ pub(crate) fn run(args: &args::Watch) -> anyhow::Result<ExitCode> {
         let endpoint = Escaped(endpoint.as_os_str().as_bytes());
         wrong(&format!("{endpoint}: files are drawn, or endpoints watched, not both at once"));
     }
+    let told_by_address = args.what.iter().find(|what| is_address(what));
     let given = [
         ("--interface", args.interface.is_some()),
         ("--for", args.time.is_some()),
@@ -45,8 +46,17 @@ pub(crate) fn run(args: &args::Watch) -> anyhow::Result<ExitCode> {
         ("--record", args.record.is_some()),
         ("--pcap", args.pcap.is_some()),
     ];
-    if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
+    let given = given.iter().find(|(_, given)| *given);
+    let is_named = |what: &&PathBuf| given.is_some() && is_host_name(what);
+    if let Some(host) = told_by_address.or_else(|| args.what.iter().find(is_named)) {
+        let host = Escaped(host.as_os_str().as_bytes());
+        wrong(&format!("{host}: no such file, and as an endpoint it lacks its port: {host}:PORT"));
+    }
+    if let Some((option, _)) = given {
         wrong(&format!("{option} is for endpoints, and a file was given"));
+    }
+    if args.follow.is_none() {
+        eye::say_if_narrow("sockeye", &style);
     }
     match &args.what[..] {
         [one, other] if !chooses && args.layers.is_none() => {
@@ -113,13 +123,29 @@ fn recording_in(file: &Path) -> anyhow::Result<(String, Box<dyn BufRead + Send>)
 
 /// Ends the program, as wrong usage does.
 fn wrong(why: &str) -> ! {
-    args::Args::command().error(ErrorKind::ArgumentConflict, why).exit()
+    args::wrong(ErrorKind::ArgumentConflict, why)
 }
 
 /// Whether this is a file: it is there, or has no port that an endpoint could have.
 fn is_file(what: &Path) -> bool {
     let text = what.as_os_str().as_bytes();
     text == b"-" || !text.contains(&b':') || what.exists()
+}
+
+/// Whether it is no file, and a host that endpoints are often at.
+fn is_address(what: &Path) -> bool {
+    let text = what.to_str().unwrap_or_default();
+    !what.exists() && (text == "localhost" || text.parse::<IpAddr>().is_ok())
+}
+
+/// Whether it is no file, and could be the name of a host (RFC 1123 section 2.1).
+fn is_host_name(what: &Path) -> bool {
+    let text = what.to_str().unwrap_or_default();
+    let is_label = |label: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        !label.is_empty() && !label.starts_with('-') && label.bytes().all(plain)
+    };
+    !what.exists() && text.split('.').all(is_label)
 }
 
 /// What a file is, by how it begins.
@@ -155,5 +181,32 @@ fn print(text: &str) -> anyhow::Result<bool> {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(error).context("write standard output"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lacks_a_port_is_told_from_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("127.0.0.1");
+        assert!(!is_address(&file) && !is_host_name(&file), "a path");
+        std::fs::write(&file, "").unwrap();
+        assert!(!is_address(&file));
+        for (what, address, name) in [
+            ("127.0.0.1", true, true),
+            ("localhost", true, true),
+            ("::1", true, false),
+            ("www.example.org", false, true),
+            ("no such file", false, false),
+            ("a..b", false, false),
+            ("-", false, false),
+            ("./localhost", false, false),
+        ] {
+            let what = Path::new(what);
+            assert_eq!((is_address(what), is_host_name(what)), (address, name), "{what:?}");
+        }
     }
 }

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use anstream::ColorChoice;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use sockeye_engine::DriverKind;
 
 pub(crate) use connect::Connect;
@@ -99,6 +100,18 @@ impl When {
             When::Never => ColorChoice::Never,
         }
         .write_global();
+    }
+}
+
+/// Ends the program, as wrong usage of its subcommand does, with that one's usage.
+pub(crate) fn wrong(kind: ErrorKind, why: impl std::fmt::Display) -> ! {
+    let mut command = Args::command();
+    // They were understood before.
+    let matches = command.get_matches_mut();
+    let subcommand = matches.subcommand_name().and_then(|name| command.find_subcommand_mut(name));
+    match subcommand {
+        Some(subcommand) => subcommand.error(kind, why).exit(),
+        None => command.error(kind, why).exit(),
     }
 }
 

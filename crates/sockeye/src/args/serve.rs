@@ -11,7 +11,9 @@ use super::{Engine, Eye, duration};
 /// Serve a folder over HTTP
 ///
 /// Prints `serving DIR on http://ADDRESS:PORT/` on standard output once it is ready, and stops
-/// gracefully on SIGINT (Ctrl-C) or SIGTERM: idle connections close, requests in flight finish.
+/// gracefully on SIGINT (Ctrl-C), SIGTERM or SIGHUP: idle connections close, requests in flight finish,
+/// and it exits with 0. A second signal stops it at once, with 128 and its number: 129 SIGHUP, 130 SIGINT,
+/// 143 SIGTERM.
 #[derive(clap::Args)]
 pub(crate) struct Serve {
     /// The folder

@@ -6,7 +6,6 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 use sockeye_wire::escape::Escaped;
 use sockeye_wire::frame::Framing;
@@ -149,7 +148,7 @@ fn unreadable(path: &Path, error: &io::Error) -> anyhow::Error {
 
 /// Ends the program, as wrong usage does.
 fn misused(error: &anyhow::Error) -> ! {
-    args::Args::command().error(ErrorKind::ValueValidation, crate::told(error)).exit()
+    args::wrong(ErrorKind::ValueValidation, crate::told(error))
 }
 
 impl Sending {

@@ -10,7 +10,6 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
@@ -32,9 +31,7 @@ use crate::{live, signals};
 pub(super) fn run(args: &args::Watch, style: Style) -> anyhow::Result<ExitCode> {
     let watched = match Watched::of(&args.what) {
         Ok(watched) => watched,
-        Err(error) => {
-            args::Args::command().error(ErrorKind::ValueValidation, crate::told(&error)).exit()
-        }
+        Err(error) => args::wrong(ErrorKind::ValueValidation, crate::told(&error)),
     };
     let interface = args.interface.as_deref().map(index_of).transpose()?;
     let signals = signals::watch().context("signals can't be caught")?;
@@ -57,6 +54,7 @@ pub(super) fn run(args: &args::Watch, style: Style) -> anyhow::Result<ExitCode> 
         options.taps.push(frames.tap(units.into()));
         options.snap = Snap::Whole;
     }
+    crate::eye::are_apart(args.record.as_deref(), args.pcap.as_deref());
     if let Some(left) = args.count {
         options.taps.push(Box::new(Counter { left, over: tell }));
     }
@@ -77,6 +75,7 @@ pub(super) fn run(args: &args::Watch, style: Style) -> anyhow::Result<ExitCode> 
         live::show(face, &style, On::Stdout, &viewer, &fed, &stops, until)
             .context("the terminal")?;
     } else {
+        crate::eye::say_if_narrow("sockeye", &style);
         say(format_args!("watching {watched} (Ctrl-C ends)"));
         wait(&signals.told, &told, args.time)?;
     }

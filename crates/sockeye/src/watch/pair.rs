@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use sockeye_eye::datagram::DatagramHistory;
 use sockeye_eye::pair::{self, Alone};
 use sockeye_eye::record::History;
-use sockeye_eye::recording::{Ended, Ending, Playback, Reader};
+use sockeye_eye::recording::{Ended, Ending, Header, Playback, ReadError, Reader};
 use sockeye_eye::view::{self, Style};
 
 use super::print;
@@ -28,7 +28,14 @@ pub(super) fn draw(
     let [(one_name, one), (other_name, other)] = files;
     let one = Recorded::read(one, &one_name)?;
     let other = Recorded::read(other, &other_name)?;
-    let one_machine = one.boot.is_some() && one.boot == other.boot;
+    if one.header == other.header {
+        say(format_args!(
+            "sockeye: {one_name} and {other_name} are the same recording twice, and two are those of both \
+             ends; given once it is drawn alone"
+        ));
+        return Ok(ExitCode::FAILURE);
+    }
+    let one_machine = one.header.boot.is_some() && one.header.boot == other.header.boot;
     let sockets = [&one.sockets[..], &other.sockets[..]];
     let (datagrams, strangers) = pair::join_datagrams(sockets[0], sockets[1], one_machine);
     let joined = pair::join(one.connections, other.connections, one_machine);
@@ -39,6 +46,13 @@ pub(super) fn draw(
         }
     }
     let names = [&one_name, &other_name];
+    let mut whole = ExitCode::SUCCESS;
+    for (name, failed) in names.iter().zip([one.failed, other.failed]) {
+        if let Some(error) = failed {
+            say(format_args!("sockeye: {name}: {error}; what came before it is looked at"));
+            whole = ExitCode::FAILURE;
+        }
+    }
     for (side, alone) in joined.alone.iter().enumerate() {
         let mut lines: Vec<String> = alone
             .iter()
@@ -61,14 +75,16 @@ pub(super) fn draw(
         ));
         return Ok(ExitCode::FAILURE);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(whole)
 }
 
 /// All that is in a recording.
 struct Recorded {
-    boot: Option<String>,
+    header: Header,
     connections: Vec<History>,
     sockets: Vec<DatagramHistory>,
+    /// What was wrong with the line behind all that.
+    failed: Option<ReadError>,
 }
 
 impl Recorded {
@@ -76,18 +92,21 @@ impl Recorded {
     fn read(input: impl BufRead, name: &str) -> anyhow::Result<Recorded> {
         let reader = Reader::new(input).with_context(|| name.to_owned())?;
         let mut playback = Playback::new(reader);
-        let boot = playback.header().boot.clone();
-        let mut recorded = Recorded { boot, connections: Vec::new(), sockets: Vec::new() };
+        let header = playback.header().clone();
+        let (connections, sockets) = (Vec::new(), Vec::new());
+        let mut recorded = Recorded { header, connections, sockets, failed: None };
         let mut too_many = 0_u64;
         for ended in &mut playback {
-            match ended.with_context(|| name.to_owned())? {
-                Ended::Connection { history, .. } if recorded.connections.len() < MOST => {
+            match ended {
+                // What was open then comes behind it.
+                Err(error) => recorded.failed = Some(error),
+                Ok(Ended::Connection { history, .. }) if recorded.connections.len() < MOST => {
                     recorded.connections.push(*history);
                 }
-                Ended::Datagrams(socket) if recorded.sockets.len() < MOST => {
+                Ok(Ended::Datagrams(socket)) if recorded.sockets.len() < MOST => {
                     recorded.sockets.push(*socket);
                 }
-                _ => too_many += 1,
+                Ok(_) => too_many += 1,
             }
         }
         if too_many > 0 {
@@ -96,6 +115,7 @@ impl Recorded {
             ));
         }
         match playback.ending() {
+            _ if recorded.failed.is_some() => {}
             Ending::Finished => {}
             Ending::Open => say(format_args!(
                 "sockeye: {name}: the recording has no end: its program was killed, or runs still"

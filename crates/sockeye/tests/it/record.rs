@@ -372,3 +372,82 @@ fn a_signal_that_comes_twice_leaves_a_recording_whole() {
         }
     }
 }
+
+#[test]
+fn two_writers_of_one_file_are_refused_and_what_is_in_it_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("seen"), "kept\n").unwrap();
+    std::os::unix::fs::symlink("seen", at("link")).unwrap();
+    let dotted = folder.path().join(".").join("seen");
+    for other in [at("seen"), at("link"), dotted] {
+        for command in [&["serve", "--port", "0"][..], &["watch", ":9"]] {
+            let both = ["--record", text(&other), "--pcap", text(&at("seen"))];
+            let (code, _, stderr) = run(sockeye().args(command).args(both));
+            assert_eq!(code, Some(2), "{stderr}");
+            let says = format!(
+                "--record {} and --pcap {}: the same file; each needs one of its own",
+                text(&other),
+                text(&at("seen"))
+            );
+            assert!(stderr.contains(&says), "{stderr}");
+            let usage = format!("Usage: sockeye {} ", command[0]);
+            assert!(stderr.contains(&usage), "its own usage: {stderr}");
+            assert_eq!(fs::read_to_string(at("seen")).unwrap(), "kept\n");
+        }
+    }
+    // Where standard output leads, too.
+    let out = fs::File::options().append(true).open(at("seen")).unwrap();
+    let mut command = sockeye();
+    command.args(["serve", "--port", "0", "--record", "/dev/stdout"]).stdout(out);
+    let told = command.stderr(Stdio::piped()).output().unwrap();
+    let stderr = String::from_utf8(told.stderr).unwrap();
+    assert_eq!(told.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("--record /dev/stdout and standard output: the same file"), "{stderr}");
+    assert_eq!(fs::read_to_string(at("seen")).unwrap(), "kept\n");
+}
+
+#[test]
+fn an_endpoint_without_its_port_is_told_from_a_file() {
+    for what in ["127.0.0.1", "localhost"] {
+        let (code, _, stderr) = run(sockeye().args(["watch", what, "--for", "1s"]));
+        assert_eq!(code, Some(2), "{stderr}");
+        let says =
+            format!("{what}: no such file, and as an endpoint it lacks its port: {what}:PORT");
+        assert!(stderr.contains(&says) && stderr.contains("Usage: sockeye watch "), "{stderr}");
+    }
+}
+
+#[test]
+fn of_two_recordings_the_same_one_is_told_and_what_came_before_a_bad_line_is_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let [there, here] = ["there.jsonl", "here.jsonl"].map(|name| folder.path().join(name));
+    let listener = Listener::start(&["tcp://127.0.0.1:0", "--echo", "--record", text(&there)]);
+    let ask = ["--send", "one", "--expect", "one", "--record", text(&here)];
+    let outcome = fed(&mut connect(&listener.endpoints[0].clone(), &ask), "");
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    listener.stop();
+
+    let (code, stdout, stderr) = run(sockeye().arg("watch").args([&here, &here]));
+    assert_eq!((code, &*stdout), (Some(1), ""));
+    assert_eq!(stderr.matches("are the same recording twice").count(), 1, "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+
+    let (code, drawn, stderr) = run(sockeye().arg("watch").args([&here, &there]));
+    assert_eq!((code, &*stderr), (Some(0), ""));
+    let mut recorded = fs::read_to_string(&here).unwrap();
+    let lines = recorded.lines().count();
+    for (bad, why) in
+        [("{\"kind\":\"over\"}", "missing field `conn`"), (&"x".repeat(1 << 17), "longer")]
+    {
+        let end = recorded.len();
+        recorded.push_str(bad);
+        recorded.push('\n');
+        fs::write(&here, &recorded).unwrap();
+        recorded.truncate(end);
+        let (code, stdout, stderr) = run(sockeye().arg("watch").args([&here, &there]));
+        assert_eq!((code, &stdout), (Some(1), &drawn), "{stderr}");
+        let names = stderr.contains(&format!("here.jsonl: line {}", lines + 1));
+        assert!(names && stderr.contains(why), "{stderr}");
+    }
+}

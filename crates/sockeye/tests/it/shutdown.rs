@@ -95,18 +95,23 @@ fn a_client_that_is_stuck_is_cut_off_when_the_grace_is_over(driver: &str) {
 }
 
 fn a_second_signal_ends_it_at_once(driver: &str) {
-    for signals in [[Signal::INT, Signal::INT], [Signal::TERM, Signal::INT]] {
+    for (first, second, code) in [
+        (Signal::INT, Signal::INT, 130),
+        (Signal::TERM, Signal::INT, 130),
+        (Signal::TERM, Signal::TERM, 143),
+        (Signal::HUP, Signal::HUP, 129),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("big"), noise(4, 10_000_000)).unwrap();
         let server = Server::start(folder.path(), &["--driver", driver, "--grace", "10m"]);
         let mut stuck = Client::connect_narrow(server.address);
         stuck.send("GET /big HTTP/1.1\r\nHost: test\r\n\r\n");
         assert_eq!(stuck.head().0, 200);
-        server.signal(signals[0]);
+        server.signal(first);
         server.stderr.wait_for("(again to stop at once)");
         // As one does who is in a hurry: at first it is taken for the same signal come twice.
-        let (status, said) = server.ended_by(signals[1]);
-        assert_eq!(status.code(), Some(130), "{said}");
+        let (status, said) = server.ended_by(second);
+        assert_eq!(status.code(), Some(code), "{said}");
         drop(stuck);
     }
 }
