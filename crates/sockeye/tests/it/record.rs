@@ -377,18 +377,19 @@ fn a_signal_that_comes_twice_leaves_a_recording_whole() {
 fn two_writers_of_one_file_are_refused_and_what_is_in_it_stays() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    fs::write(at("seen"), "kept\n").unwrap();
+    let seen = at("seen");
+    fs::write(&seen, "kept\n").unwrap();
     std::os::unix::fs::symlink("seen", at("link")).unwrap();
     let dotted = folder.path().join(".").join("seen");
     for other in [at("seen"), at("link"), dotted] {
         for command in [&["serve", "--port", "0"][..], &["watch", ":9"]] {
-            let both = ["--record", text(&other), "--pcap", text(&at("seen"))];
+            let both = ["--record", text(&other), "--pcap", text(&seen)];
             let (code, _, stderr) = run(sockeye().args(command).args(both));
             assert_eq!(code, Some(2), "{stderr}");
             let says = format!(
                 "--record {} and --pcap {}: the same file; each needs one of its own",
                 text(&other),
-                text(&at("seen"))
+                text(&seen)
             );
             assert!(stderr.contains(&says), "{stderr}");
             let usage = format!("Usage: sockeye {} ", command[0]);
