@@ -341,6 +341,13 @@ impl History {
         self.local.ip().is_some()
     }
 
+    /// Whether a socket is connected to its own address: both ends are that one socket, and whatever
+    /// is told of either is of both (RFC 9293 §3.5, simultaneous open).
+    #[must_use]
+    pub fn is_of_one_socket(&self) -> bool {
+        self.local.ip().is_some() && self.local == self.peer
+    }
+
     /// Whether the other end sends this way, and is on another machine as far as addresses tell.
     pub(crate) fn is_from_afar(&self, way: Direction) -> bool {
         let [local, peer] = [&self.local, &self.peer].map(|address| address.ip());

@@ -34,6 +34,14 @@ pub(crate) fn line_of_recording(lang: Lang, history: &History) -> String {
 fn line_of(lang: Lang, history: &History, recorded: bool) -> String {
     let words = lang.words();
     let code = Code::of(history);
+    if history.is_of_one_socket() {
+        let sent = history.totals.bytes.iter().chain(&history.course.reached).max();
+        let mut parts = vec![words.itself(sent.copied().unwrap_or(0))];
+        if history.lost != Loss::default() {
+            parts.push(words.missed(&history.lost));
+        }
+        return format!("{code}  {}  {}", history.local, parts.join(" · "));
+    }
     let ending = Ending { recorded, ..ending(history, code) };
     let mut parts = vec![words.ending(&ending)];
     // Of a connection that was never accepted there are no calls, only segments.
@@ -141,6 +149,12 @@ impl Code {
     #[must_use]
     pub fn of(history: &History) -> Code {
         let (by, how) = end(history);
+        if history.is_of_one_socket() {
+            // It is neither the client nor the server, and its handshake is with itself.
+            let mut bytes = history.totals.bytes.iter().chain(&history.course.reached);
+            let phase = if bytes.any(|bytes| *bytes > 0) { Phase::Data } else { Phase::Nothing };
+            return Code { by: None, phase, how };
+        }
         Code { by, phase: phase(history), how }
     }
 }

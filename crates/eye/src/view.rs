@@ -45,6 +45,11 @@ pub fn picture(history: &History, style: &Style) -> String {
     }
     let mut out = title(history, style);
     out.push('\n');
+    if history.is_of_one_socket() {
+        // There are no two ends to draw.
+        out.push_str(&words(history, style));
+        return shown(out, style);
+    }
     out.push_str(&ladder::draw(history, style));
     out.push('\n');
     out.push_str(&both_rulers(history, style));
@@ -55,7 +60,7 @@ pub fn picture(history: &History, style: &Style) -> String {
 /// The ladder alone; nothing, where there is no room for it.
 #[must_use]
 pub fn ladder(history: &History, style: &Style) -> String {
-    if style.is_too_narrow() {
+    if style.is_too_narrow() || history.is_of_one_socket() {
         return String::new();
     }
     shown(ladder::draw(history, style), style)
@@ -64,7 +69,7 @@ pub fn ladder(history: &History, style: &Style) -> String {
 /// The ruler of each direction alone; nothing, where there is no room for them.
 #[must_use]
 pub fn rulers(history: &History, style: &Style) -> String {
-    if style.is_too_narrow() {
+    if style.is_too_narrow() || history.is_of_one_socket() {
         return String::new();
     }
     shown(both_rulers(history, style), style)

@@ -104,6 +104,8 @@ pub(crate) trait Words {
     fn ending(&self, ending: &Ending) -> String;
     /// Bytes that calls received and sent, and how many of those left.
     fn moved(&self, received: u64, sent: u64, left: Option<u64>) -> String;
+    /// Both ends are one socket, which sent itself so many bytes.
+    fn itself(&self, sent: u64) -> String;
     /// Bytes from the client and from the server.
     fn moved_between(&self, client: u64, server: u64) -> String;
     /// How long the handshake took, in nanoseconds.

@@ -67,6 +67,10 @@ impl Words for English {
         }
     }
 
+    fn itself(&self, sent: u64) -> String {
+        format!("is connected to itself: both ends are one socket · {} sent to itself", bytes(sent))
+    }
+
     fn moved_between(&self, client: u64, server: u64) -> String {
         format!("{} from the client, {} from the server", bytes(client), bytes(server))
     }

@@ -229,6 +229,7 @@ fn every_form_of_a_verdict_is_told_in_every_language() {
         zh.moved(78, 4312, None),
         zh.moved(78, 4312, Some(9)),
         zh.moved_between(1, 2),
+        zh.itself(5),
         zh.handshake(900),
         zh.lasted(900, true, true),
         zh.sent_again(2),

@@ -67,6 +67,10 @@ impl Words for Chinese {
         }
     }
 
+    fn itself(&self, sent: u64) -> String {
+        format!("与自己相连：两端是同一个套接字 · 发给自己 {}", bytes(sent))
+    }
+
     fn moved_between(&self, client: u64, server: u64) -> String {
         format!("客户端发出 {}，服务器发出 {}", bytes(client), bytes(server))
     }

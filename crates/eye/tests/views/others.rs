@@ -3,10 +3,12 @@
 use sockeye_engine::Address;
 use sockeye_engine::probe::Direction::{Received, Sent};
 use sockeye_engine::probe::{Role, Stamp};
+use sockeye_eye::finding::findings;
 use sockeye_eye::record::History;
 use sockeye_eye::timeline::Timeline;
 use sockeye_eye::verdict;
-use sockeye_eye::view::Style;
+use sockeye_eye::view::{self, Style};
+use sockeye_eye::words::Lang;
 use sockeye_wire::tcp::State;
 
 use super::check;
@@ -107,4 +109,20 @@ fn without_packets() -> History {
 #[test]
 fn without_packets_the_states_of_both_ends_are_drawn_as_the_kernel_told() {
     check("others_without_packets", &without_packets(), &Style::default());
+}
+
+#[test]
+fn a_socket_connected_to_itself_is_named_and_no_two_ends_are_drawn() {
+    let mut scene = Scene::of_others();
+    scene.open().data(Received, 5).wait(9).ack(Received).fin(Received);
+    let mut history = scene.whole();
+    history.peer = history.local.clone();
+    let picture = view::picture(&history, &Style { width: 160, ..Style::default() });
+    let itself = "is connected to itself: both ends are one socket · 5 B sent to itself";
+    let verdict = format!("  -DF  {}  {itself}\n", history.local);
+    assert!(picture.ends_with(&verdict), "{picture}");
+    assert_eq!(picture.lines().filter(|line| !line.is_empty()).count(), 2, "{picture}");
+    assert!(findings(&history).is_empty());
+    let short = view::line(&history, &Style { lang: Lang::Zh, ..Style::default() });
+    assert!(short.contains("与自己相连：两端是同一个套接字"), "{short}");
 }
