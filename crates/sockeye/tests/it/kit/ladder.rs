@@ -33,7 +33,8 @@ impl Picture {
         let mut parts = text.split("\n\n");
         let (_, ladder) = (parts.next(), parts.next().unwrap_or_default());
         // Behind the verdict is what was found.
-        let words = parts.filter(|part| !part.starts_with("  ! "));
+        let found = ["  ! ", "  · ", "  - "];
+        let words = parts.filter(|part| !found.iter().any(|mark| part.starts_with(mark)));
         let verdict: Vec<&str> = words.last().unwrap_or_default().split_whitespace().collect();
         let mut reader = Reader::default();
         let segments = ladder.lines().filter_map(|line| reader.segment(line)).collect();
