@@ -68,7 +68,7 @@ pub(super) fn note(note: Note<'_>) -> String {
         }
         Note::NoneSeen(true) => String::from("没有看到任何连接"),
         Note::NoneSeen(false) => String::from(
-            "没有看到任何连接；没有报文时，两次查看相隔十分之一秒，其间开始又结束的连接看不到",
+            "没有看到任何连接；没有数据包时，两次查看相隔十分之一秒，其间开始又结束的连接看不到",
         ),
         Note::RecordsLost(count) => format!("丢失 {count} 条记录：来不及处理"),
         Note::NeverAccepted(count) => format!("{} 个连接从未被接受", grouped(count)),
