@@ -154,10 +154,8 @@ impl Timeline {
         for (told, counted) in self.told_bytes.iter_mut().zip(counted) {
             *told = (*told).max(counted);
         }
-        let open = self.history.course.fin == [None; 2] && self.history.course.reset.is_none();
-        if open && matches!(state, State::SynSent | State::SynReceived | State::Established) {
-            // Nothing happens, but it was looked at.
-            self.reach(at);
+        if matches!(state, State::SynSent | State::SynReceived | State::Established) {
+            self.looked_at(at);
         }
         if self.history.captured {
             return;
@@ -175,6 +173,16 @@ impl Timeline {
     pub fn bytes(&self) -> [u64; 2] {
         let History { totals, course, .. } = &self.history;
         [0, 1].map(|way| totals.bytes[way].max(course.reached[way]).max(self.told_bytes[way]))
+    }
+
+    /// Nothing happened since, as far as is known, but somebody looked at it until now, of others: what
+    /// is open was seen for that long.
+    pub fn looked_at(&mut self, at: Stamp) {
+        let course = &self.history.course;
+        let open = self.history.captured || self.told.contains(&Some(State::Established));
+        if course.span.is_some() && open && course.fin == [None; 2] && course.reset.is_none() {
+            self.reach(at);
+        }
     }
 
     /// No packets will come: what the kernel tells of states when it is asked is drawn.

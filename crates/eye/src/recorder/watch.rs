@@ -440,7 +440,7 @@ impl Watch {
     fn finish(mut self) {
         let now = Instant::now();
         // What others do goes on, and this is how far it was seen.
-        self.tracks.end_of_looking_on();
+        self.tracks.end_of_looking_on(Stamp::now());
         self.draw_ended(now);
         for socket in self.tracks.sockets.take_open() {
             match self.gate.admit(now) {

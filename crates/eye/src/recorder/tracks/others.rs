@@ -183,10 +183,14 @@ impl Tracks {
     }
 
     /// Nobody looks on any more: what is open is told as far as it came.
-    pub(in super::super) fn end_of_looking_on(&mut self) {
+    pub(in super::super) fn end_of_looking_on(&mut self, at: Stamp) {
         let open = self.tracks.iter_mut().filter(|(_, track)| track.neutral);
         let open: Vec<Name> = open.map(|(name, _)| name).collect();
         for name in open {
+            if let Some(track) = self.tracks.get_mut(name) {
+                track.take_in();
+                track.timeline_mut().looked_at(at);
+            }
             self.end(name);
         }
     }

@@ -522,7 +522,9 @@ fn what_is_selected_is_handed_out_whole_and_the_rest_as_rows() {
 fn those_still_open_at_the_end_of_looking_on_are_told_as_open() {
     let mut tracks = onlooker();
     feed(&mut tracks, &conversation(10, 7)[..4]);
-    tracks.end_of_looking_on();
+    let until = Stamp(7_000_000_000_000_000_000);
+    tracks.end_of_looking_on(until);
     let ended = ended(&mut tracks);
+    assert_eq!(ended[0].course.span.map(|(_, last)| last), Some(until));
     assert!(crate::verdict::line(&ended[0]).contains("is still open"));
 }
