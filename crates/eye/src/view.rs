@@ -118,8 +118,7 @@ pub fn pair(pair: &Pair, style: &Style) -> String {
 #[must_use]
 pub fn datagrams(history: &DatagramHistory, style: &Style) -> String {
     if style.is_too_narrow() {
-        let line = datagrams::line(history, style).replace('·', style.glyphs().dot);
-        return shown(format!("{line}\n"), style);
+        return folded(&datagrams::line(history, style), 4, style);
     }
     let mut out = datagrams::draw(history, style);
     out.push_str(&findings::draw(&finding::findings_of_datagrams(history), style));
@@ -135,15 +134,38 @@ pub fn datagram_pair(pair: &DatagramPair, style: &Style) -> String {
     shown(datagrams::draw_pair(pair, style), style)
 }
 
-/// The verdict alone, on one line ended by a newline.
+/// The verdict alone, on one line ended by a newline; on several where [`Style::wraps`] and it takes them.
 #[must_use]
 pub fn line(history: &History, style: &Style) -> String {
-    let mut line = verdict::line_in(style.words(), history);
-    if style.ascii {
-        line = line.replace('·', style.glyphs().dot);
+    folded(&verdict::line_in(style.words(), history), 4, style)
+}
+
+/// A line with its end, and where [`Style::wraps`] the lines it takes, those behind the first indented by
+/// so many columns.
+///
+/// ```
+/// use sockeye_eye::view::{Style, folded};
+///
+/// let style = Style { width: 40, ..Style::default() };
+/// let line = "FIN 10.0.0.1:4000 · they closed first · 3 B in, 4 B out";
+/// assert_eq!(folded(line, 4, &style), format!("{line}\n"));
+/// let style = Style { wraps: true, ..style };
+/// assert_eq!(
+///     folded(line, 4, &style),
+///     "FIN 10.0.0.1:4000 · they closed first ·\n    3 B in, 4 B out\n"
+/// );
+/// ```
+#[must_use]
+pub fn folded(line: &str, indent: usize, style: &Style) -> String {
+    let line = if style.ascii { line.replace('·', style.glyphs().dot) } else { line.to_owned() };
+    if !style.wraps {
+        return shown(line + "\n", style);
     }
-    line.push('\n');
-    shown(line, style)
+    let columns = style.width.clamp(Style::NARROWEST / 2, Style::WIDEST);
+    let lines = wrap(&line, columns, columns - indent.min(columns / 2));
+    let indents = iter::once(0).chain(iter::repeat(indent));
+    let text = lines.iter().zip(indents).map(|(line, indent)| format!("{:indent$}{line}\n", ""));
+    shown(text.collect(), style)
 }
 
 /// With ASCII alone, what labels have beyond it shows as question marks of the same width.

@@ -317,6 +317,7 @@ pub(crate) fn style(drawing: &args::Drawing, columns: Option<u16>, colour: bool)
         ascii: drawing.ascii || output::locale_is_ascii(),
         colour,
         lang: lang(drawing),
+        wraps: drawing.width.or(columns).is_some(),
         ..Style::default()
     }
 }

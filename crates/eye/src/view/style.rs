@@ -28,11 +28,14 @@ pub struct Style {
     pub colour: bool,
     /// The language of its words. Chinese needs more than ASCII: with [`Style::ascii`] it is English.
     pub lang: Lang,
+    /// Break what is one line, a verdict alone, where the width ends; else it is one line, as grep(1)
+    /// wants it.
+    pub wraps: bool,
 }
 
 impl Default for Style {
     fn default() -> Style {
-        Style { width: 100, rows: 60, ascii: false, colour: false, lang: Lang::En }
+        Style { width: 100, rows: 60, ascii: false, colour: false, lang: Lang::En, wraps: false }
     }
 }
 

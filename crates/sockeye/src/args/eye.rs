@@ -58,7 +58,8 @@ pub(crate) struct Drawing {
     #[arg(long)]
     pub(crate) ascii: bool,
 
-    /// Width of the drawing in columns, 40 to 240 [default: the terminal's]
+    /// Width of the drawing in columns, 40 to 240 [default: the terminal's; in a pipe 100, and what is a
+    /// line alone, as of many connections, stays one]
     #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(40..=240))]
     pub(crate) width: Option<u16>,
 

@@ -14,6 +14,7 @@ use sockeye_eye::pcap::{
 use sockeye_eye::record::History;
 use sockeye_eye::verdict;
 use sockeye_eye::view::{self, Style};
+use sockeye_eye::words::Lang;
 use sockeye_wire::escape::Escaped;
 use sockeye_wire::packet::{Link, Segment, parse, parse_with_payload};
 
@@ -28,7 +29,11 @@ pub(super) fn draw(
     args: &args::Watch,
     style: &Style,
 ) -> anyhow::Result<()> {
-    let mut histories = Histories::new(args.connection, verdict::line);
+    let to_line: fn(&History) -> String = match style.words() {
+        Lang::En => verdict::line,
+        Lang::Zh => |history| verdict::line_in(Lang::Zh, history),
+    };
+    let mut histories = Histories::new(args.connection, to_line);
     let mut units = Units::new(args);
     let seen = read(input, name, |frame, place, segment, _| {
         histories.segment(frame.at, place, segment);
@@ -58,7 +63,8 @@ pub(super) fn draw(
         Shown::Listed { lines, unlisted } => {
             let mut list = String::new();
             for listed in &lines {
-                list.push_str(&format!("{:>5}  {}\n", listed.number, listed.connection));
+                let line = format!("{:>5}  {}", listed.number, listed.connection);
+                list.push_str(&view::folded(&line, 11, style));
             }
             if !print(&list)? {
                 return Ok(());

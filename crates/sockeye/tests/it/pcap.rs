@@ -135,6 +135,13 @@ fn of_many_connections_each_has_a_line() {
     }
     let hint = "7 connections, numbers 0 to 6; --connection NUMBER draws one\n";
     assert!(said.ends_with(hint), "{said}");
+    // A width that is asked for is kept to.
+    let (code, folded, _) = run(sockeye().args(["watch", "--ascii", "--width", "60"]).arg(&file));
+    assert_eq!(code, Some(0));
+    assert!(folded.is_ascii() && folded.lines().all(|line| line.len() <= 60), "{folded}");
+    assert!(folded.lines().count() > 7, "{folded}");
+    let words = |text: &str| text.replace('·', "-").split_whitespace().collect::<String>();
+    assert_eq!(words(&folded), words(&list));
 }
 
 #[test]
