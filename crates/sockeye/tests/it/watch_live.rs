@@ -103,7 +103,9 @@ fn ctrl_c_signals_and_a_time_that_is_up_give_the_terminal_back() {
         // Asked of the terminal itself, too, that it is as it was before.
         let (code, screen) = terminal.ended();
         assert_eq!(code, Some(0), "{screen:?}");
-        assert!(screen.ends_with(LEAVE), "{screen:?}");
+        // What is said behind the face stands on the terminal that was given back.
+        let said = screen.rsplit_once(LEAVE).map(|(_, said)| said);
+        assert_eq!(said, Some("eye: no connection was seen\r\n"), "{screen:?}");
     }
 }
 
