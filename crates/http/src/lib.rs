@@ -5,6 +5,7 @@
 //!     │                                  │
 //!     │                                  ├──────> conditional::evaluate ──> 304, 412 or go on
 //!     └────> body::BodyDecoder <── Framing
+//!                    └──────────> multipart::MultipartDecoder ──> the files of a form
 //!
 //!   bytes <── response::ResponseHead <── date::ImfFixdate, etag::EntityTag
 //! ```
@@ -48,6 +49,7 @@ pub mod etag;
 mod fields;
 pub mod head;
 pub mod limits;
+pub mod multipart;
 pub mod path;
 pub mod response;
 mod strict;

@@ -1,5 +1,6 @@
 //! Properties that hold for any bytes; the fuzz targets and the replay of their corpora share them.
 
+use sockeye_http::multipart::{Event, MultipartDecoder, MultipartError, MultipartLimits, Part};
 use sockeye_http::{
     BodyDecoder, BodyError, BodyLimits, Framing, HeaderStorage, Limits, Method, Progress,
     RequestParser, Target, decode_path, encode_segment, parse_request,
@@ -153,4 +154,51 @@ pub(crate) fn decode_in_pieces(
         }
     }
     Ok((content, at, false))
+}
+
+/// The parts of a form, each with its bytes, do not depend on how the form arrives.
+pub(crate) fn multipart(data: &[u8]) {
+    // The first byte says where the cuts are.
+    let Some((&cut, form)) = data.split_first() else { return };
+    let whole = parts(form, form.len().max(1));
+    for size in [1, usize::from(cut) + 1] {
+        assert_eq!(parts(form, size), whole, "in pieces of {size}");
+    }
+}
+
+/// Each part with its bytes.
+type Parts = Vec<(Part, Vec<u8>)>;
+
+/// All parts of a form with the boundary `x`, up to its end or to what is wrong with it.
+fn parts(form: &[u8], size: usize) -> (Parts, Result<(), MultipartError>) {
+    let limits = MultipartLimits { head_bytes: 128, parts: 4 };
+    let mut decoder = MultipartDecoder::new(b"x".to_vec(), limits);
+    let mut parts = Parts::new();
+    let mut waiting = Vec::new();
+    for piece in form.chunks(size) {
+        waiting.extend_from_slice(piece);
+        loop {
+            let step = match decoder.decode(&waiting) {
+                Ok(step) => step,
+                Err(error) => return (parts, Err(error)),
+            };
+            assert!(step.consumed <= waiting.len());
+            match step.event {
+                Some(Event::Part(part)) => parts.push((part, Vec::new())),
+                Some(Event::Content(content)) => {
+                    assert!(!content.is_empty());
+                    let part = parts.last_mut().expect("content is of a part");
+                    part.1.extend_from_slice(content);
+                }
+                Some(Event::End) => assert!(decoder.is_done()),
+                None => {
+                    waiting.drain(..step.consumed);
+                    assert!(waiting.len() < limits.head_bytes);
+                    break;
+                }
+            }
+            waiting.drain(..step.consumed);
+        }
+    }
+    (parts, decoder.finish())
 }

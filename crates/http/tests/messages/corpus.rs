@@ -19,6 +19,11 @@ fn the_corpus_of_bodies_holds_its_properties() {
     replay("body", checks::body);
 }
 
+#[test]
+fn the_corpus_of_forms_holds_its_properties() {
+    replay("multipart", checks::multipart);
+}
+
 fn replay(target: &str, check: fn(&[u8])) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
     let mut count = 0;

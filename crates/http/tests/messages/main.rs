@@ -3,4 +3,5 @@
 mod cases;
 mod checks;
 mod corpus;
+mod multipart;
 mod properties;
