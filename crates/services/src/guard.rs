@@ -54,7 +54,8 @@ pub struct StormLimits {
     pub window: Duration,
     /// How often the same bytes of the same sender go within a window. Default 1.
     pub copies: u32,
-    /// Senders that are told apart; those beyond share what one may send. Default 4096.
+    /// Senders that are told apart; those beyond share what one may send, and whoever is told apart
+    /// later begins with what is left of that. Default 4096.
     pub senders: usize,
 }
 
@@ -139,7 +140,8 @@ enum Held {
 /// Says of each datagram whether it may be answered or passed on.
 ///
 /// - What goes out never exceeds the burst and the rate: from any moment on, at most `burst +
-///   per_second × time` datagrams and bytes.
+///   per_second × time` datagrams and bytes. Nor does what goes of one sender exceed its own, whether
+///   it is told apart from others all the time or not.
 /// - The same bytes of the same sender go once within a window (or as often as
 ///   [`StormLimits::copies`] says), so a datagram that comes back round a loop is stopped.
 /// - The last quarter of the burst is for those who did not ask within the last second: a few who

@@ -14,7 +14,6 @@ use super::{Rate, SECOND};
 #[derive(Debug)]
 pub(super) struct Senders {
     most: usize,
-    fresh: Sender,
     hasher: RandomState,
     known: HashMap<u64, Sender, RandomState>,
     others: Sender,
@@ -40,11 +39,9 @@ impl Sender {
 
 impl Senders {
     pub(super) fn new(most: usize, datagrams: Rate, bytes: Rate) -> Senders {
-        let fresh = Sender { buckets: Buckets::new(datagrams, bytes), asked: None };
         Senders {
             most,
-            others: fresh.clone(),
-            fresh,
+            others: Sender { buckets: Buckets::new(datagrams, bytes), asked: None },
             hasher: RandomState::default(),
             known: HashMap::default(),
             swept: Duration::ZERO,
@@ -61,7 +58,8 @@ impl Senders {
                 return self.others.ask(now);
             }
         }
-        self.known.entry(key).or_insert_with(|| self.fresh.clone()).ask(now)
+        // It may have been one of the others a moment ago: what these sent is held against it.
+        self.known.entry(key).or_insert_with(|| self.others.clone()).ask(now)
     }
 
     /// Forgets those of whom there is nothing to be known. It looks at all of them, so a crowd of

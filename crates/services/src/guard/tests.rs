@@ -148,6 +148,38 @@ fn services_that_answer_each_other_fall_silent() {
     assert_eq!(rounds, 40);
 }
 
+#[test]
+fn a_sender_who_is_told_apart_from_the_others_has_no_burst_again() {
+    let mut guard = StormGuard::new(small());
+    for port in 1..=8 {
+        assert!(guard.allows(millis(0), Some(&peer(port)), b"first", (1, 5)));
+    }
+    // The ninth is one of the others, until the eight have been silent for a second.
+    let heard = |guard: &mut StormGuard, at| {
+        let said = |word: &u8| guard.allows(millis(at), Some(&peer(9)), &[*word], (1, 1));
+        (0..20u8).filter(said).count()
+    };
+    assert_eq!(heard(&mut guard, 990), 5, "the burst");
+    assert_eq!(guard.senders.len(), 8);
+    assert_eq!(heard(&mut guard, 1300), 3, "the rate");
+    assert_eq!(guard.senders.len(), 1);
+}
+
+#[test]
+fn a_sender_who_is_told_apart_from_the_others_is_not_quiet_if_they_were_not() {
+    let limits = StormLimits { sender_datagrams: Rate::of(100), ..small() };
+    let mut guard = StormGuard::new(limits);
+    for port in 1..=8 {
+        assert!(guard.allows(millis(0), Some(&peer(port)), b"first", (1, 5)));
+    }
+    assert!(guard.allows(millis(990), Some(&peer(9)), b"quiet", (1, 5)));
+    // All that others may send but the last quarter.
+    let gone = (0..20u8).filter(|word| guard.allows(millis(1000), None, &[*word], (1, 1))).count();
+    assert_eq!(gone, 19);
+    assert!(!guard.allows(millis(1100), Some(&peer(9)), b"not quiet", (1, 9)), "4 are left");
+    assert_eq!(guard.senders.len(), 1);
+}
+
 /// Milliseconds since the one before, its sender, its payload, how many are to hear it.
 type Asked = (u64, u16, u8, usize);
 
