@@ -1,6 +1,7 @@
 //! One answer to one request, written into the stream.
 
 use bytes::Bytes;
+use http::HeaderValue;
 use sockeye_engine::Stream;
 use sockeye_engine::probe::Direction;
 use sockeye_http::{
@@ -9,13 +10,12 @@ use sockeye_http::{
 };
 
 use super::cache::{Entry, LARGEST};
+use super::intake::Taker;
+use super::reply::Reply;
 use super::root::{Found, Identity, Opened, Refused};
 use super::{Shard, Site, listing};
 
 const INDEX: &[u8] = b"index.html";
-
-/// A page up to this size, in bytes, is written at once.
-const LONGEST_PAGE: usize = 64 * 1024;
 
 /// Methods that are served.
 const ALLOWED: [Method; 2] = [Method::GET, Method::HEAD];
@@ -25,8 +25,8 @@ pub(super) enum Left {
     Nothing,
     /// The content, from a file.
     File(Opened),
-    /// The content, too much to be written at once.
-    Page(Bytes),
+    /// All of it.
+    Reply(Box<Reply>),
 }
 
 /// Answers a well-formed request, which `head` is the head of.
@@ -41,6 +41,15 @@ pub(super) fn answer(
     let now = sockeye_engine::unix_now();
     let answer = Answer { site, stream, head, request, persistence, now };
     answer.write(&mut shard)
+}
+
+/// Who takes the content of this request and answers it; None if it is skipped and [`answer`] answers.
+pub(super) fn taker(
+    _site: &Site,
+    _head: &[u8],
+    _request: &Request<'_, '_>,
+) -> Option<Box<dyn Taker>> {
+    None
 }
 
 /// Answers `bytes` if they are one whole head that came before and the file is at hand; `start` is
@@ -230,7 +239,7 @@ impl Answer<'_, '_, '_> {
     }
 
     /// A folder that has no index file.
-    fn folder(mut self, shard: &mut Shard, path: &RelativePath<'_>) -> Left {
+    fn folder(self, shard: &mut Shard, path: &RelativePath<'_>) -> Left {
         let folder = match self.site.root.find(path.as_bytes()) {
             Ok(Found::Folder(folder)) => folder,
             Ok(Found::File(_)) => return self.refused(shard, Refused::NotFound),
@@ -239,32 +248,11 @@ impl Answer<'_, '_, '_> {
         let Ok(page) = listing::page(&self.site.root, &folder, path) else {
             return self.refused(shard, Refused::Unavailable);
         };
-        let date = *shard.date.at(self.now);
-        let start = self.stream.written();
-        let persistence = self.persistence;
-        self.stream.write_with(|out| {
-            let mut head = ResponseHead::new(out, StatusCode::OK);
-            head.date(&date);
-            let written = head
-                .header(&header::CONTENT_TYPE, "text/html; charset=utf-8")
-                .and_then(|head| head.header(&header::CONTENT_SECURITY_POLICY, listing::POLICY))
-                .and_then(|head| head.header(&header::CACHE_CONTROL, "no-cache"));
-            debug_assert!(written.is_ok(), "constants hold no control characters");
-            head.content_length(page.len() as u64).persistence(persistence);
-            head.finish();
-        });
-        let len = page.len() as u64;
-        if self.request.method() == Method::HEAD {
-            self.mark(start, StatusCode::OK, len);
-            return Left::Nothing;
-        }
-        let end = self.stream.written().saturating_add(len);
-        mark(self.stream, start..end, StatusCode::OK, len);
-        if page.len() > LONGEST_PAGE {
-            return Left::Page(page.into());
-        }
-        self.stream.write_shared(page.into());
-        Left::Nothing
+        let reply = Reply::new(StatusCode::OK)
+            .typed("text/html; charset=utf-8", page)
+            .header(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(listing::POLICY))
+            .header(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        Left::Reply(Box::new(reply))
     }
 
     /// A folder asked for without the slash that its relative links need.
@@ -414,7 +402,7 @@ impl std::fmt::Display for Sent<'_> {
 }
 
 /// A number as people read it: `1,073,741,824`.
-struct Grouped(u64);
+pub(super) struct Grouped(pub(super) u64);
 
 impl std::fmt::Display for Grouped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

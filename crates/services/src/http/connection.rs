@@ -5,7 +5,6 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use sockeye_engine::probe::Direction;
 use sockeye_engine::{Chunk, Stream};
 use sockeye_http::{
@@ -15,13 +14,14 @@ use sockeye_http::{
 
 use super::Site;
 use super::answer::{self, Left, Sent};
+use super::asked::Asked;
+use super::intake::{Incoming, Intake, Taker};
+use super::reply::Reply;
 use super::root::Opened;
+use super::send::Outgoing;
 
 /// Answers to pipelined requests that may gather before they are sent, in bytes.
 const HIGH_WATER: usize = 256 * 1024;
-
-/// A long page leaves in parts of this many bytes, each with the write deadline anew.
-const PART: usize = 64 * 1024;
 
 /// Bodies of requests that are answered without them are read up to this size, in bytes, to keep
 /// the connection; with a longer one it closes.
@@ -55,7 +55,8 @@ impl Site {
                     Next::Flush => connection.flush().await,
                     // In boxes: a connection that waits should not hold room for these.
                     Next::File(file) => Box::pin(connection.send_file(file)).await,
-                    Next::Page(page) => Box::pin(connection.send_page(*page)).await,
+                    Next::Reply(reply) => Box::pin(connection.send_reply(*reply)).await,
+                    Next::Take(taken) => Box::pin(connection.take_content(*taken)).await,
                     Next::Close => {
                         connection.flush().await;
                         return;
@@ -74,7 +75,9 @@ enum Next {
     /// Send what has gathered, then go on with what was received.
     Flush,
     File(Box<Opened>),
-    Page(Box<Bytes>),
+    Reply(Box<Outgoing>),
+    /// Let somebody take the content of the request, and send what he answers.
+    Take(Box<Taken>),
     Close,
     /// Close so that a client which is still sending gets the answer.
     Linger,
@@ -102,6 +105,15 @@ struct Early {
     bytes: Vec<u8>,
     /// How much of the first head it has seen.
     parser: RequestParser,
+}
+
+/// A request whose content somebody takes.
+struct Taken {
+    asked: Asked,
+    taker: Box<dyn Taker>,
+    /// Where in the stream it began.
+    start: u64,
+    persistence: Persistence,
 }
 
 /// A body that is skipped.
@@ -151,16 +163,44 @@ impl Connection {
         }
     }
 
-    async fn send_page(&mut self, mut page: Bytes) -> Next {
-        while !page.is_empty() {
-            let part = page.split_to(page.len().min(PART));
-            self.stream.write_shared(part);
-            self.stream.set_deadline(Some(self.site.options.write));
-            if self.stream.flush().await.is_err() {
-                return Next::End;
-            }
+    async fn send_reply(&mut self, reply: Outgoing) -> Next {
+        self.last |= reply.is_last();
+        let date = *self.site.shard().date.at(sockeye_engine::unix_now());
+        match reply.send(&mut self.stream, &self.site.options, &date).await {
+            Ok(()) => self.go_on(),
+            Err(_) => Next::End,
         }
-        self.go_on()
+    }
+
+    async fn take_content(&mut self, taken: Taken) -> Next {
+        let Taken { asked, taker, start, mut persistence } = taken;
+        let early = self.early.take().map(|early| early.bytes).unwrap_or_default();
+        let label = format!("{} {}", asked.method, Sent(&asked.head));
+        let mut intake = Intake::new(Incoming {
+            stream: &mut self.stream,
+            framing: asked.framing,
+            terms: taker.terms(),
+            early,
+            expects_continue: asked.expects_continue,
+            start,
+            label: &label,
+            write: self.site.options.write,
+        });
+        let reply = taker.take(&mut intake).await;
+        let rest = intake.finish();
+        if rest.gone {
+            return Next::End;
+        }
+        if !rest.bytes.is_empty() {
+            let parser = RequestParser::new();
+            self.early = Some(Box::new(Early { bytes: rest.bytes.into(), parser }));
+        }
+        self.still_sending |= !rest.whole || sockeye_engine::stopping();
+        if self.still_sending {
+            persistence = Persistence::Close;
+        }
+        self.last = persistence == Persistence::Close;
+        self.send_reply(Outgoing::new(reply, &asked.method, asked.version, persistence)).await
     }
 
     async fn linger(mut self) {
@@ -288,6 +328,9 @@ impl Connection {
                     let end = base + used as u64;
                     let head = &rest[..consumed];
                     let label = format_args!("{} {}", request.method(), Sent(head));
+                    if let Some(taker) = answer::taker(&self.site, head, &request) {
+                        return (self.take_from(taker, head, &request, start), used);
+                    }
                     self.expect_body(&request, start, label);
                     if self.body.is_none() {
                         self.stream.mark(Direction::Received, start..end, label);
@@ -295,7 +338,7 @@ impl Connection {
                     match self.answer(head, &request) {
                         Left::Nothing => {}
                         Left::File(file) => return (Next::File(Box::new(file)), used),
-                        Left::Page(page) => return (Next::Page(Box::new(page)), used),
+                        Left::Reply(reply) => return (self.outgoing(*reply, &request), used),
                     }
                 }
                 Err(error) => {
@@ -335,6 +378,27 @@ impl Connection {
         self.last = persistence == Persistence::Close;
         self.clock_runs = false;
         answer::answer(&self.site, &mut self.stream, head, request, persistence)
+    }
+
+    /// A reply to a request that was answered with it.
+    fn outgoing(&self, reply: Reply, request: &Request<'_, '_>) -> Next {
+        let persistence = if self.last { Persistence::Close } else { request.persistence() };
+        let reply = Outgoing::new(reply, request.method(), request.version(), persistence);
+        Next::Reply(Box::new(reply))
+    }
+
+    /// Hands over the content of a request that began at `start` in the stream.
+    fn take_from(
+        &mut self,
+        taker: Box<dyn Taker>,
+        head: &[u8],
+        request: &Request<'_, '_>,
+        start: u64,
+    ) -> Next {
+        self.clock_runs = false;
+        let persistence = request.persistence();
+        let asked = Asked::new(head, request);
+        Next::Take(Box::new(Taken { asked, taker, start, persistence }))
     }
 
     /// Skips the body that `rest`, at `offset` in the stream, is a part of: the bytes used, and

@@ -2,18 +2,28 @@
 //!
 //! ```text
 //!   Stream ──> connection ──> sockeye-http (heads, bodies) ──> answer ──> Stream
-//!                                                                │
-//!                                              cache <───────────┤
-//!                                              root  <── openat2 ┤
-//!                                              listing <─────────┘
+//!                                                                │          ^
+//!                                              cache <───────────┤          │ send
+//!                                              root  <── openat2 ┤          │
+//!                                              listing <─────────┴───────> Reply
+//!                                                                           │
+//!                      intake (the content of a request) ──> a Taker ───────┘
 //! ```
+//!
+//! A file that is asked for plainly is answered in one turn of the loop by `answer`. All else is a
+//! `Reply`, made at once or by whoever takes the content of the request, and sent by `send`.
 
 mod answer;
+mod asked;
 mod cache;
 mod connection;
 mod heads;
+mod intake;
 mod listing;
+mod produce;
+mod reply;
 mod root;
+mod send;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sockeye_engine::Endpoint;
 
-use super::endpoint::endpoint;
-use super::{Engine, Eye, duration};
+use crate::args::endpoint::endpoint;
+use crate::args::{Engine, Eye, duration};
 
 /// Serve a folder over HTTP
 ///

@@ -1,0 +1,19 @@
+//! Content that is made while it is sent.
+
+use std::io;
+
+use bytes::Bytes;
+
+/// Makes content part by part, off the loop: it may read files and compute.
+///
+/// Parts of 16 to 256 KiB are worth their way; the next one is asked for when the kernel has taken
+/// the last, so that memory stays bounded by what one part takes.
+pub(super) trait Produce: Send {
+    /// The next part, not empty; None at the end.
+    ///
+    /// # Errors
+    ///
+    /// It can't be made. The connection is closed without the end of the content, so that the client
+    /// sees that it is cut short (RFC 9112 §8).
+    fn next(&mut self) -> io::Result<Option<Bytes>>;
+}
