@@ -21,7 +21,7 @@ pub enum Precondition {
 /// time of its last change in Unix seconds, in the order of RFC 9110 §13.2.2.
 ///
 /// A condition that is malformed matches nothing: If-Match then fails, If-None-Match then does not hold
-/// the answer back, and a date that is none is ignored (§13.1.3). If-Range is not looked at.
+/// the answer back, and a date that is none is ignored (§13.1.3). If-Range is for [`range::evaluate`](crate::range::evaluate), which comes next.
 ///
 /// Call it only for a request that would be answered 2xx without conditions (§13.2.1).
 ///
@@ -154,7 +154,13 @@ mod tests {
     const AT: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
     fn evaluated(method: &str, lines: &str, now: i64) -> Precondition {
-        let stamp = FileStamp { modified_seconds: MODIFIED, modified_nanos: 4, size: 2, inode: 1 };
+        let stamp = FileStamp {
+            modified_seconds: MODIFIED,
+            modified_nanos: 4,
+            size: 2,
+            inode: 1,
+            ..FileStamp::default()
+        };
         let tag = EntityTag::of_file(&stamp, now);
         let opaque = str::from_utf8(tag.as_tag().opaque).expect("ASCII");
         let lines = lines.replace("TAG", opaque).replace("BEFORE", BEFORE).replace("AT", AT);

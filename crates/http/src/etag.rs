@@ -3,15 +3,23 @@
 use std::fmt;
 use std::io::Write;
 
-/// `W/"` and three numbers in hexadecimal (16, 16 and 16 + 8 digits) between dashes.
-const CAPACITY: usize = 64;
+use crate::fields::trim_ows;
+use crate::negotiate::Coding;
+
+/// `W/"`, six numbers in hexadecimal (four of 16 digits, two of 8) between dashes, and a coding.
+const CAPACITY: usize = 96;
 
 /// How old, in seconds, a file's last change must be for its tag to be strong.
 const SETTLED: i64 = 2;
 
 /// The metadata an entity tag is made from, as `stat(2)` gives it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FileStamp {
+    /// `st_ctim.tv_sec`, Unix seconds: when content or metadata last changed. Nobody can set it by
+    /// hand, so it tells states apart whose `st_mtim` was pinned, as reproducible builds do.
+    pub changed_seconds: i64,
+    /// `st_ctim.tv_nsec`, 0 to 999,999,999.
+    pub changed_nanos: u32,
     /// `st_mtim.tv_sec`, Unix seconds; may be negative.
     pub modified_seconds: i64,
     /// `st_mtim.tv_nsec`, 0 to 999,999,999.
@@ -32,29 +40,61 @@ pub struct EntityTag {
 impl EntityTag {
     /// The tag of a file at the time `now`, Unix seconds.
     ///
+    /// Every change of the content gives another tag, whatever the file's own time says: that of the
+    /// last change of anything (`st_ctim`) is part of it, which the kernel alone sets. So files whose
+    /// modification time is pinned (0 or 1, in reproducible builds and in the Nix store) have tags as
+    /// good as all others. The price is that a mere chmod(2) or link(2) gives another one too, and
+    /// that copies on two machines have different ones; that costs a transfer, never a wrong byte.
+    ///
     /// It is strong when the last change lies at least two seconds back, else weak: a kernel stamps
     /// changes with the clock of its last tick, so two changes within one tick leave the same stamp,
     /// and while more may come, the tag can't promise byte-for-byte equality (RFC 9110 §8.8.1). Only
     /// the `W/` differs between the two, so a client that got the weak one still gets its 304 later.
-    /// A program that sets the time back by hand after a change of the same size defeats both.
     ///
     /// ```
     /// use sockeye_http::{EntityTag, FileStamp};
-    /// let stamp = FileStamp { modified_seconds: 1000, modified_nanos: 5, size: 16, inode: 255 };
-    /// assert_eq!(EntityTag::of_file(&stamp, 1002).as_str(), "\"ff-10-3e8-5\"");
-    /// assert_eq!(EntityTag::of_file(&stamp, 1001).as_str(), "W/\"ff-10-3e8-5\"");
+    /// let stamp = FileStamp {
+    ///     changed_seconds: 1000, changed_nanos: 7, modified_seconds: 1, modified_nanos: 0, size: 16, inode: 255,
+    /// };
+    /// assert_eq!(EntityTag::of_file(&stamp, 1002).as_str(), "\"ff-10-1-0-3e8-7\"");
+    /// assert_eq!(EntityTag::of_file(&stamp, 1001).as_str(), "W/\"ff-10-1-0-3e8-7\"");
     /// ```
     #[must_use]
     pub fn of_file(stamp: &FileStamp, now: i64) -> Self {
-        let settled = now.checked_sub(stamp.modified_seconds).is_some_and(|age| age >= SETTLED);
+        let last = stamp.modified_seconds.max(stamp.changed_seconds);
+        let settled = now.checked_sub(last).is_some_and(|age| age >= SETTLED);
         let weak = if settled { "" } else { "W/" };
+        Self::write(format_args!(
+            "{weak}\"{:x}-{:x}-{:x}-{:x}-{:x}-{:x}\"",
+            stamp.inode,
+            stamp.size,
+            stamp.modified_seconds,
+            stamp.modified_nanos,
+            stamp.changed_seconds,
+            stamp.changed_nanos
+        ))
+    }
+
+    /// The tag of what has this tag, in another coding. It is weak: another version of a compressor
+    /// makes other bytes of the same content.
+    ///
+    /// ```
+    /// use sockeye_http::{EntityTag, FileStamp, negotiate::Coding};
+    /// let plain = EntityTag::of_file(&FileStamp::default(), 2);
+    /// assert_eq!(plain.coded(Coding::Gzip).as_str(), "W/\"0-0-0-0-0-0-gzip\"");
+    /// ```
+    #[must_use]
+    pub fn coded(&self, coding: Coding) -> Self {
+        let text = self.as_str();
+        let strong = text.strip_prefix("W/").unwrap_or(text);
+        let open = strong.strip_suffix('"').unwrap_or(strong);
+        Self::write(format_args!("W/{open}-{coding}\""))
+    }
+
+    fn write(text: fmt::Arguments<'_>) -> Self {
         let mut bytes = [0; CAPACITY];
         let mut rest = &mut bytes[..];
-        let written = write!(
-            rest,
-            "{weak}\"{:x}-{:x}-{:x}-{:x}\"",
-            stamp.inode, stamp.size, stamp.modified_seconds, stamp.modified_nanos
-        );
+        let written = rest.write_fmt(text);
         debug_assert!(written.is_ok(), "the longest tag fits");
         let len = CAPACITY - rest.len();
         Self { bytes, len }
@@ -161,6 +201,12 @@ pub fn read_list<'b>(value: &'b [u8], mut each: impl FnMut(Tag<'b>)) -> bool {
     }
 }
 
+/// Reads a value that is one tag and nothing else, as If-Range holds it.
+#[must_use]
+pub fn read_one(value: &[u8]) -> Option<Tag<'_>> {
+    read_tag(trim_ows(value)).and_then(|(tag, rest)| rest.is_empty().then_some(tag))
+}
+
 fn read_tag(bytes: &[u8]) -> Option<(Tag<'_>, &[u8])> {
     let (weak, quoted) = match bytes {
         [b'W', b'/', quoted @ ..] => (true, quoted),
@@ -185,7 +231,14 @@ mod tests {
     use super::*;
 
     fn stamp() -> FileStamp {
-        FileStamp { modified_seconds: 1_700_000_000, modified_nanos: 1, size: 2, inode: 3 }
+        FileStamp {
+            changed_seconds: 1_700_000_000,
+            changed_nanos: 4,
+            modified_seconds: 1_700_000_000,
+            modified_nanos: 1,
+            size: 2,
+            inode: 3,
+        }
     }
 
     fn tag(stamp: FileStamp) -> String {
@@ -201,6 +254,8 @@ mod tests {
         };
         let tags = [
             of(|_| ()),
+            of(|stamp| stamp.changed_seconds += 1),
+            of(|stamp| stamp.changed_nanos += 1),
             of(|stamp| stamp.modified_seconds += 1),
             of(|stamp| stamp.modified_nanos += 1),
             of(|stamp| stamp.size += 1),
@@ -214,6 +269,8 @@ mod tests {
     #[test]
     fn the_longest_tag_fits() {
         let stamp = FileStamp {
+            changed_seconds: -1,
+            changed_nanos: u32::MAX,
             modified_seconds: -1,
             modified_nanos: u32::MAX,
             size: u64::MAX,
@@ -221,7 +278,51 @@ mod tests {
         };
         let tag = EntityTag::of_file(&stamp, i64::MIN);
         let f = "f".repeat(16);
-        assert_eq!(tag.as_str(), format!("W/\"{f}-{f}-{f}-ffffffff\""));
+        assert_eq!(tag.as_str(), format!("W/\"{f}-{f}-{f}-ffffffff-{f}-ffffffff\""));
+        let coded = format!("W/\"{f}-{f}-{f}-ffffffff-{f}-ffffffff-gzip\"");
+        assert_eq!(tag.coded(Coding::Gzip).as_str(), coded);
+    }
+
+    #[test]
+    fn a_pinned_time_of_modification_does_not_hide_a_change() {
+        let pinned = |changed_nanos| FileStamp {
+            changed_seconds: 1_700_000_000,
+            changed_nanos,
+            modified_seconds: 1,
+            modified_nanos: 0,
+            ..stamp()
+        };
+        assert_ne!(tag(pinned(1)), tag(pinned(2)));
+        assert!(EntityTag::of_file(&pinned(1), 1_700_000_001).is_weak());
+        assert!(!EntityTag::of_file(&pinned(1), 1_700_000_002).is_weak());
+    }
+
+    #[test]
+    fn the_same_content_has_another_tag_in_each_coding() {
+        let plain = EntityTag::of_file(&stamp(), i64::MAX);
+        let tags = [
+            plain,
+            plain.coded(Coding::Brotli),
+            plain.coded(Coding::Gzip),
+            plain.coded(Coding::Zstd),
+        ];
+        for (i, tag) in tags.iter().enumerate() {
+            let alike = |other: &EntityTag| other.as_tag().matches_weakly(&tag.as_tag());
+            assert_eq!(tags.iter().position(alike), Some(i));
+        }
+    }
+
+    #[test]
+    fn one_tag_is_read_alone() {
+        for (value, is_one) in [
+            ("\"a\"", true),
+            (" W/\"a\"\t", true),
+            ("\"a\", \"b\"", false),
+            ("*", false),
+            ("", false),
+        ] {
+            assert_eq!(read_one(value.as_bytes()).is_some(), is_one, "{value}");
+        }
     }
 
     #[test]

@@ -26,6 +26,10 @@ pub(crate) struct Fields<'b> {
     pub(crate) expect_continue: bool,
     /// Some name begins like those of conditional requests (RFC 9110 §13.1).
     pub(crate) conditional: bool,
+    /// There is a Range (RFC 9110 §14.2).
+    pub(crate) range: bool,
+    /// There is an Accept-Encoding (RFC 9110 §12.5.3).
+    pub(crate) encodings: bool,
 }
 
 impl<'b> Fields<'b> {
@@ -35,7 +39,7 @@ impl<'b> Fields<'b> {
         let mut length: Option<u64> = None;
         let mut codings = Codings::default();
         let (mut close, mut keep_alive, mut expects) = (false, false, false);
-        let mut conditional = false;
+        let (mut conditional, mut range, mut encodings) = (false, false, false);
         for header in headers {
             conditional |= matches!(header.name.as_bytes(), [b'i' | b'I', b'f' | b'F', b'-', ..]);
             // The length tells nearly all names apart before a byte is compared.
@@ -47,6 +51,7 @@ impl<'b> Fields<'b> {
                         return Err(RequestError::DuplicateHost);
                     }
                 }
+                5 => range |= is(header, "range"),
                 6 if is(header, "expect") => {
                     for member in members(header.value).filter(|member| !member.is_empty()) {
                         if member.eq_ignore_ascii_case(b"100-continue") {
@@ -70,6 +75,7 @@ impl<'b> Fields<'b> {
                         parse_length(header.value).ok_or(RequestError::InvalidContentLength)?;
                     length = Some(parsed);
                 }
+                15 => encodings |= is(header, "accept-encoding"),
                 17 if is(header, "transfer-encoding") => codings.read(header.value)?,
                 _ => {}
             }
@@ -90,6 +96,8 @@ impl<'b> Fields<'b> {
             close,
             keep_alive,
             conditional,
+            range,
+            encodings,
             // An HTTP/1.0 client can't wait for it, and without a body nobody does (RFC 9110 §10.1.1).
             expect_continue: expects
                 && http11
@@ -116,7 +124,7 @@ pub(crate) fn trim_ows(mut bytes: &[u8]) -> &[u8] {
 }
 
 /// `1*DIGIT` and nothing else; `str::parse` would take a plus sign.
-fn parse_length(digits: &[u8]) -> Option<u64> {
+pub(crate) fn parse_length(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }

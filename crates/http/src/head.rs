@@ -355,6 +355,19 @@ impl<'h, 'b> Request<'h, 'b> {
         self.fields.conditional
     }
 
+    /// Whether there is a Range header (RFC 9110 §14.2); most requests have none.
+    #[must_use]
+    pub fn may_have_range(&self) -> bool {
+        self.fields.range
+    }
+
+    /// Whether there is an Accept-Encoding header (RFC 9110 §12.5.3), without which nothing but
+    /// identity is sent.
+    #[must_use]
+    pub fn names_encodings(&self) -> bool {
+        self.fields.encodings
+    }
+
     /// Whether the client waits for 100 Continue before it sends the body (RFC 9110 §10.1.1).
     #[must_use]
     pub fn expect_continue(&self) -> bool {

@@ -4,6 +4,8 @@
 //!   bytes ──> head::RequestParser ──> Request ──> target::Target ──> path::RelativePath
 //!     │                                  │
 //!     │                                  ├──────> conditional::evaluate ──> 304, 412 or go on
+//!     │                                  ├──────> range::evaluate ──> 206, 416 or all of it
+//!     │                                  ├──────> negotiate::AcceptEncoding ──> br, zstd, gzip or as it is
 //!     └────> body::BodyDecoder <── Framing
 //!                    └──────────> multipart::MultipartDecoder ──> the files of a form
 //!
@@ -50,7 +52,9 @@ mod fields;
 pub mod head;
 pub mod limits;
 pub mod multipart;
+pub mod negotiate;
 pub mod path;
+pub mod range;
 pub mod response;
 mod strict;
 pub mod target;
@@ -64,7 +68,9 @@ pub use etag::{EntityTag, FileStamp};
 pub use fields::Framing;
 pub use head::{HeaderStorage, Progress, Request, RequestParser, parse_request};
 pub use limits::Limits;
+pub use negotiate::{AcceptEncoding, Coding};
 pub use path::{PathError, RelativePath, decode_path, encode_segment};
+pub use range::{ContentRange, Ranges};
 pub use response::{ErrorResponse, InvalidValue, Persistence, ResponseHead};
 pub use target::{Target, TargetError};
 

@@ -2,8 +2,9 @@
 
 use sockeye_http::multipart::{Event, MultipartDecoder, MultipartError, MultipartLimits, Part};
 use sockeye_http::{
-    BodyDecoder, BodyError, BodyLimits, Framing, HeaderStorage, Limits, Method, Progress,
-    RequestParser, Target, decode_path, encode_segment, parse_request,
+    AcceptEncoding, BodyDecoder, BodyError, BodyLimits, Coding, EntityTag, FileStamp, Framing,
+    HeaderStorage, Limits, Method, Precondition, Progress, Ranges, RequestParser, Target,
+    conditional, decode_path, encode_segment, parse_request, range,
 };
 
 /// Small enough that a fuzzer reaches them.
@@ -121,6 +122,69 @@ pub(crate) fn body(data: &[u8]) {
         }
         (Err(whole), Err(skipped)) => assert_eq!(whole, skipped),
         (whole, skipped) => panic!("{whole:?} decoded, {skipped:?} skipped"),
+    }
+}
+
+/// What is sent of a representation lies within it, no byte twice, and is announced as what it is; the
+/// first eight bytes are its length.
+pub(crate) fn range(data: &[u8]) {
+    let Some((length, value)) = data.split_first_chunk::<8>() else { return };
+    let length = u64::from_le_bytes(*length);
+    for length in [length, length % 1000] {
+        let parts = match range::select(value, length) {
+            Ranges::Whole | Ranges::Unsatisfiable => Vec::new(),
+            Ranges::One(one) => vec![one],
+            Ranges::Many(many) => {
+                assert!(many.len() > 1 && many.len() <= range::MOST_RANGES);
+                many
+            }
+        };
+        let mut sorted = parts.clone();
+        sorted.sort_by_key(|part| part.start);
+        assert!(sorted.iter().all(|part| part.start < part.end && part.end <= length));
+        assert!(sorted.windows(2).all(|two| two[0].end + range::GAP < two[1].start));
+        for part in &parts {
+            let text = range::ContentRange::Part(part, length).to_string();
+            let read = range::read_content_range(text.as_bytes());
+            assert_eq!(read, Some((Some(part.clone()), Some(length))));
+        }
+        let lines: u64 = 300 * parts.len() as u64 + 100;
+        let multipart = range::Multipart::new("text/plain", length, 1);
+        let sent: u64 = parts.iter().map(|part| part.end - part.start).sum();
+        let whole = multipart.content_length(&parts);
+        assert!(whole.is_none_or(|whole| whole >= sent && whole - sent < lines));
+    }
+    let _ = range::read_content_range(value);
+}
+
+/// Header lines of any kind have one outcome, which a client without them would not be harmed by, and
+/// only what the RFC says can be had from which method.
+pub(crate) fn conditional(data: &[u8]) {
+    const METHODS: [&[u8]; 3] = [b"GET", b"HEAD", b"PUT"];
+    for method in METHODS {
+        let head = [method, b" / HTTP/1.1\r\nHost: h\r\n", data, b"\r\n\r\n"].concat();
+        let mut storage = HeaderStorage::new();
+        let parsed = parse_request(&head, &Limits::default(), &mut storage);
+        let Ok(Progress::Complete { request, .. }) = parsed else { continue };
+        let stamp = FileStamp { modified_seconds: 784_111_777, size: 10, ..FileStamp::default() };
+        let tag = EntityTag::of_file(&stamp, i64::MAX);
+        let accepted = AcceptEncoding::read(request.get_all("accept-encoding"));
+        assert!(accepted.choose(&[]).is_none_or(|coding| coding == Coding::Identity));
+        for (tag, modified) in [(None, None), (Some(&tag), None), (Some(&tag), Some(784_111_777))] {
+            let outcome = conditional::evaluate(&request, tag, modified);
+            let safe = method != b"PUT";
+            assert!(outcome != Precondition::NotModified || safe);
+            assert!(outcome == Precondition::Proceed || request.may_be_conditional());
+            // A weaker validator never makes a condition hold that a strong one does not.
+            let ranges = range::evaluate(&request, tag, modified, 10);
+            assert!(ranges == Ranges::Whole || (method == b"GET" && request.may_have_range()));
+            let weak = tag.map(|tag| tag.coded(Coding::Gzip));
+            if request.get("if-range").is_some() {
+                let date = request.get("if-range").is_some_and(|value| !value.contains(&b'"'));
+                let of_weak = range::evaluate(&request, weak.as_ref(), modified, 10);
+                assert!(of_weak == Ranges::Whole || (date && modified.is_some()));
+            }
+        }
     }
 }
 

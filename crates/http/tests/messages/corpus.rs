@@ -24,6 +24,16 @@ fn the_corpus_of_forms_holds_its_properties() {
     replay("multipart", checks::multipart);
 }
 
+#[test]
+fn the_corpus_of_ranges_holds_its_properties() {
+    replay("range", checks::range);
+}
+
+#[test]
+fn the_corpus_of_conditions_holds_its_properties() {
+    replay("conditional", checks::conditional);
+}
+
 fn replay(target: &str, check: fn(&[u8])) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
     let mut count = 0;

@@ -166,8 +166,7 @@ mod tests {
     }
 
     fn insert(cache: &mut Cache, path: &str, identity: Identity, content: usize) {
-        let stamp = FileStamp { modified_seconds: 0, modified_nanos: 0, size: 0, inode: 0 };
-        let tag = EntityTag::of_file(&stamp, 2);
+        let tag = EntityTag::of_file(&FileStamp::default(), 2);
         cache.insert(
             path.as_bytes(),
             Entry::new(identity, None, tag, b"A: b\r\n", vec![0; content].into()),

@@ -70,8 +70,6 @@ pub(super) struct Watch(OwnedFd);
 pub(super) struct Identity {
     pub(super) stamp: FileStamp,
     device: u64,
-    /// Changes with content and metadata and can't be set by hand.
-    changed: (i64, u32),
 }
 
 /// Why nothing can be served under a path.
@@ -257,20 +255,21 @@ impl Identity {
         let nanos = |nanos| u32::try_from(nanos).unwrap_or(0);
         Identity {
             stamp: FileStamp {
+                changed_seconds: stat.st_ctime,
+                changed_nanos: nanos(stat.st_ctime_nsec),
                 modified_seconds: stat.st_mtime,
                 modified_nanos: nanos(stat.st_mtime_nsec),
                 size: u64::try_from(stat.st_size).unwrap_or(0),
                 inode: stat.st_ino,
             },
             device: stat.st_dev,
-            changed: (stat.st_ctime, nanos(stat.st_ctime_nsec)),
         }
     }
 
     /// Whether all changes up to `now` (Unix seconds) can be told by the stamps: changes within one
     /// tick of the kernel's clock leave the same ones.
     pub(super) fn settled(&self, now: i64) -> bool {
-        let last = self.changed.0.max(self.stamp.modified_seconds);
+        let last = self.stamp.changed_seconds.max(self.stamp.modified_seconds);
         now.checked_sub(last).is_some_and(|age| age >= 2)
     }
 }

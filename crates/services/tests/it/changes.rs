@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
 
-use crate::support::{Client, Folder, Response, Server, on_every_driver, patiently, pattern};
+use crate::support::{Client, Folder, Server, on_every_driver, patiently, pattern};
 
 /// More than all buffers between a server and a client that does not read.
 const LARGE: usize = 20_000_000;
@@ -109,13 +109,6 @@ fn a_replacement_shows_at_once() {
     });
 }
 
-/// Asks until the files' last changes lie so far back that they are kept in memory: then the tag
-/// of `clock`, which was written last, is a strong one.
-fn settle(client: &mut Client) {
-    let strong = |response: Response| response.header("ETag").expect("a tag").starts_with('"');
-    patiently(|| strong(client.get("/clock")));
-}
-
 #[test]
 fn what_was_kept_in_memory_is_never_stale() {
     on_every_driver(|driver| {
@@ -127,7 +120,8 @@ fn what_was_kept_in_memory_is_never_stale() {
         std::fs::write(folder.path().join("clock"), b"now").expect("room");
         let server = Server::start(driver, &folder);
         let mut client = server.connect();
-        settle(&mut client);
+        // From then on files are kept in memory.
+        client.settle("/clock");
         let path = |name: &str| folder.path().join(name);
         for _ in 0..2 {
             for name in names {

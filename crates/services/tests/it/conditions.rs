@@ -8,9 +8,10 @@ const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
 
 #[test]
 fn what_a_client_has_is_not_sent_again() {
+    let folder = Folder::usual();
     on_every_driver(|driver| {
-        let folder = Folder::usual();
         let server = Server::start(driver, &folder);
+        server.connect().settle("/big.bin");
         for (name, kind) in [("hello.txt", TEXT), ("big.bin", "application/octet-stream")] {
             let tag = folder.tag(name);
             let mut client = server.connect();

@@ -70,7 +70,13 @@ impl Folder {
     /// The entity tag of a file that was last changed at [`MODIFIED`].
     pub(crate) fn tag(&self, name: &str) -> String {
         let meta = std::fs::metadata(self.path().join(name)).expect("it is there");
-        format!("\"{:x}-{:x}-{MODIFIED:x}-0\"", meta.ino(), meta.size())
+        format!(
+            "\"{:x}-{:x}-{MODIFIED:x}-0-{:x}-{:x}\"",
+            meta.ino(),
+            meta.size(),
+            meta.ctime(),
+            meta.ctime_nsec()
+        )
     }
 
     /// The head of a 200 that hands out such a file, with `lines` at its end.
@@ -296,11 +302,23 @@ impl Client {
 
     /// The next head, as of a response to HEAD.
     pub(crate) fn head(&mut self) -> String {
+        dateless(&self.raw_head())
+    }
+
+    /// Asks until the last change of a file lies so far back that its tag is strong, and those of
+    /// all that were changed before it.
+    pub(crate) fn settle(&mut self, path: &str) {
+        patiently(|| {
+            self.send(format!("HEAD {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
+            find(&self.raw_head(), b"\r\nETag: \"").is_some()
+        });
+    }
+
+    fn raw_head(&mut self) -> Vec<u8> {
         let mut searched = 0;
         loop {
             if let Some(at) = find(&self.ahead[searched..], b"\r\n\r\n") {
-                let head: Vec<u8> = self.ahead.drain(..searched + at + 4).collect();
-                return dateless(&head);
+                return self.ahead.drain(..searched + at + 4).collect();
             }
             searched = self.ahead.len().saturating_sub(3);
             assert!(self.more() > 0, "closed in a head: {:?}", text(&self.ahead));
@@ -374,10 +392,11 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The bytes as text, with `*` for each date that is one.
+/// The bytes as text, with `*` for each date that is one, and entity tags as they are once the files
+/// are two seconds old.
 pub(crate) fn dateless(bytes: &[u8]) -> String {
     const LINE: &str = "\r\nDate: ";
-    let text = text(bytes);
+    let text = text(bytes).replace("\r\nETag: W/\"", "\r\nETag: \"");
     let mut parts = text.split(LINE);
     let mut masked = parts.next().unwrap_or_default().to_owned();
     for part in parts {
