@@ -23,7 +23,9 @@ mod listing;
 mod produce;
 mod reply;
 mod root;
+mod rules;
 mod send;
+mod users;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,6 +38,8 @@ use cache::Cache;
 use heads::Heads;
 use root::Root;
 pub use root::RootError;
+pub use rules::{Access, AccessRule, Cors, HeaderRule, Paths, RuleError, Rules, Verdict, Who};
+pub use users::{Credentials, Users, UsersError};
 
 /// Memory for the content of small files, over all threads, in bytes.
 const CACHE: usize = 32 * 1024 * 1024;
