@@ -93,8 +93,9 @@ impl Users {
                 Hash::Bcrypt(hash.to_owned())
             } else if hash.starts_with("$argon2") {
                 let parsed = PasswordHash::new(hash).map_err(|_| UsersError::Hash(number))?;
+                let whole = parsed.salt.is_some() && parsed.hash.is_some();
                 let cost = argon2::Params::try_from(&parsed);
-                if cost.is_err() || cost.is_ok_and(|cost| cost.m_cost() > MOST_MEMORY) {
+                if !whole || !cost.is_ok_and(|cost| cost.m_cost() <= MOST_MEMORY) {
                     return Err(UsersError::Hash(number));
                 }
                 Hash::Argon2(Box::new(parsed))
@@ -148,7 +149,7 @@ impl Users {
         };
         let right = match hash {
             Hash::Argon2(hash) => {
-                Argon2::default().verify_password(&credentials.password, hash).is_ok()
+                Argon2::default().verify_password(&credentials.password, &**hash).is_ok()
             }
             Hash::Bcrypt(hash) => bcrypt::verify(&credentials.password, hash).unwrap_or(false),
         };
@@ -215,7 +216,7 @@ mod tests {
 
     fn file() -> String {
         let bcrypt = bcrypt::hash("se:cret", 4).expect("a hash");
-        let argon = argon2::Argon2::new(
+        let argon = Argon2::new(
             argon2::Algorithm::Argon2id,
             argon2::Version::V0x13,
             argon2::Params::new(64, 1, 1, None).expect("small ones"),

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
 
-use crate::support::{Client, Folder, Server, on_every_driver, patiently, pattern};
+use crate::support::{Client, Folder, Server, on_every_driver, pattern};
 
 /// More than all buffers between a server and a client that does not read.
 const LARGE: usize = 20_000_000;

@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sockeye_engine::probe::ProbeSource;
 use sockeye_engine::{Bound, DriverKind, Endpoint, ServeOptions, Serving};
@@ -65,6 +65,18 @@ impl Folder {
         let file = std::fs::File::options().write(true).open(&path).expect("it is there");
         file.set_modified(UNIX_EPOCH + Duration::from_secs(MODIFIED)).expect("it is ours");
         path
+    }
+
+    /// Until what was written last lies so far back that the server takes it for settled.
+    pub(crate) fn settle(&self) {
+        let age = || {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+            let files = std::fs::read_dir(self.path()).expect("it is there");
+            let of = |file: io::Result<std::fs::DirEntry>| file.and_then(|file| file.metadata());
+            let changed = files.map(|file| of(file).expect("it is there").ctime().cast_unsigned());
+            now.saturating_sub(changed.max().unwrap_or(0))
+        };
+        patiently(|| age() > 2);
     }
 
     /// The entity tag of a file that was last changed at [`MODIFIED`].
