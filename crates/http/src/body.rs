@@ -1,10 +1,11 @@
-//! Request bodies: delivered or skipped, from pieces cut anywhere (RFC 9112 §6, §7).
+//! Bodies of messages: delivered or skipped, from pieces cut anywhere (RFC 9112 §6, §7).
 
 use http::StatusCode;
 
 use crate::fields::{Framing, is_token};
+use crate::trailers::Trailers;
 
-/// Bounds on a request body.
+/// Bounds on the body of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BodyLimits {
     /// Bytes of content, chunk framing not counted. No bound by default; a longer body is
@@ -57,6 +58,9 @@ pub enum BodyError {
     /// A trailer section longer than [`BodyLimits::trailer_bytes`].
     #[error("the trailers are too long (RFC 6585 §5)")]
     TrailersTooLong,
+    /// The connection ended before the body did ([`BodyDecoder::finish`]).
+    #[error("the connection ended in the middle of the body (RFC 9112 §8)")]
+    Truncated,
 }
 
 impl BodyError {
@@ -92,11 +96,15 @@ pub struct Skipped {
     pub done: bool,
 }
 
-/// Finds the end of one request body, and its content on the way.
+/// Finds the end of one body, and its content on the way.
 ///
-/// It holds no bytes: content is handed out as parts of the input, chunk extensions and trailers are
-/// checked and dropped. Framing is read strictly: sizes are hexadecimal digits alone, lines end with
-/// CRLF, no whitespace stands around a size or an extension.
+/// It holds no content: that is handed out as parts of the input. Chunk extensions are checked and
+/// dropped, none is defined (RFC 9112 §7.1.1); so are trailers, unless they are asked for by
+/// [`with_trailers`](Self::with_trailers). Framing is read strictly: sizes are hexadecimal digits
+/// alone, lines end with CRLF, no whitespace stands around a size or an extension.
+///
+/// When the connection ends before the body is done, [`finish`](Self::finish) says whether that is
+/// its end ([`Framing::UntilClose`]) or a part is missing.
 ///
 /// ```
 /// use sockeye_http::{BodyDecoder, BodyLimits, Framing};
@@ -124,11 +132,15 @@ pub struct BodyDecoder {
     /// Bytes of the current chunk-size line.
     line: u32,
     limits: BodyLimits,
+    /// The trailer section as it came, if somebody wants it.
+    trailers: Option<Vec<u8>>,
 }
 
 /// What the next byte must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
+    /// Content, up to the end of the connection.
+    UntilClose,
     /// Content-Length, with what is left of it.
     Length(u64),
     /// The first digit of a chunk size.
@@ -168,6 +180,7 @@ impl BodyDecoder {
             Framing::None | Framing::Length(0) => State::Done,
             Framing::Length(length) => State::Length(length),
             Framing::Chunked => State::SizeStart,
+            Framing::UntilClose => State::UntilClose,
         };
         Self {
             state,
@@ -176,6 +189,38 @@ impl BodyDecoder {
             trailer_allowance: limits.trailer_bytes,
             line: 0,
             limits,
+            trailers: None,
+        }
+    }
+
+    /// The same, but the trailer section is kept for [`trailers`](Self::trailers), in at most
+    /// [`BodyLimits::trailer_bytes`].
+    #[must_use]
+    pub fn with_trailers(mut self) -> Self {
+        self.trailers = Some(Vec::new());
+        self
+    }
+
+    /// The trailer section, as far as it was seen; empty unless
+    /// [`with_trailers`](Self::with_trailers) asked for it. Use it when the body is done: before, its
+    /// last line may be cut.
+    #[must_use]
+    pub fn trailers(&self) -> Trailers<'_> {
+        Trailers::new(self.trailers.as_deref().unwrap_or_default())
+    }
+
+    /// What the end of the connection means for the body: its own end, or that a part is missing
+    /// (RFC 9112 §8).
+    ///
+    /// # Errors
+    /// [`BodyError::Truncated`] if more of it was announced.
+    pub fn finish(&mut self) -> Result<(), BodyError> {
+        match self.state {
+            State::UntilClose | State::Done => {
+                self.state = State::Done;
+                Ok(())
+            }
+            _ => Err(BodyError::Truncated),
         }
     }
 
@@ -198,6 +243,7 @@ impl BodyDecoder {
             let (left, done_after, chunked) = match self.state {
                 State::Length(left) => (left, State::Done, false),
                 State::Data(left) => (left, State::DataCr, true),
+                State::UntilClose => return self.until_close(rest),
                 State::Done => return Ok(self.decoded(at, &[])),
                 _ => {
                     let Some(&b) = rest.first() else {
@@ -239,6 +285,13 @@ impl BodyDecoder {
             skipped.done = step.done;
         }
         Ok(skipped)
+    }
+
+    /// All of the input: nothing but the end of the connection ends it.
+    fn until_close<'b>(&mut self, input: &'b [u8]) -> Result<Decoded<'b>, BodyError> {
+        let len = u64::try_from(input.len()).unwrap_or(u64::MAX);
+        self.allowance = self.allowance.checked_sub(len).ok_or(BodyError::TooLarge)?;
+        Ok(self.decoded(input.len(), input))
     }
 
     fn decoded<'b>(&self, consumed: usize, content: &'b [u8]) -> Decoded<'b> {
@@ -291,7 +344,7 @@ impl BodyDecoder {
                 expect(b, b'\n', BodyError::LineEnd)?;
                 State::Done
             }
-            state @ (State::Length(_) | State::Data(_) | State::Done) => state,
+            state @ (State::UntilClose | State::Length(_) | State::Data(_) | State::Done) => state,
         })
     }
 
@@ -331,13 +384,16 @@ impl BodyDecoder {
         })
     }
 
-    /// Header lines as in a head, read to be dropped.
+    /// Header lines as in a head.
     fn trailer(&mut self, b: u8) -> Result<State, BodyError> {
         if (self.state, b) == (State::TrailerStart, b'\r') {
             return Ok(State::EndLf);
         }
         let allowance = self.trailer_allowance.checked_sub(1);
         self.trailer_allowance = allowance.ok_or(BodyError::TrailersTooLong)?;
+        if let Some(trailers) = &mut self.trailers {
+            trailers.push(b);
+        }
         Ok(match (self.state, b) {
             (State::TrailerStart | State::TrailerName, b) if is_token(b) => State::TrailerName,
             (State::TrailerName, b':') => State::TrailerValue,

@@ -17,10 +17,13 @@ pub enum RequestError {
     /// LF without CR.
     #[error("bare LF in the head: lines end with CRLF (RFC 9112 §2.2)")]
     BareLf,
-    /// The last transfer coding of a request is not chunked, so its length is unknown.
+    /// The last transfer coding of a message is not chunked, so its length is unknown.
     #[error("chunked is not the final transfer coding (RFC 9112 §6.3)")]
     ChunkedNotFinal,
-    /// Transfer-Encoding and Content-Length in one request.
+    /// Content in a CONNECT request: what follows its head belongs to the tunnel, if there is one.
+    #[error("content in a CONNECT request (RFC 9110 §9.3.6)")]
+    ContentInConnect,
+    /// Transfer-Encoding and Content-Length in one message.
     #[error("both Transfer-Encoding and Content-Length (RFC 9112 §6.1)")]
     ContentLengthWithTransferEncoding,
     /// chunked applied twice.

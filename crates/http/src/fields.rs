@@ -5,15 +5,17 @@ use httparse::Header;
 use crate::authority::Authority;
 use crate::error::RequestError;
 
-/// How the end of a request body is found (RFC 9112 §6.3).
+/// How the end of a body is found (RFC 9112 §6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     /// Transfer-Encoding: chunked.
     Chunked,
     /// Content-Length, in bytes; may be 0.
     Length(u64),
-    /// Neither: the request has no body.
+    /// There is no body: nothing announces one, or none can follow.
     None,
+    /// The end of the connection is the end of the body. Of responses alone.
+    UntilClose,
 }
 
 /// Everything the framing of a connection depends on, from one pass over the fields.
@@ -106,7 +108,7 @@ impl<'b> Fields<'b> {
     }
 }
 
-fn is(header: &Header<'_>, name: &str) -> bool {
+pub(crate) fn is(header: &Header<'_>, name: &str) -> bool {
     header.name.eq_ignore_ascii_case(name)
 }
 
@@ -136,15 +138,15 @@ pub(crate) fn parse_length(digits: &[u8]) -> Option<u64> {
 
 /// The transfer codings of all Transfer-Encoding lines, in order.
 #[derive(Default)]
-struct Codings {
-    any: bool,
+pub(crate) struct Codings {
+    pub(crate) any: bool,
     unknown: bool,
     chunked: u32,
     chunked_is_last: bool,
 }
 
 impl Codings {
-    fn read(&mut self, value: &[u8]) -> Result<(), RequestError> {
+    pub(crate) fn read(&mut self, value: &[u8]) -> Result<(), RequestError> {
         self.any = true;
         for member in members(value) {
             let end = member.iter().position(|&b| !is_token(b)).unwrap_or(member.len());
@@ -167,7 +169,7 @@ impl Codings {
         Ok(())
     }
 
-    fn finish(self) -> Result<Framing, RequestError> {
+    pub(crate) fn finish(self) -> Result<Framing, RequestError> {
         if !self.chunked_is_last {
             Err(RequestError::ChunkedNotFinal)
         } else if self.chunked > 1 {

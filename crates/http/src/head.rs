@@ -11,7 +11,7 @@ use httparse::{Header, ParserConfig, Status};
 
 use crate::authority::Authority;
 use crate::error::RequestError;
-use crate::fields::{Fields, Framing};
+use crate::fields::{self, Fields, Framing};
 use crate::limits::Limits;
 use crate::response::Persistence;
 use crate::strict::{self, Walked};
@@ -26,10 +26,10 @@ use crate::target::Target;
 #[derive(Debug, Default, Clone, Copy)]
 pub struct RequestParser {
     /// Bytes looked at so far.
-    seen: usize,
+    pub(crate) seen: usize,
     /// Bytes there when the head was last read as a whole.
-    read: usize,
-    line_done: bool,
+    pub(crate) read: usize,
+    pub(crate) line_done: bool,
 }
 
 /// What came of [`RequestParser::parse`].
@@ -62,6 +62,15 @@ impl HeaderStorage<'_> {
     #[inline]
     pub const fn new() -> Self {
         Self { slots: [const { MaybeUninit::uninit() }; 128], spare: Vec::new() }
+    }
+}
+
+impl<'b, const N: usize> HeaderStorage<'b, N> {
+    /// Room for so many lines, initialised.
+    pub(crate) fn spare(&mut self, lines: usize) -> &mut [Header<'b>] {
+        self.spare.clear();
+        self.spare.resize(lines, httparse::EMPTY_HEADER);
+        &mut self.spare
     }
 }
 
@@ -122,7 +131,7 @@ impl RequestParser {
     }
 
     /// Whether the new bytes can change the answer, or enough came to look again.
-    fn worth_reading(&self, buf: &[u8], limits: &Limits) -> bool {
+    pub(crate) fn worth_reading(&self, buf: &[u8], limits: &Limits) -> bool {
         buf.len() < self.seen
             || buf.len() >= limits.head_bytes
             || buf.len() >= self.read.saturating_mul(2)
@@ -274,6 +283,9 @@ impl<'h, 'b> Request<'h, 'b> {
         headers: &'h [Header<'b>],
     ) -> Result<Self, RequestError> {
         let fields = Fields::read(headers, http11)?;
+        if method == Method::CONNECT && fields.framing != Framing::None {
+            return Err(RequestError::ContentInConnect);
+        }
         Ok(Self { method, target, headers, fields, http11 })
     }
 
@@ -325,6 +337,41 @@ impl<'h, 'b> Request<'h, 'b> {
             .map(|header| header.value)
     }
 
+    /// The options of the connection, in the order and case they were sent (RFC 9110 §7.6.1): `close`,
+    /// `keep-alive`, and the names of fields that are for the next recipient alone, which whoever
+    /// forwards the request takes out together with Connection itself.
+    pub fn connection_options(&self) -> impl Iterator<Item = &'b [u8]> + use<'h, 'b> {
+        list(self.headers, "connection")
+    }
+
+    /// The protocols the client would rather speak, in its order of preference (RFC 9110 §7.8). None if
+    /// Connection does not name Upgrade too, and none in HTTP/1.0, where it means nothing.
+    ///
+    /// Whoever takes one answers with 101, and all that follows the head and the content of this
+    /// request belongs to the other protocol. One that is not taken is ignored.
+    pub fn upgrades(&self) -> impl Iterator<Item = &'b [u8]> + use<'h, 'b> {
+        let asked = self.http11
+            && self.connection_options().any(|option| option.eq_ignore_ascii_case(b"upgrade"));
+        list(if asked { self.headers } else { &[] }, "upgrade")
+    }
+
+    /// How often TRACE or OPTIONS may still be forwarded (RFC 9110 §7.6.2): with 0 it is for whoever
+    /// received it. None for other methods, and for what is no number.
+    #[must_use]
+    pub fn max_forwards(&self) -> Option<u64> {
+        if !matches!(self.method, Method::TRACE | Method::OPTIONS) {
+            return None;
+        }
+        fields::parse_length(self.get("max-forwards")?)
+    }
+
+    /// Whether the client wants to see trailers (RFC 9110 §10.1.4); to others they need not be sent.
+    #[must_use]
+    pub fn accepts_trailers(&self) -> bool {
+        self.http11
+            && list(self.headers, "te").any(|member| member.eq_ignore_ascii_case(b"trailers"))
+    }
+
     /// Whether the connection may serve another request after this one (RFC 9112 §9.3): `close`
     /// in a Connection line ends it, HTTP/1.1 else goes on, HTTP/1.0 only with `keep-alive`.
     #[must_use]
@@ -373,6 +420,15 @@ impl<'h, 'b> Request<'h, 'b> {
     pub fn expect_continue(&self) -> bool {
         self.fields.expect_continue
     }
+}
+
+/// The members of all lines with this name, in their order; empty ones are none (RFC 9110 §5.6.1.2).
+pub(crate) fn list<'h, 'b>(
+    headers: &'h [Header<'b>],
+    name: &'static str,
+) -> impl Iterator<Item = &'b [u8]> + use<'h, 'b> {
+    let lines = headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
+    lines.flat_map(|header| fields::members(header.value)).filter(|member| !member.is_empty())
 }
 
 #[cfg(test)]

@@ -10,7 +10,9 @@
 //!                    └──────────> multipart::MultipartDecoder ──> the files of a form
 //!
 //!   bytes <── response::ResponseHead <── date::ImfFixdate, etag::EntityTag
+//!     └────── chunked::{write_chunk, LastChunk}
 //! ```
+//! and the other way round for a client: [`RequestHead`] writes, [`ResponseParser`] reads.
 //!
 //! The order of calls for a connection: [`RequestParser::parse`] with everything received since the
 //! end of the last message, until it is [`Progress::Complete`]; then, when [`Request::body`] is not
@@ -44,6 +46,7 @@
 
 pub mod authority;
 pub mod body;
+pub mod chunked;
 pub mod conditional;
 pub mod date;
 pub mod error;
@@ -51,13 +54,17 @@ pub mod etag;
 mod fields;
 pub mod head;
 pub mod limits;
+mod lines;
 pub mod multipart;
 pub mod negotiate;
 pub mod path;
 pub mod range;
+pub mod received;
+pub mod request;
 pub mod response;
 mod strict;
 pub mod target;
+pub mod trailers;
 
 pub use authority::Authority;
 pub use body::{BodyDecoder, BodyError, BodyLimits, Decoded, Skipped};
@@ -71,8 +78,11 @@ pub use limits::Limits;
 pub use negotiate::{AcceptEncoding, Coding};
 pub use path::{PathError, RelativePath, decode_path, encode_segment};
 pub use range::{ContentRange, Ranges};
+pub use received::{Follows, Response, ResponseError, ResponseParser, ResponseProgress};
+pub use request::{InvalidRequest, RequestHead};
 pub use response::{ErrorResponse, InvalidValue, Persistence, ResponseHead};
 pub use target::{Target, TargetError};
+pub use trailers::Trailers;
 
 pub use http::{Method, StatusCode, Version, header};
 

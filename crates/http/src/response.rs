@@ -4,11 +4,12 @@ use std::fmt;
 use std::io::Write;
 
 use http::header::{
-    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, HeaderName, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Method, StatusCode};
 
 use crate::date::ImfFixdate;
+use crate::lines;
 
 /// A response head in the making, at the end of a buffer.
 ///
@@ -31,10 +32,10 @@ pub struct ResponseHead<'o> {
     start: usize,
 }
 
-/// A control character in a header value: CR and LF would end the line early, and the rest could pass
-/// for another header or a body (RFC 9110 §5.5). The caller's fault.
+/// A control character in the value of a header or a trailer: CR and LF would end the line early, and
+/// the rest could pass for another header or a body (RFC 9110 §5.5). The caller's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("control character in the value of a response header (RFC 9110 §5.5)")]
+#[error("control character in the value of a header (RFC 9110 §5.5)")]
 pub struct InvalidValue;
 
 /// What a response says about the connection after it (RFC 9112 §9.3).
@@ -70,11 +71,8 @@ impl<'o> ResponseHead<'o> {
         name: &HeaderName,
         value: impl AsRef<[u8]>,
     ) -> Result<&mut Self, InvalidValue> {
-        let value = value.as_ref();
-        if value.iter().any(|&b| (b < b' ' && b != b'\t') || b == 0x7f) {
-            return Err(InvalidValue);
-        }
-        Ok(self.line(name, value))
+        lines::header(self.out, name, value.as_ref())?;
+        Ok(self)
     }
 
     /// Writes a header line with a value that is formatted, such as
@@ -92,7 +90,7 @@ impl<'o> ResponseHead<'o> {
         let at = self.out.len();
         let written = write!(self.out, "{value}");
         let bytes = self.out.get(at..).unwrap_or_default();
-        if written.is_err() || bytes.iter().any(|&b| (b < b' ' && b != b'\t') || b == 0x7f) {
+        if written.is_err() || lines::check(bytes).is_err() {
             self.out.truncate(before);
             return Err(InvalidValue);
         }
@@ -129,27 +127,12 @@ impl<'o> ResponseHead<'o> {
     }
 
     fn line(&mut self, name: &HeaderName, value: &[u8]) -> &mut Self {
-        self.name(name);
-        self.out.extend_from_slice(value);
-        self.out.extend_from_slice(b"\r\n");
+        lines::line(self.out, name, value);
         self
     }
 
     fn name(&mut self, name: &HeaderName) {
-        if name == ETAG {
-            self.out.extend_from_slice(b"ETag: ");
-            return;
-        }
-        let start = self.out.len();
-        self.out.extend_from_slice(name.as_str().as_bytes());
-        let mut before = b'-';
-        for b in self.out.iter_mut().skip(start) {
-            if before == b'-' {
-                b.make_ascii_uppercase();
-            }
-            before = *b;
-        }
-        self.out.extend_from_slice(b": ");
+        lines::name(self.out, name);
     }
 }
 

@@ -9,6 +9,7 @@ use http::Method;
 use crate::error::RequestError;
 use crate::fields::is_token;
 use crate::limits::Limits;
+use crate::received::ResponseError;
 use crate::target::{Target, check_bytes};
 
 /// Longer tokens are no method of ours before their end is seen.
@@ -58,6 +59,37 @@ pub(crate) fn walk<'b>(
     }
 }
 
+/// A response head whose syntax is right.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct WalkedResponse<'b> {
+    /// The version's second digit.
+    pub(crate) minor: u8,
+    pub(crate) status: u16,
+    pub(crate) reason: &'b [u8],
+    /// Where the header lines begin.
+    pub(crate) headers_at: usize,
+    /// Where the head ends.
+    pub(crate) len: usize,
+}
+
+/// Reads a response head as far as `head_bytes` allows; None if it has no end yet.
+pub(crate) fn walk_response<'b>(
+    buf: &'b [u8],
+    limits: &Limits,
+    max_headers: usize,
+) -> Result<Option<WalkedResponse<'b>>, ResponseError> {
+    let bounded = buf.get(..limits.head_bytes).unwrap_or(buf);
+    let mut walker = Walker { buf: bounded, at: 0, line_done: false };
+    match walker.response(max_headers) {
+        Ok(complete) => Ok(Some(complete)),
+        Err(Stop::Error(error)) => Err(error),
+        Err(Stop::NeedMore) if bounded.len() == limits.head_bytes => {
+            Err(RequestError::HeadTooLarge.into())
+        }
+        Err(Stop::NeedMore) => Ok(None),
+    }
+}
+
 /// The methods this crate has a meaning for, compared by case (RFC 9110 §9.1), without allocating.
 pub(crate) fn known_method(token: &[u8]) -> Option<Method> {
     Some(match token {
@@ -76,14 +108,23 @@ pub(crate) fn known_method(token: &[u8]) -> Option<Method> {
 }
 
 /// Why the walk ends before the head does.
-enum Stop {
+enum Stop<E = RequestError> {
     NeedMore,
-    Error(RequestError),
+    Error(E),
 }
 
 impl<E: Into<RequestError>> From<E> for Stop {
     fn from(error: E) -> Self {
         Self::Error(error.into())
+    }
+}
+
+impl From<Stop> for Stop<ResponseError> {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::NeedMore => Self::NeedMore,
+            Stop::Error(error) => Self::Error(ResponseError::Head(error)),
+        }
     }
 }
 
@@ -115,6 +156,63 @@ impl<'b> Walker<'b> {
         }
         self.line_end()?;
         Ok(Walked::Complete { method, target, minor, headers_at, len: self.at })
+    }
+
+    fn response(&mut self, max_headers: usize) -> Result<WalkedResponse<'b>, Stop<ResponseError>> {
+        let (minor, status) = self.status_line()?;
+        let start = self.at;
+        while matches!(self.peek()?, b'\t' | b' '..=0x7e | 0x80..) {
+            self.at += 1;
+        }
+        let reason = self.buf.get(start..self.at).unwrap_or_default();
+        if !matches!(self.peek()?, b'\r' | b'\n') {
+            return Err(Stop::Error(ResponseError::InvalidReason));
+        }
+        self.line_end()?;
+        self.line_done = true;
+        let headers_at = self.at;
+        let mut count = 0;
+        while !matches!(self.peek()?, b'\r' | b'\n') {
+            self.header(count, max_headers)?;
+            count += 1;
+        }
+        self.line_end()?;
+        Ok(WalkedResponse { minor, status, reason, headers_at, len: self.at })
+    }
+
+    /// `HTTP/1.` DIGIT SP 3DIGIT, and the SP behind it, which some servers leave out before an empty
+    /// reason (RFC 9112 §4).
+    fn status_line(&mut self) -> Result<(u8, u16), Stop<ResponseError>> {
+        let rest = self.rest();
+        for (expected, &b) in b"HTTP/d.d ddd".iter().zip(rest) {
+            let fits = match expected {
+                b'd' => b.is_ascii_digit(),
+                _ => b == *expected,
+            };
+            if !fits {
+                return Err(match b {
+                    b'\n' => Stop::from(RequestError::BareLf).into(),
+                    _ => Stop::Error(ResponseError::InvalidStatusLine),
+                });
+            }
+        }
+        if rest.get(5).is_some_and(|major| *major != b'1') {
+            return Err(Stop::Error(ResponseError::UnsupportedVersion));
+        }
+        let [minor, _, digits @ ..] = rest.get(7..12).unwrap_or_default() else {
+            return Err(Stop::NeedMore);
+        };
+        let status = digits.iter().fold(0, |status, b| status * 10 + u16::from(b - b'0'));
+        if !(100..600).contains(&status) {
+            return Err(Stop::Error(ResponseError::InvalidStatus));
+        }
+        self.at += 12;
+        match self.peek()? {
+            b' ' => self.at += 1,
+            b'\r' | b'\n' => {}
+            _ => return Err(Stop::Error(ResponseError::InvalidStatusLine)),
+        }
+        Ok((minor - b'0', status))
     }
 
     fn method(&mut self) -> Result<Method, Stop> {

@@ -184,16 +184,16 @@ fn header_lines_are_found_by_name_in_any_case_and_in_their_order() {
 }
 
 /// One case of a file in `tests/cases`.
-struct Case {
+pub(crate) struct Case {
     /// Says which section of which RFC it holds.
-    title: String,
-    input: Vec<u8>,
-    expected: String,
+    pub(crate) title: String,
+    pub(crate) input: Vec<u8>,
+    pub(crate) expected: String,
 }
 
 /// Reads a file of cases: `#` a title, `<` bytes with escapes (several lines are joined), `>` the
 /// outcome.
-fn cases(file: &str) -> Vec<Case> {
+pub(crate) fn cases(file: &str) -> Vec<Case> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(file);
     let text = std::fs::read_to_string(&path).expect("the file of cases");
     let mut cases = Vec::new();

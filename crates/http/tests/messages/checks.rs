@@ -3,8 +3,8 @@
 use sockeye_http::multipart::{Event, MultipartDecoder, MultipartError, MultipartLimits, Part};
 use sockeye_http::{
     AcceptEncoding, BodyDecoder, BodyError, BodyLimits, Coding, EntityTag, FileStamp, Framing,
-    HeaderStorage, Limits, Method, Precondition, Progress, Ranges, RequestParser, Target,
-    conditional, decode_path, encode_segment, parse_request, range,
+    HeaderStorage, Limits, Method, Precondition, Progress, Ranges, RequestParser, ResponseParser,
+    ResponseProgress, Target, conditional, decode_path, encode_segment, parse_request, range,
 };
 
 /// Small enough that a fuzzer reaches them.
@@ -65,6 +65,49 @@ fn valid(data: &[u8], consumed: usize, limits: &Limits) {
     }
 }
 
+/// The answer to a response does not depend on how the bytes arrive; the first byte chooses the method
+/// of the request.
+pub(crate) fn response(data: &[u8]) {
+    let [first, data @ ..] = data else { return };
+    let method = match first {
+        b'H' => Method::HEAD,
+        b'C' => Method::CONNECT,
+        _ => Method::GET,
+    };
+    for limits in [LIMITS, Limits::default()] {
+        let mut storage = HeaderStorage::new();
+        let whole = ResponseParser::new().parse(data, &method, &limits, &mut storage);
+        let mut parser = ResponseParser::new();
+        for end in 0..=data.len() {
+            let mut storage = HeaderStorage::new();
+            let so_far = parser.parse(&data[..end], &method, &limits, &mut storage);
+            match (&whole, so_far) {
+                (_, Ok(ResponseProgress::Incomplete)) if end < data.len() => continue,
+                (Ok(ResponseProgress::Incomplete), Ok(ResponseProgress::Incomplete)) => {}
+                (Err(whole), Err(so_far)) => assert_eq!(*whole, so_far),
+                (Err(whole), Ok(ResponseProgress::Incomplete)) => {
+                    let padded = [data, &vec![b'a'; data.len()]].concat();
+                    let mut storage = HeaderStorage::new();
+                    let later = parser.parse(&padded, &method, &limits, &mut storage);
+                    assert_eq!(*whole, later.expect_err("an error does not go away"));
+                }
+                (
+                    Ok(ResponseProgress::Complete { response, consumed }),
+                    Ok(ResponseProgress::Complete { response: again, consumed: end_of_head }),
+                ) => {
+                    assert_eq!((*consumed, end_of_head), (end, end));
+                    assert_eq!(response.follows(), again.follows());
+                    assert_eq!(response.keep_alive(), again.keep_alive());
+                    assert!(response.headers().eq(again.headers()));
+                    assert!(end <= limits.head_bytes && data[..end].ends_with(b"\r\n\r\n"));
+                }
+                (whole, so_far) => panic!("{whole:?} as a whole, {so_far:?} at {end}"),
+            }
+            break;
+        }
+    }
+}
+
 /// A target is split without loss; a decoded path stays beneath the root and finds its way back.
 pub(crate) fn target(data: &[u8]) {
     if let Ok(text) = str::from_utf8(data) {
@@ -102,8 +145,11 @@ pub(crate) fn target(data: &[u8]) {
 /// A body is the same in one piece, byte by byte, and cut in two; the first byte chooses its framing.
 pub(crate) fn body(data: &[u8]) {
     let [first, input @ ..] = data else { return };
-    let framing =
-        if *first < 128 { Framing::Chunked } else { Framing::Length(u64::from(first - 128)) };
+    let framing = match *first {
+        ..128 => Framing::Chunked,
+        255 => Framing::UntilClose,
+        length => Framing::Length(u64::from(length - 128)),
+    };
     let limits = BodyLimits {
         content_bytes: 1 << 16,
         chunk_line_bytes: 32,

@@ -34,6 +34,11 @@ fn the_corpus_of_conditions_holds_its_properties() {
     replay("conditional", checks::conditional);
 }
 
+#[test]
+fn the_corpus_of_responses_holds_its_properties() {
+    replay("response", checks::response);
+}
+
 fn replay(target: &str, check: fn(&[u8])) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
     let mut count = 0;

@@ -5,3 +5,4 @@ mod checks;
 mod corpus;
 mod multipart;
 mod properties;
+mod responses;

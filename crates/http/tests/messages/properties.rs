@@ -39,7 +39,7 @@ prop_compose! {
         };
         insert("Host", host);
         match framing {
-            Framing::None => {}
+            Framing::None | Framing::UntilClose => {}
             Framing::Chunked => insert("Transfer-Encoding", "chunked".to_owned()),
             Framing::Length(length) => insert("Content-Length", length.to_string()),
         }

@@ -109,7 +109,7 @@ impl<'c> Intake<'c> {
             declared: match incoming.framing {
                 Framing::None => Some(0),
                 Framing::Length(length) => Some(length),
-                Framing::Chunked => None,
+                Framing::Chunked | Framing::UntilClose => None,
             },
             // Who sent some of it already does not wait (RFC 9110 §10.1.1).
             waits: incoming.expects_continue && incoming.early.is_empty(),
