@@ -1,11 +1,12 @@
 //! One connection that never pauses does not starve the others of its thread.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sockeye_engine::{Stream, spawn};
+use sockeye_engine::{Chunk, Stream, spawn};
 
 use crate::peer::Peer;
 use crate::stage::{self, Stage};
@@ -141,55 +142,112 @@ fn a_task_that_wakes_itself_all_the_time_starves_nobody() {
     );
 }
 
+/// Pings a task of ours again and again while `operate` runs over and over on another connection, at
+/// whose other end is `pour`, until it is told to stop; tells the pings, and whether few enough
+/// operations were made before each was received.
+async fn ping_between(
+    told: Told,
+    stage: Stage,
+    operate: impl AsyncFn(&mut Stream) -> io::Result<()> + 'static,
+    pour: impl AsyncFnOnce(Peer, Arc<AtomicBool>) + Send + 'static,
+) {
+    let (ours, mut theirs) = stage.connection().await;
+    let (hose, hose_end) = stage.connection().await;
+    let look = ours.look();
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let pouring = hose_end.aside(async move |peer| pour(peer, stopped).await);
+    // Operations since the last ping; None when it has been received.
+    let since = Rc::new(Cell::new(None));
+    let counted = Rc::clone(&since);
+    let ended = Rc::new(Cell::new(false));
+    let end = Rc::clone(&ended);
+    spawn(async move {
+        let mut hose = hose.adopt();
+        while operate(&mut hose).await.is_ok() {
+            if let Some(count) = counted.get() {
+                counted.set(Some(count + 1));
+                continue;
+            }
+            counted.set(Some(0));
+            theirs.write(b"?").await.expect("connected");
+            // From here on the pinger has its byte, and only has to be let at it.
+            look.until_readable().await;
+        }
+        end.set(true);
+    });
+    let mut stream = ours.adopt();
+    let (mut pings, mut most) = (String::new(), 0);
+    for _ in 0..ROUNDS {
+        let chunk = stream.recv().await.expect("connected");
+        pings += &String::from_utf8_lossy(&chunk);
+        most = most.max(since.take().unwrap_or(0));
+    }
+    told.say(format_args!("pings: {pings}"));
+    let few = most <= AT_MOST;
+    told.say(format_args!("at most {AT_MOST} operations before each: {few}"));
+    stop.store(true, Ordering::SeqCst);
+    until(|| ended.get().then_some(())).await;
+    pouring.joined().await;
+}
+
+/// What a task may do in one go, and once more.
+const AT_MOST: u64 = 128;
+
+const FEW: &str = "
+    pings: ??????????
+    at most 128 operations before each: true
+";
+
 #[test]
 fn a_pinger_waits_for_few_operations_of_a_connection_that_never_pauses() {
-    // What a task may do in one go, and once more.
-    const AT_MOST: u64 = 128;
-    let golden = "
-        recv: ?
-        at most 128 operations of the hose before it: true
-    ";
     same_on_an_engine(
         "a_pinger_waits_for_few_operations_of_a_connection_that_never_pauses",
-        golden,
+        FEW,
         async |told, stage| {
-            let (ours, mut theirs) = stage.connection().await;
-            let (hose, hose_end) = stage.connection().await;
-            let look = ours.look();
-            let stop = Arc::new(AtomicBool::new(false));
-            let stopped = Arc::clone(&stop);
-            let pouring = hose_end.aside(async move |mut peer: Peer| {
-                let goes_on = || !stopped.load(Ordering::SeqCst);
-                while goes_on() && peer.read_some(1 << 20).await.is_ok_and(|got| !got.is_empty()) {}
-            });
-            let operations = Rc::new(Cell::new(0));
-            let counted = Rc::clone(&operations);
-            let ended = Rc::new(Cell::new(false));
-            let end = Rc::clone(&ended);
-            spawn(async move {
-                let mut hose = hose.adopt();
-                loop {
-                    // So little that there is always room for it.
-                    hose.write(b".");
-                    if hose.flush().await.is_err() {
-                        break;
-                    }
-                    if counted.get() == 0 {
-                        // From here on the pinger has its byte, and only has to be let at it.
-                        theirs.write(b"?").await.expect("connected");
-                        look.until_readable().await;
-                    }
-                    counted.set(counted.get() + 1);
+            let operate = async |hose: &mut Stream| {
+                // So little that there is always room for it.
+                hose.write(b".");
+                hose.flush().await
+            };
+            ping_between(told, stage, operate, async |mut there, stop| {
+                let goes_on = || !stop.load(Ordering::SeqCst);
+                while goes_on() && there.read_some(1 << 20).await.is_ok_and(|got| !got.is_empty()) {
                 }
-                end.set(true);
-            });
-            let mut stream = ours.adopt();
-            told.recv(&mut stream).await;
-            let few = operations.get() <= AT_MOST;
-            told.say(format_args!("at most {AT_MOST} operations of the hose before it: {few}"));
-            stop.store(true, Ordering::SeqCst);
-            until(|| ended.get().then_some(())).await;
-            pouring.joined().await;
+            })
+            .await;
+        },
+    );
+}
+
+#[test]
+fn a_pinger_waits_for_few_operations_of_a_connection_that_takes_every_buffer() {
+    same_on_an_engine(
+        "a_pinger_waits_for_few_operations_of_a_connection_that_takes_every_buffer",
+        FEW,
+        async |told, stage| {
+            // As much as all connections of a thread may receive into on io_uring: with most of that
+            // gone for good, the rest is soon gone whenever the kernel is asked.
+            const KEPT: usize = 2 << 20;
+            let kept = RefCell::new(Vec::new());
+            let operate = async move |hose: &mut Stream| {
+                loop {
+                    let chunk = hose.recv().await?;
+                    if chunk.is_empty() {
+                        return Err(ErrorKind::UnexpectedEof.into());
+                    }
+                    let mut kept = kept.borrow_mut();
+                    if kept.iter().map(|chunk: &Chunk| chunk.len()).sum::<usize>() >= KEPT {
+                        return Ok(());
+                    }
+                    kept.push(chunk);
+                }
+            };
+            ping_between(told, stage, operate, async |mut there, stop| {
+                let goes_on = || !stop.load(Ordering::SeqCst);
+                while goes_on() && there.write(&[1; 65_536]).await.is_ok() {}
+            })
+            .await;
         },
     );
 }

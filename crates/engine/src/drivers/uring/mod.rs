@@ -1,9 +1,10 @@
 //! Completion by `io_uring(7)`: the kernel makes the calls, the thread collects results.
 //!
 //! A connection that reads has one multishot receive in flight; what it brings waits in the
-//! slot until somebody asks, and the receive is cancelled while too much waits. A buffer that
-//! is being sent belongs to the slot until its completion is seen. A slot is freed, and its
-//! descriptor closed, when its last operation has completed.
+//! slot until somebody asks, and the receive is cancelled while too much waits. After one that
+//! found no buffer in the shared ring comes a plain call, once there is something to receive. A
+//! buffer that is being sent belongs to the slot until its completion is seen. A slot is freed,
+//! and its descriptor closed, when its last operation has completed.
 
 mod operation;
 mod ring;
@@ -143,8 +144,18 @@ impl Driver for Uring {
         let Some(slot) = state.slots.get_mut(key) else {
             return Poll::Ready(Err(super::gone()));
         };
+        let mut kind = Kind::Receive;
+        if slot.found_no_buffer && slot.is_quiet() {
+            match self.receive_plainly(&slot.socket) {
+                Err(Errno::AGAIN) => kind = Kind::Readable,
+                result => {
+                    slot.found_no_buffer = false;
+                    return Poll::Ready(result.map_err(Into::into));
+                }
+            }
+        }
         super::store(&mut slot.reader, cx);
-        state.arm(key, Kind::Receive);
+        state.arm(key, kind);
         Poll::Pending
     }
 
@@ -253,14 +264,12 @@ impl Driver for Uring {
         let Some(slot) = state.slots.get_mut(key) else {
             return Poll::Ready(());
         };
-        match slot.reading {
-            Reading::Idle | Reading::Armed(Kind::Readable) => Poll::Ready(()),
-            Reading::Armed(_) | Reading::Cancelling => {
-                super::store(&mut slot.reader, cx);
-                state.cancel_reading(key);
-                Poll::Pending
-            }
+        if slot.is_quiet() {
+            return Poll::Ready(());
         }
+        super::store(&mut slot.reader, cx);
+        state.cancel_reading(key);
+        Poll::Pending
     }
 
     fn take_received(&self, key: Key) -> Option<io::Result<Chunk>> {
@@ -316,6 +325,13 @@ impl Driver for Uring {
 }
 
 impl Uring {
+    /// Receives into a buffer of the pool.
+    fn receive_plainly(&self, socket: &Socket) -> Result<Chunk, Errno> {
+        let mut lease = self.env.pool.lease();
+        let count = calls::recv(&self.env, socket, lease.room(), true)?;
+        Ok(if count == 0 { Chunk::end() } else { lease.filled(count) })
+    }
+
     /// Sends what the slot holds, if it holds something and that is not in the kernel already.
     fn send(&self, state: &mut State, key: Key, more: bool) {
         let waits = |slot: &&mut Slot| slot.sending.is_some() && !slot.send_in_flight;
@@ -402,7 +418,10 @@ impl Uring {
             }
             return;
         };
-        // Cancelled, or no buffer was free just now: armed again when the reader asks. And nothing
+        // Another connection that always has more may take all buffers each time anew: a receive
+        // that was only armed again might find none for ever.
+        slot.found_no_buffer |= result == Err(Errno::NOBUFS);
+        // Cancelled, or no buffer was free just now: begun again when the reader asks. And nothing
         // comes behind the end.
         let passes =
             matches!(result, Err(Errno::AGAIN | Errno::CANCELED | Errno::INTR | Errno::NOBUFS));

@@ -29,6 +29,8 @@ pub(super) struct Slot {
     /// When the send in flight was submitted, where somebody looks on.
     pub(super) send_start: Stamp,
     pub(super) reading: Reading,
+    /// The last receive ended because the ring had no buffer: the next one is a plain call.
+    pub(super) found_no_buffer: bool,
     /// A poll for room to write is in flight.
     pub(super) write_poll: bool,
     pub(super) closing: bool,
@@ -77,6 +79,7 @@ impl Slot {
             send_error: None,
             send_start: Stamp(0),
             reading: Reading::Idle,
+            found_no_buffer: false,
             write_poll: false,
             closing: false,
             in_flight: 0,
@@ -87,6 +90,11 @@ impl Slot {
     pub(super) fn begin(&mut self) -> RawFd {
         self.in_flight += 1;
         self.socket.fd.as_raw_fd()
+    }
+
+    /// Whether the kernel receives nothing by itself.
+    pub(super) fn is_quiet(&self) -> bool {
+        matches!(self.reading, Reading::Idle | Reading::Armed(Kind::Readable))
     }
 
     /// The error of a send. The kernel tells a reset once, and a receive that is armed may have
