@@ -173,7 +173,9 @@ impl Eye {
         };
         taps.iter_mut().for_each(|tap| tap.sees(&Seen::Begun(&begun)));
         let drawer = Drawer::start(sink)?;
-        let how = How { stamps: sources.stamps, wakes: sources.queues.is_some() };
+        let all = !taps.is_empty() || viewer.is_some();
+        let wanted = batch::Wanted { begins: sources.queues.is_some(), all };
+        let how = How { stamps: sources.stamps, wanted };
         let missing = lack::line(&sources.missing, drawer.lang());
         let watch = Watch::new(targets, inbox, sources, drawer, taps, talk, viewer);
         let thread = thread::Builder::new().name("eye".to_owned()).spawn(|| watch.run())?;

@@ -18,7 +18,7 @@ use crate::view::scale::counted;
 use crate::whole::WholeFile;
 
 /// A packet is held back so long for what may yet become known of it.
-const HOLD: Duration = Duration::from_secs(2);
+const HOLD: Duration = Duration::from_secs(1);
 
 /// The most bytes that are held back.
 const HOLD_BYTES: usize = 8 << 20;
@@ -29,7 +29,7 @@ const WRITE: usize = 1 << 18;
 /// Writes all packets that the eye captures to a file, in the order in which they were captured.
 ///
 /// Messages are told after the packets that carried them, so each packet is held back: until its
-/// connection has ended, for two seconds, or until 8 MiB wait. Only whole blocks are written, so the
+/// connection has ended, for a second, or until 8 MiB wait. Only whole blocks are written, so the
 /// file is a valid one whenever the program is killed. Once writing has failed, on a full disk most of
 /// all, that is said on one line, the file is cut behind its last whole block, and nothing more is
 /// written.

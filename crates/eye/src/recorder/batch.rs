@@ -15,8 +15,8 @@ use super::item::{Item, Records};
 /// So many records a batch gathers before it is handed over unasked.
 pub(super) const BATCH: usize = 256;
 
-/// Fewer than these are not worth a hand-over of their own if they are calls and messages alone:
-/// their connection is not drawn before its end.
+/// Fewer than these are not worth a hand-over of their own if they are calls and messages alone, and
+/// nobody is shown anything of their connection before its end.
 const FEW: usize = BATCH / 4;
 
 /// At most so many beginnings and ends of connections, and tallies, are held back.
@@ -32,21 +32,29 @@ pub(super) struct Batch {
     urgent: bool,
     /// A connection begins in it.
     begins: bool,
-    /// The eye is woken for that, too.
-    wakes: bool,
+    wanted: Wanted,
     /// The end of the last call, or when the last connection began.
     latest: Stamp,
 }
 
+/// What the eye wants before a connection has ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wanted {
+    /// To be woken as soon as a connection begins.
+    pub(super) begins: bool,
+    /// All there is, however little, since somebody is shown it while the connection is open.
+    pub(super) all: bool,
+}
+
 impl Batch {
-    /// With `wakes`, the eye is woken when a connection begins, and not only for its end.
-    pub(super) fn new(wakes: bool) -> Batch {
+    /// Nothing was gathered yet.
+    pub(super) fn new(wanted: Wanted) -> Batch {
         Batch {
             records: Records::with_capacity(BATCH),
             limit: BATCH,
             urgent: false,
             begins: false,
-            wakes,
+            wanted,
             latest: Stamp(0),
         }
     }
@@ -91,9 +99,16 @@ impl Batch {
     /// Hands over what the eye may need, since nothing may come for long.
     pub(super) fn flush(&mut self, sender: &Sender) {
         if self.records.len() < FEW && !self.urgent && !self.begins {
+            // Where the eye has no room for them, it is awake and far behind: they wait for more.
+            if self.wanted.all
+                && !self.records.is_empty()
+                && sender.hand_over_few(&mut self.records)
+            {
+                self.sent();
+            }
             return;
         }
-        self.urgent |= self.begins && self.wakes;
+        self.urgent |= self.begins && (self.wanted.begins || self.wanted.all);
         if self.hand_over(sender) || !self.urgent {
             return;
         }
@@ -219,7 +234,7 @@ mod tests {
     #[test]
     fn a_full_channel_costs_calls_but_not_the_ends_of_connections() {
         let (sender, inbox) = channel(1).unwrap();
-        let mut batch = Batch::new(false);
+        let mut batch = Batch::new(Wanted::default());
         batch.push_urgent(closed(1), &sender);
         // Nobody takes the first batch, yet each of these returns.
         for round in 0..1000 {
@@ -250,7 +265,7 @@ mod tests {
     #[test]
     fn the_end_of_a_connection_goes_ahead_though_the_channel_is_full() {
         let (sender, inbox) = channel(1).unwrap();
-        let mut batch = Batch::new(false);
+        let mut batch = Batch::new(Wanted::default());
         batch.push_urgent(closed(1), &sender);
         batch.push(call(2), &sender);
         batch.flush(&sender);
@@ -268,7 +283,7 @@ mod tests {
     #[test]
     fn a_few_calls_wait_for_more_but_the_beginning_of_a_connection_does_not() {
         let (sender, inbox) = channel(8).unwrap();
-        let mut batch = Batch::new(false);
+        let mut batch = Batch::new(Wanted::default());
         batch.push(call(1), &sender);
         batch.flush(&sender);
         assert!(inbox.is_empty());
@@ -286,9 +301,23 @@ mod tests {
     }
 
     #[test]
+    fn a_single_call_does_not_wait_where_somebody_is_shown_it() {
+        let (sender, inbox) = channel(8).unwrap();
+        let mut batch = Batch::new(Wanted { all: true, ..Wanted::default() });
+        batch.flush(&sender);
+        assert!(inbox.is_empty(), "there was none");
+        batch.push(opened(1), &sender);
+        batch.flush(&sender);
+        batch.push(call(1), &sender);
+        batch.flush(&sender);
+        let taken: Vec<_> = std::iter::from_fn(|| inbox.next()).map(|taken| taken.len()).collect();
+        assert_eq!(taken, [1, 1]);
+    }
+
+    #[test]
     fn a_thread_that_ends_hands_over_what_it_has() {
         let (sender, inbox) = channel(1).unwrap();
-        let mut batch = Batch::new(false);
+        let mut batch = Batch::new(Wanted::default());
         batch.push_urgent(closed(1), &sender);
         batch.push(call(2), &sender);
         batch.finish(&sender);
@@ -311,7 +340,7 @@ mod tests {
     #[test]
     fn what_is_held_back_is_bounded_and_what_goes_beyond_is_counted() {
         let (sender, inbox) = channel(1).unwrap();
-        let mut batch = Batch::new(false);
+        let mut batch = Batch::new(Wanted::default());
         for conn in 0..=10_000 {
             batch.push_urgent(closed(conn), &sender);
         }

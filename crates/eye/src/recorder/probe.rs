@@ -10,7 +10,7 @@ use sockeye_engine::probe::{
     Call, ConnId, Datagram, Datagrams, Direction, Opened, Probe, ProbeSource, Reported, Role, Stamp,
 };
 
-use super::batch::Batch;
+use super::batch::{Batch, Wanted};
 use super::handover::Sender;
 use super::item::{Item, OwnDatagram, OwnReported};
 use crate::kernel::{
@@ -29,8 +29,8 @@ pub(super) struct Source {
 pub(super) struct How {
     /// They ask the kernel to stamp what is sent.
     pub(super) stamps: bool,
-    /// They wake the eye as soon as a connection begins.
-    pub(super) wakes: bool,
+    /// What the eye wants of them before a connection has ended.
+    pub(super) wanted: Wanted,
 }
 
 impl Source {
@@ -41,8 +41,8 @@ impl Source {
 
 impl ProbeSource for Source {
     fn probe(&self) -> Box<dyn Probe> {
-        let How { stamps, wakes } = self.how;
-        let batch = RefCell::new(Batch::new(wakes));
+        let How { stamps, wanted } = self.how;
+        let batch = RefCell::new(Batch::new(wanted));
         Box::new(Recorder { sender: self.sender.clone(), stamps, batch })
     }
 }

@@ -12,7 +12,7 @@ use sockeye_wire::packet::{Link, PacketError, parse};
 use super::afterwards;
 use super::draw::Drawer;
 use super::gate::{Admission, Gate};
-use super::handover::{BATCHES, Inbox};
+use super::handover::{BATCHES, Inbox, Sleep};
 use super::item::{Item, Records};
 use super::letters::Letters;
 use super::sampler::Sampler;
@@ -35,6 +35,9 @@ const LAST_PACKETS: Duration = Duration::from_millis(200);
 
 /// However busy the eye is, taps have time to write after so long.
 const PAUSE_EVERY: Duration = Duration::from_secs(1);
+
+/// After records the eye looks for more by itself for so long, then it has itself woken for any.
+const SETTLE: Duration = Duration::from_millis(100);
 
 /// So often the kernel is asked which sockets of others there are, beside their packets; and
 /// without those.
@@ -65,6 +68,8 @@ pub(super) struct Watch {
     ends: Option<Ends>,
     /// When taps last had time to write.
     paused: Instant,
+    /// Until when records are looked for without being woken for few of them.
+    settles: Instant,
     /// Messages are those of two who talk.
     talk: bool,
     /// Lists the sockets of others, and when it is asked next.
@@ -128,6 +133,7 @@ impl Watch {
             sampler: queues.map(|queues| Sampler::new(queues, paused)),
             ends,
             paused,
+            settles: paused,
             talk,
             sockets,
             viewer,
@@ -142,6 +148,9 @@ impl Watch {
             self.take_packets();
             let took = self.take_records();
             let now = Instant::now();
+            if took {
+                self.settles = now + SETTLE;
+            }
             self.list_sockets(now);
             self.sample(now, took);
             self.take_ends();
@@ -403,11 +412,14 @@ impl Watch {
         let sample = self.sampler.as_mut().and_then(Sampler::settled);
         let taps = self.taps.waits().map(|wait| now + wait);
         let closed = self.closed.front().map(|(until, _)| *until);
-        let until =
-            [self.tracks.expires_at(), self.gate.tell_at(), list, look, sample, taps, closed];
+        // Only who is shown things early is handed few records at a time.
+        let early = !self.taps.is_empty() || self.viewer.is_some();
+        let settles = (early && self.settles > now).then_some(self.settles);
+        let expires = self.tracks.expires_at();
+        let until = [expires, self.gate.tell_at(), list, look, sample, taps, closed, settles];
         let until = until.into_iter().flatten().min();
         let timeout = until.map(|until| timespec(until.saturating_duration_since(now)));
-        self.inbox.fall_asleep();
+        self.inbox.fall_asleep(if settles.is_some() { Sleep::Sound } else { Sleep::Light });
         if self.inbox.is_empty() {
             let mut fds = vec![PollFd::new(&self.inbox, PollFlags::IN)];
             fds.extend(self.capture.iter().map(|capture| PollFd::new(capture, PollFlags::IN)));

@@ -15,9 +15,13 @@ use crate::kit::client::{self, Client};
 use crate::kit::listener::Listener;
 use crate::kit::server::{Server, run, sockeye};
 use crate::kit::talk::{connect, fed, free_port};
-use crate::kit::{need, need_root, skip};
+use crate::kit::{eventually, need, need_root, skip};
 
-on_every_driver!(a_server_is_drawn_again_byte_for_byte, a_conversation_is_drawn_again_at_both_ends);
+on_every_driver!(
+    a_server_is_drawn_again_byte_for_byte,
+    a_conversation_is_drawn_again_at_both_ends,
+    a_recording_can_be_followed_while_a_connection_is_open,
+);
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -113,6 +117,25 @@ fn without_the_eye_nothing_is_drawn_and_the_same_is_recorded() {
     assert!(drawn.is_ascii());
 }
 
+fn a_recording_can_be_followed_while_a_connection_is_open(driver: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("seen.jsonl");
+    let look = ["127.0.0.1:0", "--echo", "--driver", driver, "--record", text(&file)];
+    let listener = Listener::start(&look);
+    let mut client = listener.connect();
+    for round in 1..=3 {
+        client.write_all(b"hello").unwrap();
+        client.read_exact(&mut [0; 5]).unwrap();
+        eventually(&format!("calls of round {round} in the file"), || {
+            let written = fs::read_to_string(&file).unwrap();
+            let calls = written.lines().filter(|line| line.contains(r#""op":"recv""#));
+            let received = calls.filter(|line| line.contains(r#""returned":5"#)).count();
+            (received >= round).then_some(())
+        });
+    }
+    listener.stop();
+}
+
 #[test]
 fn a_recording_is_whole_lines_whenever_its_program_is_killed() {
     let folder = tempfile::tempdir().unwrap();
@@ -122,7 +145,7 @@ fn a_recording_is_whole_lines_whenever_its_program_is_killed() {
     open.get("/");
     client::get(server.address, "/");
     // The eye writes once it has nothing else to do.
-    crate::kit::eventually("the end of a connection in the file", || {
+    eventually("the end of a connection in the file", || {
         fs::read_to_string(&file).unwrap().contains(r#""kind":"end""#).then_some(())
     });
     server.signal(Signal::KILL);
