@@ -23,9 +23,16 @@ pub(crate) fn run(args: &args::Serve) -> anyhow::Result<ExitCode> {
         head: args.head_timeout,
         body: args.body_timeout,
         write: args.write_timeout,
+        files: args.files.options()?,
+        rules: args.files.rules()?,
         ..SiteOptions::default()
     };
-    let site = Arc::new(Site::open(&args.dir, options, say_of_site)?);
+    let mut site = Site::open(&args.dir, options.clone(), say_of_site)?;
+    for host in &args.files.host {
+        let other = Site::open(&host.dir, options.clone(), say_of_site);
+        site.add_host(&host.name, other.with_context(|| format!("--host {}", host.name))?);
+    }
+    let site = Arc::new(site);
     let endpoints = match (&args.listen[..], args.port) {
         ([], port) => {
             vec![Endpoint::tcp([127, 0, 0, 1].into(), port.unwrap_or(DEFAULT_PORT))]

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use sockeye_engine::Turn;
-use sockeye_http::EntityTag;
+use sockeye_http::{Coding, EntityTag};
 
+use super::lines::Lines;
 use super::root::{Identity, Watch};
 
 /// Files up to this size, in bytes, are kept; longer ones leave by `sendfile(2)`.
@@ -37,17 +38,26 @@ pub(super) struct Cache {
 pub(super) struct Entry {
     pub(super) identity: Identity,
     pub(super) tag: EntityTag,
-    /// The header lines that describe the file.
-    pub(super) lines: Box<[u8]>,
+    pub(super) lines: Lines,
     pub(super) content: Bytes,
     /// A whole answer, head and content, with the second its Date is of: under load it is written
     /// once a second and sent as it stands.
     whole: Option<(i64, Bytes)>,
     /// The file itself, where that is the quickest way to tell.
     pub(super) watch: Option<Watch>,
+    /// The file that was asked for, where this is the one beside it in another coding.
+    pub(super) origin: Option<Identity>,
+    /// What lay beside it in other codings, and when that was looked for.
+    siblings: Option<(i64, Siblings)>,
     /// When it was last found to be the file's.
     checked: Option<Turn>,
     used: bool,
+}
+
+/// The codings in which a file lies beside itself, those first that are preferred.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Siblings {
+    codings: [Option<Coding>; 3],
 }
 
 impl Entry {
@@ -55,18 +65,42 @@ impl Entry {
         identity: Identity,
         watch: Option<Watch>,
         tag: EntityTag,
-        lines: &[u8],
+        lines: Lines,
         content: Bytes,
     ) -> Entry {
         Entry {
             identity,
             watch,
             tag,
-            lines: lines.into(),
+            lines,
             content,
+            origin: None,
+            siblings: None,
             whole: None,
             checked: None,
             used: false,
+        }
+    }
+
+    /// As what lies beside the file `origin`, which it holds the content of.
+    pub(super) fn beside(mut self, origin: Identity) -> Entry {
+        self.origin = Some(origin);
+        self
+    }
+
+    /// What lies beside it: `look` is asked once in a second.
+    pub(super) fn siblings(
+        &mut self,
+        now: i64,
+        look: impl FnOnce(&Identity) -> Siblings,
+    ) -> Siblings {
+        match self.siblings {
+            Some((at, siblings)) if at == now => siblings,
+            _ => {
+                let siblings = look(&self.identity);
+                self.siblings = Some((now, siblings));
+                siblings
+            }
         }
     }
 
@@ -93,6 +127,23 @@ impl Entry {
 
     fn cost(&self, path: &[u8]) -> usize {
         2 * self.content.len() + self.lines.len() + path.len() + OVERHEAD
+    }
+}
+
+impl Siblings {
+    /// Those of which `is_there` says so.
+    pub(super) fn find(is_there: impl Fn(Coding) -> bool) -> Siblings {
+        Siblings { codings: Coding::ALL.map(|coding| is_there(coding).then_some(coding)) }
+    }
+
+    pub(super) fn remove(&mut self, coding: Coding) {
+        for place in &mut self.codings {
+            *place = place.filter(|other| *other != coding);
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Coding> {
+        self.codings.iter().flatten().copied()
     }
 }
 
@@ -150,7 +201,9 @@ impl Cache {
 mod tests {
     use sockeye_http::FileStamp;
 
+    use super::super::lines::About;
     use super::super::root::{Found, Root};
+    use super::super::{SiteOptions, files};
     use super::*;
 
     const LIMIT: usize = 64 * 1024;
@@ -158,7 +211,8 @@ mod tests {
     fn identity() -> Identity {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(folder.path().join("f"), b"").expect("room");
-        let root = Root::open(folder.path(), Box::new(|_| ())).expect("it is there");
+        let root = Root::open(folder.path(), files::Symlinks::Beneath, Box::new(|_| ()))
+            .expect("it is there");
         match root.find(b"f") {
             Ok(Found::File(opened)) => opened.identity,
             _ => panic!("it is a file"),
@@ -167,9 +221,17 @@ mod tests {
 
     fn insert(cache: &mut Cache, path: &str, identity: Identity, content: usize) {
         let tag = EntityTag::of_file(&FileStamp::default(), 2);
+        let about = About {
+            path: b"f",
+            identity: &identity,
+            tag: &tag,
+            coding: Coding::Identity,
+            length: Some(content as u64),
+        };
+        let lines = Lines::new(&SiteOptions::default(), &about, 2);
         cache.insert(
             path.as_bytes(),
-            Entry::new(identity, None, tag, b"A: b\r\n", vec![0; content].into()),
+            Entry::new(identity, None, tag, lines, vec![0; content].into()),
         );
         let cost: usize = cache.entries.iter().map(|(path, entry)| entry.cost(path)).sum();
         assert_eq!((cache.size, cache.order.len()), (cost, cache.entries.len()));

@@ -77,7 +77,10 @@ impl Drop for Permit {
 
 /// What small files were compressed to.
 #[derive(Default)]
-pub(super) struct Kept(Mutex<HashMap<Box<[u8]>, (Identity, Option<Bytes>)>>);
+pub(super) struct Kept(Mutex<Results>);
+
+/// By key the file that was compressed, and the result if it is smaller.
+type Results = HashMap<Box<[u8]>, (Identity, Option<Bytes>)>;
 
 impl Kept {
     /// What the file `of` was compressed to under this key; None inside says that it did not get
@@ -96,7 +99,7 @@ impl Kept {
         kept.insert(key.into(), (of, content));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<[u8]>, (Identity, Option<Bytes>)>> {
+    fn lock(&self) -> MutexGuard<'_, Results> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -267,9 +270,9 @@ mod tests {
         match coding {
             Coding::Brotli => brotli::Decompressor::new(bytes, 4096).read_to_end(&mut content),
             Coding::Gzip => flate2::read::GzDecoder::new(bytes).read_to_end(&mut content),
-            Coding::Zstd => {
-                zstd::stream::read::Decoder::new(bytes).expect("a decoder").read_to_end(&mut content)
-            }
+            Coding::Zstd => zstd::stream::read::Decoder::new(bytes)
+                .expect("a decoder")
+                .read_to_end(&mut content),
             Coding::Identity => panic!("nothing is compressed"),
         }
         .expect("it is whole");

@@ -3,22 +3,26 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
+use http::{HeaderValue, header};
 use sockeye_engine::probe::Direction;
-use sockeye_engine::{Chunk, Stream};
+use sockeye_engine::{Chunk, Stream, offload, sleep};
 use sockeye_http::{
-    BodyDecoder, BodyLimits, Framing, HeaderStorage, Persistence, Progress, Request, RequestParser,
-    StatusCode,
+    BodyDecoder, BodyLimits, Framing, HeaderStorage, Persistence, Progress, RelativePath, Request,
+    RequestParser, StatusCode, decode_path,
 };
 
-use super::Site;
 use super::answer::{self, Left, Sent};
 use super::asked::Asked;
 use super::intake::{Incoming, Intake, Taker};
 use super::reply::Reply;
 use super::root::Opened;
 use super::send::Outgoing;
+use super::users::Credentials;
+use super::{Site, admission};
 
 /// Answers to pipelined requests that may gather before they are sent, in bytes.
 const HIGH_WATER: usize = 256 * 1024;
@@ -29,6 +33,9 @@ const LONGEST_BODY: u64 = 1024 * 1024;
 
 /// Bytes of a refused client that are read so that it gets to see the refusal.
 const LINGER: u64 = 1024 * 1024;
+
+/// How long to wait before asking again whether another password's turn is over.
+const CHECK_AGAIN: Duration = Duration::from_millis(10);
 
 impl Site {
     /// Serves one connection to its end.
@@ -56,6 +63,7 @@ impl Site {
                     // In boxes: a connection that waits should not hold room for these.
                     Next::File(file) => Box::pin(connection.send_file(file)).await,
                     Next::Reply(reply) => Box::pin(connection.send_reply(*reply)).await,
+                    Next::Check(credentials) => Box::pin(connection.check(*credentials)).await,
                     Next::Take(taken) => Box::pin(connection.take_content(*taken)).await,
                     Next::Close => {
                         connection.flush().await;
@@ -74,7 +82,9 @@ enum Next {
     Receive,
     /// Send what has gathered, then go on with what was received.
     Flush,
-    File(Box<Opened>),
+    File(Box<(Opened, Range<u64>)>),
+    /// Find out whether this password is right, then look at the request again.
+    Check(Box<(Arc<Site>, Credentials)>),
     Reply(Box<Outgoing>),
     /// Let somebody take the content of the request, and send what he answers.
     Take(Box<Taken>),
@@ -105,10 +115,13 @@ struct Early {
     bytes: Vec<u8>,
     /// How much of the first head it has seen.
     parser: RequestParser,
+    /// The password in it was looked at and is not right.
+    wrong: Option<Credentials>,
 }
 
 /// A request whose content somebody takes.
 struct Taken {
+    site: Arc<Site>,
     asked: Asked,
     taker: Box<dyn Taker>,
     /// Where in the stream it began.
@@ -154,13 +167,32 @@ impl Connection {
         }
     }
 
-    async fn send_file(&mut self, file: Box<Opened>) -> Next {
+    async fn send_file(&mut self, file: Box<(Opened, Range<u64>)>) -> Next {
         let patience = Some(self.site.options.write);
+        let (file, range) = *file;
         // A file that has become shorter can't be completed: only closing says so.
-        match self.stream.send_file(&*file, 0..file.size(), patience).await {
+        match self.stream.send_file(&file, range, patience).await {
             Ok(()) => self.go_on(),
             Err(_) => Next::End,
         }
+    }
+
+    /// One password at a time, over all connections: each takes a tenth of a second of a core.
+    async fn check(&mut self, (site, credentials): (Arc<Site>, Credentials)) -> Next {
+        let Some(users) = site.options.rules.users.clone() else {
+            return self.go_on();
+        };
+        let checking = loop {
+            match users.check(&credentials) {
+                Some(checking) => break checking,
+                None => sleep(CHECK_AGAIN).await,
+            }
+        };
+        let right = offload(move || checking.run()).await.unwrap_or(false);
+        if let Some(early) = self.early.as_mut().filter(|_| !right) {
+            early.wrong = Some(credentials);
+        }
+        self.go_on()
     }
 
     async fn send_reply(&mut self, reply: Outgoing) -> Next {
@@ -173,7 +205,7 @@ impl Connection {
     }
 
     async fn take_content(&mut self, taken: Taken) -> Next {
-        let Taken { asked, taker, start, mut persistence } = taken;
+        let Taken { site, asked, taker, start, mut persistence } = taken;
         let early = self.early.take().map(|early| early.bytes).unwrap_or_default();
         let label = format!("{} {}", asked.method, Sent(&asked.head));
         let mut intake = Intake::new(Incoming {
@@ -187,13 +219,17 @@ impl Connection {
             write: self.site.options.write,
         });
         let reply = taker.take(&mut intake).await;
+        let path = decode_path(&asked.path);
+        let path = path.as_ref().map_or(&b""[..], RelativePath::as_bytes);
+        let origin = asked.headers.get(header::ORIGIN).map(HeaderValue::as_bytes);
+        let reply = site.dress(reply, path, origin);
         let rest = intake.finish();
         if rest.gone {
             return Next::End;
         }
         if !rest.bytes.is_empty() {
             let parser = RequestParser::new();
-            self.early = Some(Box::new(Early { bytes: rest.bytes.into(), parser }));
+            self.early = Some(Box::new(Early { bytes: rest.bytes.into(), parser, wrong: None }));
         }
         self.still_sending |= !rest.whole || sockeye_engine::stopping();
         if self.still_sending {
@@ -253,7 +289,7 @@ impl Connection {
         Next::Linger
     }
 
-    fn refuse(&mut self, range: std::ops::Range<u64>, status: StatusCode, detail: &str) {
+    fn refuse(&mut self, range: Range<u64>, status: StatusCode, detail: &str) {
         self.stream.mark(Direction::Received, range, format_args!("refused: {detail}"));
         answer::refuse(&self.site, &mut self.stream, status, detail);
     }
@@ -267,16 +303,17 @@ impl Connection {
     fn work(&mut self, chunk: Chunk) -> Next {
         let Some(mut early) = self.early.take() else {
             let mut parser = RequestParser::new();
-            let (next, used) = self.take(&chunk, &mut parser);
+            let (next, used) = self.take(&chunk, &mut parser, None);
             if used < chunk.len() {
                 let bytes = chunk[used..].to_vec();
-                self.early = Some(Box::new(Early { bytes, parser }));
+                self.early = Some(Box::new(Early { bytes, parser, wrong: None }));
             }
             return next;
         };
         early.bytes.extend_from_slice(&chunk);
         drop(chunk);
-        let (next, used) = self.take(&early.bytes, &mut early.parser);
+        let wrong = early.wrong.take();
+        let (next, used) = self.take(&early.bytes, &mut early.parser, wrong.as_ref());
         if used < early.bytes.len() {
             early.bytes.drain(..used);
             self.early = Some(early);
@@ -285,8 +322,13 @@ impl Connection {
     }
 
     /// Takes requests from `bytes`, which end where the stream has been received to, and answers
-    /// them; how many bytes that used.
-    fn take(&mut self, bytes: &[u8], parser: &mut RequestParser) -> (Next, usize) {
+    /// them; how many bytes that used. `wrong` is a password that is known not to be right.
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        parser: &mut RequestParser,
+        wrong: Option<&Credentials>,
+    ) -> (Next, usize) {
         let base = self.stream.received() - bytes.len() as u64;
         let mut used = 0;
         loop {
@@ -324,20 +366,31 @@ impl Connection {
             match parser.parse(rest, &self.site.options.limits, &mut storage) {
                 Ok(Progress::Incomplete) => return (Next::Receive, used),
                 Ok(Progress::Complete { request, consumed }) => {
+                    let host = self.site.host(&request).cloned();
+                    let site = host.as_ref().unwrap_or(&self.site);
+                    if let Some(credentials) = admission::unchecked(site, &request)
+                        && wrong != Some(&credentials)
+                    {
+                        let site = Arc::clone(site);
+                        return (Next::Check(Box::new((site, credentials))), used);
+                    }
                     used += consumed;
                     let end = base + used as u64;
                     let head = &rest[..consumed];
                     let label = format_args!("{} {}", request.method(), Sent(head));
-                    if let Some(taker) = answer::taker(&self.site, head, &request) {
-                        return (self.take_from(taker, head, &request, start), used);
+                    if let Some(taker) = answer::taker(site, head, &request) {
+                        let site = Arc::clone(site);
+                        return (self.take_from(site, taker, head, &request, start), used);
                     }
                     self.expect_body(&request, start, label);
                     if self.body.is_none() {
                         self.stream.mark(Direction::Received, start..end, label);
                     }
-                    match self.answer(head, &request) {
+                    match self.answer(host.as_ref(), head, &request) {
                         Left::Nothing => {}
-                        Left::File(file) => return (Next::File(Box::new(file)), used),
+                        Left::File(file, range) => {
+                            return (Next::File(Box::new((file, range))), used);
+                        }
                         Left::Reply(reply) => return (self.outgoing(*reply, &request), used),
                     }
                 }
@@ -367,7 +420,7 @@ impl Connection {
     }
 
     /// Answers a request whose body, if it has one, is still to come.
-    fn answer(&mut self, head: &[u8], request: &Request<'_, '_>) -> Left {
+    fn answer(&mut self, host: Option<&Arc<Site>>, head: &[u8], request: &Request<'_, '_>) -> Left {
         let mut persistence = request.persistence();
         // Somebody who asked to stay may have sent the next request already.
         let stopping = sockeye_engine::stopping();
@@ -377,7 +430,8 @@ impl Connection {
         }
         self.last = persistence == Persistence::Close;
         self.clock_runs = false;
-        answer::answer(&self.site, &mut self.stream, head, request, persistence)
+        let site = host.unwrap_or(&self.site);
+        answer::answer(site, &mut self.stream, head, request, persistence)
     }
 
     /// A reply to a request that was answered with it.
@@ -390,6 +444,7 @@ impl Connection {
     /// Hands over the content of a request that began at `start` in the stream.
     fn take_from(
         &mut self,
+        site: Arc<Site>,
         taker: Box<dyn Taker>,
         head: &[u8],
         request: &Request<'_, '_>,
@@ -398,7 +453,7 @@ impl Connection {
         self.clock_runs = false;
         let persistence = request.persistence();
         let asked = Asked::new(head, request);
-        Next::Take(Box::new(Taken { asked, taker, start, persistence }))
+        Next::Take(Box::new(Taken { site, asked, taker, start, persistence }))
     }
 
     /// Skips the body that `rest`, at `offset` in the stream, is a part of: the bytes used, and

@@ -22,6 +22,8 @@ pub(super) struct Heads {
 struct Known {
     head: Box<[u8]>,
     path: Arc<[u8]>,
+    /// The last second, Unix time, in which this holds.
+    until: i64,
 }
 
 impl Heads {
@@ -30,20 +32,21 @@ impl Heads {
         Heads { places: (0..PLACES).map(|_| None).collect(), state }
     }
 
-    /// The path of the file that `bytes`, if they are one whole head that is known, ask for.
-    pub(super) fn find(&self, bytes: &[u8]) -> Option<&Arc<[u8]>> {
+    /// The file that `bytes`, if they are one whole head that is known, ask for `now`, as the cache
+    /// calls it.
+    pub(super) fn find(&self, bytes: &[u8], now: i64) -> Option<&Arc<[u8]>> {
         if bytes.len() > LONGEST {
             return None;
         }
         let known = self.places[self.place(bytes)].as_ref()?;
-        (*known.head == *bytes).then_some(&known.path)
+        (*known.head == *bytes && now <= known.until).then_some(&known.path)
     }
 
-    /// Remembers that the head asks for this file.
-    pub(super) fn remember(&mut self, head: &[u8], path: &[u8]) {
+    /// Remembers that the head asks for this file, up to the second `until`.
+    pub(super) fn remember(&mut self, head: &[u8], path: &[u8], until: i64) {
         if head.len() <= LONGEST {
             let place = self.place(head);
-            self.places[place] = Some(Known { head: head.into(), path: path.into() });
+            self.places[place] = Some(Known { head: head.into(), path: path.into(), until });
         }
     }
 
@@ -60,21 +63,22 @@ mod tests {
     fn a_head_is_found_by_all_its_bytes_and_no_others() {
         let mut heads = Heads::new();
         let head = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
-        heads.remember(head, b"a");
-        assert_eq!(heads.find(head).map(|path| &path[..]), Some(&b"a"[..]));
-        assert!(heads.find(&head[..head.len() - 1]).is_none());
-        assert!(heads.find(&[&head[..], b"G"].concat()).is_none());
-        assert!(heads.find(b"GET /b HTTP/1.1\r\nHost: h\r\n\r\n").is_none());
+        heads.remember(head, b"a", 7);
+        assert_eq!(heads.find(head, 7).map(|path| &path[..]), Some(&b"a"[..]));
+        assert!(heads.find(head, 8).is_none());
+        assert!(heads.find(&head[..head.len() - 1], 7).is_none());
+        assert!(heads.find(&[&head[..], b"G"].concat(), 7).is_none());
+        assert!(heads.find(b"GET /b HTTP/1.1\r\nHost: h\r\n\r\n", 7).is_none());
     }
 
     #[test]
     fn however_many_heads_come_the_memory_stays_bounded() {
         let mut heads = Heads::new();
         for number in 0..10 * PLACES {
-            heads.remember(format!("GET /{number}").as_bytes(), b"x");
+            heads.remember(format!("GET /{number}").as_bytes(), b"x", 0);
         }
-        heads.remember(&[b'x'; LONGEST + 1], b"long");
-        assert!(heads.find(&[b'x'; LONGEST + 1]).is_none());
+        heads.remember(&[b'x'; LONGEST + 1], b"long", 0);
+        assert!(heads.find(&[b'x'; LONGEST + 1], 0).is_none());
         assert!(heads.places.iter().flatten().count() <= PLACES);
     }
 }

@@ -2,13 +2,12 @@
 
 use sockeye_http::{Coding, EntityTag, ImfFixdate, ResponseHead, StatusCode, header};
 
+use super::SiteOptions;
 use super::root::Identity;
 use super::rules::Cors;
-use super::SiteOptions;
 
 /// What pages of other origins may see besides the few headers that are always shown.
-pub(super) const EXPOSED: &str =
-    "Accept-Ranges, Content-Encoding, Content-Range, ETag, Location, Tus-Resumable, Upload-Length, Upload-Offset";
+pub(super) const EXPOSED: &str = "Accept-Ranges, Content-Encoding, Content-Range, ETag, Location, Tus-Resumable, Upload-Length, Upload-Offset";
 
 /// Lines of one representation, in the order in which they are sent.
 #[derive(Debug)]
@@ -39,7 +38,11 @@ impl Lines {
         let varies = options.files.varies(name);
         let mut out = Vec::with_capacity(384);
         let ruled = |name: &header::HeaderName| {
-            options.rules.headers(about.path).find(|(ours, _)| *ours == name).map(|(_, value)| value)
+            options
+                .rules
+                .headers(about.path)
+                .find(|(ours, _)| *ours == name)
+                .map(|(_, value)| value)
         };
         let type_ = match ruled(&header::CONTENT_TYPE) {
             Some(value) => String::from_utf8_lossy(value.as_bytes()).into_owned(),

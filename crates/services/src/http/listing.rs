@@ -9,6 +9,7 @@ use rustix::io::retry_on_intr;
 use sockeye_engine::fault::{self, Point};
 use sockeye_http::{RelativePath, encode_segment};
 
+use super::files;
 use super::root::Root;
 
 /// The page needs nothing but its own style.
@@ -18,6 +19,7 @@ pub(super) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 /// links are exact.
 pub(super) fn page(
     root: &Root,
+    files: &files::Options,
     folder: &OwnedFd,
     path: &RelativePath<'_>,
 ) -> rustix::io::Result<Vec<u8>> {
@@ -26,7 +28,7 @@ pub(super) fn page(
         retry_on_intr(|| fault::ask(Point::Read))?;
         let entry = entry?;
         let name = entry.file_name().to_bytes();
-        if name == b"." || name == b".." {
+        if name == b"." || name == b".." || !files.shows(name) {
             continue;
         }
         let is_folder = match entry.file_type() {

@@ -13,31 +13,39 @@
 //! A file that is asked for plainly is answered in one turn of the loop by `answer`. All else is a
 //! `Reply`, made at once or by whoever takes the content of the request, and sent by `send`.
 
+mod admission;
 mod answer;
 mod asked;
 mod cache;
+pub mod compress;
 mod connection;
+pub mod files;
 mod heads;
 mod intake;
+mod lines;
 mod listing;
 mod produce;
 mod reply;
+mod represent;
 mod root;
 mod rules;
 mod send;
 mod users;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sockeye_http::{DateCache, Limits};
+use foldhash::fast::RandomState;
+use sockeye_http::{DateCache, Limits, Request};
 
-use cache::Cache;
+use cache::{Cache, Siblings};
+use compress::{Gate, Kept};
 use heads::Heads;
-use root::Root;
 pub use root::RootError;
+use root::{Identity, Root};
 pub use rules::{Access, AccessRule, Cors, HeaderRule, Paths, RuleError, Rules, Verdict, Who};
 pub use users::{Credentials, Users, UsersError};
 
@@ -48,7 +56,7 @@ const CACHE: usize = 32 * 1024 * 1024;
 const MOST_SHARDS: usize = 16;
 
 /// What a site promises its clients and demands of them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SiteOptions {
     /// Bounds on request heads.
     pub limits: Limits,
@@ -63,6 +71,10 @@ pub struct SiteOptions {
     pub body: Duration,
     /// How long to wait for the client to close after a refusal. Default 2 s.
     pub linger: Duration,
+    /// How files are named, typed and found.
+    pub files: files::Options,
+    /// What is said and allowed by path.
+    pub rules: Rules,
 }
 
 impl Default for SiteOptions {
@@ -75,6 +87,8 @@ impl Default for SiteOptions {
             write: seconds(60),
             body: seconds(30),
             linger: seconds(2),
+            files: files::Options::default(),
+            rules: Rules::default(),
         }
     }
 }
@@ -93,6 +107,10 @@ pub struct Site {
     root: Root,
     options: SiteOptions,
     shards: Box<[Mutex<Shard>]>,
+    /// Other folders, by the names of the hosts they are for.
+    hosts: HashMap<String, Arc<Site>, RandomState>,
+    gate: Arc<Gate>,
+    kept: Arc<Kept>,
 }
 
 /// What one thread, or a few, use without getting in each other's way.
@@ -122,9 +140,35 @@ impl Site {
             })
         };
         Ok(Site {
-            root: Root::open(folder, Box::new(notice))?,
+            root: Root::open(folder, options.files.symlinks, Box::new(notice))?,
             options,
+            hosts: HashMap::default(),
+            gate: Gate::new(),
+            kept: Arc::default(),
             shards: (0..shards).map(|_| shard()).collect(),
+        })
+    }
+
+    /// Serves another site to those who ask for the host `name`, in any case and whatever the port.
+    pub fn add_host(&mut self, name: &str, site: Site) {
+        self.hosts.insert(name.to_ascii_lowercase(), Arc::new(site));
+    }
+
+    /// The site for a request; None if it is this one.
+    fn host(&self, request: &Request<'_, '_>) -> Option<&Arc<Site>> {
+        if self.hosts.is_empty() {
+            return None;
+        }
+        self.hosts.get(&request.host()?.host().to_ascii_lowercase())
+    }
+
+    /// What lies beside the file `path`, whose state is `origin`, in other codings.
+    fn siblings(&self, path: &[u8], origin: &Identity) -> Siblings {
+        if !self.options.files.precompressed {
+            return Siblings::default();
+        }
+        Siblings::find(|coding| {
+            self.root.has_sibling(&[path, coding.suffix().as_bytes()].concat(), origin)
         })
     }
 

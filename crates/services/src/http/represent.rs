@@ -39,11 +39,7 @@ enum Coded {
 
 impl Answer<'_, '_, '_> {
     /// Answers with the file of this path; None for an error says that it is a folder.
-    pub(super) fn file(
-        &mut self,
-        shard: &mut Shard,
-        path: &[u8],
-    ) -> Result<Left, Option<Refused>> {
+    pub(super) fn file(&mut self, shard: &mut Shard, path: &[u8]) -> Result<Left, Option<Refused>> {
         let site = self.site;
         if let Some(entry) = shard.cache.get(path) {
             if entry.is_fresh(|entry| site.root.is_current(path, entry)) {
@@ -58,7 +54,7 @@ impl Answer<'_, '_, '_> {
                 }
                 // The borrow for the look above is over.
                 if let Some(entry) = shard.cache.get(path) {
-                    if self.is_plain(entry.lines.varies) {
+                    if self.is_plain() {
                         let until = self.known_until(entry.lines.varies);
                         shard.heads.remember(self.head, path, until);
                     }
@@ -75,8 +71,13 @@ impl Answer<'_, '_, '_> {
         let identity = opened.identity;
         let size = identity.stamp.size;
         let tag = EntityTag::of_file(&identity.stamp, self.now);
-        let about =
-            About { path, identity: &identity, tag: &tag, coding: Coding::Identity, length: Some(size) };
+        let about = About {
+            path,
+            identity: &identity,
+            tag: &tag,
+            coding: Coding::Identity,
+            length: Some(size),
+        };
         let lines = Lines::new(&site.options, &about, self.now);
         let mut siblings = None;
         if lines.varies && self.request.names_encodings() {
@@ -120,7 +121,8 @@ impl Answer<'_, '_, '_> {
     ) -> Coded {
         let accepted = AcceptEncoding::read(self.request.get_all("accept-encoding"));
         loop {
-            match accepted.choose(siblings.as_slice()) {
+            let there: Vec<Coding> = siblings.iter().collect();
+            match accepted.choose(&there) {
                 Some(Coding::Identity) | None => break,
                 Some(coding) => {
                     if let Some(left) = self.sibling(shard, path, origin, coding) {
@@ -131,9 +133,12 @@ impl Answer<'_, '_, '_> {
                 }
             }
         }
-        let worth = self.site.options.files.compress.is_some_and(|options| {
-            (options.min..=options.max).contains(&origin.stamp.size)
-        });
+        let worth = self
+            .site
+            .options
+            .files
+            .compress
+            .is_some_and(|options| (options.min..=options.max).contains(&origin.stamp.size));
         // Of what is made anew each time nobody could ask for the second half.
         if worth && !self.request.may_have_range() {
             let chosen = accepted.choose(&CODINGS).filter(|coding| *coding != Coding::Identity);
@@ -226,7 +231,8 @@ impl Answer<'_, '_, '_> {
             of: origin,
         });
         let produce = Compressing::new(source, coding, keep, permit)?;
-        let mut reply = Reply::new(StatusCode::OK).content(Content::Produced(Box::new(produce), None));
+        let mut reply =
+            Reply::new(StatusCode::OK).content(Content::Produced(Box::new(produce), None));
         add(&mut reply, lines.all());
         add(&mut reply, &self.extra);
         Some(Left::Reply(Box::new(reply)))
@@ -237,14 +243,14 @@ impl Answer<'_, '_, '_> {
         let Some(entry) = shard.cache.get(key) else {
             return Left::Nothing;
         };
-        if self.is_plain(true) {
+        if self.is_plain() {
             shard.heads.remember(self.head, key, self.known_until(true));
         }
         self.content(entry, shard.date.at(self.now))
     }
 
-    /// Whether nothing but the file decides the answer, or what lies beside it, if it `varies`.
-    fn is_plain(&self, varies: bool) -> bool {
+    /// Whether nothing but the file decides the answer, and what lies beside it.
+    fn is_plain(&self) -> bool {
         self.certain
             && self.extra.is_empty()
             && self.request.method() == Method::GET
@@ -252,7 +258,6 @@ impl Answer<'_, '_, '_> {
             && self.request.body() == Framing::None
             && !self.request.may_be_conditional()
             && !self.request.may_have_range()
-            && (!varies || self.now < i64::MAX)
     }
 
     /// The last second in which the answer to such a head is known without reading it: siblings may
@@ -334,10 +339,6 @@ impl Answer<'_, '_, '_> {
     }
 
     fn ranges(&self, subject: &Subject<'_>) -> Ranges {
-        // A status of our own choice, as of an error page, has no parts.
-        if !self.certain {
-            return Ranges::Whole;
-        }
         let date = subject.identity.strong_date(self.now);
         range::evaluate(self.request, Some(&subject.tag), date, subject.size)
     }
@@ -448,7 +449,8 @@ pub(super) fn add(reply: &mut Reply, lines: &[u8]) {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
         let (name, value) = line.split_at(colon);
         let value = value.get(1..).unwrap_or_default().trim_ascii();
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
             && name != header::CONTENT_LENGTH
         {
             reply.headers.append(name, value);

@@ -13,6 +13,8 @@ use sockeye_engine::fault::{self, Point};
 use sockeye_http::FileStamp;
 
 use super::SiteNotice;
+use super::cache::Entry;
+use super::files::Symlinks;
 
 /// Times that openat2 may say "changed while I looked, ask again" before we believe it.
 const RETRIES: usize = 16;
@@ -26,6 +28,7 @@ pub(super) struct Root {
     folder: RwLock<Arc<OwnedFd>>,
     vanished: AtomicBool,
     notice: Box<dyn Fn(SiteNotice) + Send + Sync>,
+    links: Symlinks,
 }
 
 /// Why a folder can't be served.
@@ -84,6 +87,7 @@ pub(super) enum Refused {
 impl Root {
     pub(super) fn open(
         path: &Path,
+        links: Symlinks,
         notice: Box<dyn Fn(SiteNotice) + Send + Sync>,
     ) -> Result<Root, RootError> {
         let folder = open_folder(path).map_err(|errno| match errno {
@@ -96,6 +100,7 @@ impl Root {
             folder: RwLock::new(Arc::new(folder)),
             vanished: AtomicBool::new(false),
             notice,
+            links,
         };
         match root.openat(b"", READ) {
             Err(Errno::NOSYS) => Err(RootError::NoOpenat2(path.to_owned())),
@@ -104,8 +109,7 @@ impl Root {
         }
     }
 
-    /// Opens `path`, which has no leading slash. Symbolic links are followed while they stay beneath
-    /// the root; what is neither file nor folder is not found.
+    /// Opens `path`, which has no leading slash. Symbolic links are followed as the site's policy says; what is neither file nor folder is not found.
     pub(super) fn find(&self, path: &[u8]) -> Result<Found, Refused> {
         let fd = match self.openat(path, READ) {
             Err(Errno::NOENT) => match self.anew() {
@@ -138,6 +142,33 @@ impl Root {
             None => rustix::fs::statat(&*self.folder(), path, AtFlags::empty()),
         });
         stat.is_ok_and(|stat| Identity::of(&stat) == *identity)
+    }
+
+    /// Whether a cached answer is still what the file, and the one it stands for, hold. `key` is the
+    /// path, and behind a NUL what is put to the name of the file that lies beside it.
+    pub(super) fn is_current(&self, key: &[u8], entry: &Entry) -> bool {
+        let Some(nul) = key.iter().position(|byte| *byte == 0) else {
+            return self.still(key, &entry.identity, entry.watch.as_ref());
+        };
+        let (path, suffix) = key.split_at(nul);
+        match &entry.origin {
+            None => self.still(path, &entry.identity, None),
+            Some(origin) => {
+                let beside = [path, suffix.get(1..).unwrap_or_default()].concat();
+                self.still(path, origin, None) && self.still(&beside, &entry.identity, None)
+            }
+        }
+    }
+
+    /// Whether a regular file of this name lies there that is no older than `origin`, which it claims
+    /// to hold the content of.
+    pub(super) fn has_sibling(&self, path: &[u8], origin: &Identity) -> bool {
+        let found = rustix::fs::statat(&*self.folder(), path, AtFlags::empty());
+        found.is_ok_and(|stat| {
+            let modified = |stamp: &FileStamp| (stamp.modified_seconds, stamp.modified_nanos);
+            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+                && modified(&Identity::of(&stat).stamp) >= modified(&origin.stamp)
+        })
     }
 
     /// Keeps the file open if its own metadata tell whenever `path` stops naming it: when it lies
@@ -176,7 +207,13 @@ impl Root {
         let folder = self.folder();
         let path = path.strip_prefix(b"/").unwrap_or(path);
         let path = if path.is_empty() { b"." } else { path };
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        // A path has no `..` of its own (`decode_path`), so only links could lead out.
+        let resolve = ResolveFlags::NO_MAGICLINKS
+            | match self.links {
+                Symlinks::Beneath => ResolveFlags::BENEATH,
+                Symlinks::Follow => ResolveFlags::empty(),
+                Symlinks::Never => ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+            };
         let mut result = Err(Errno::AGAIN);
         for _ in 0..RETRIES {
             result = fault::ask(Point::Open)
@@ -264,6 +301,19 @@ impl Identity {
             },
             device: stat.st_dev,
         }
+    }
+
+    /// The second of the last change, if it says anything: reproducible builds, and the Nix store,
+    /// set 0 or 1, the same for every content.
+    pub(super) fn modified(&self) -> Option<i64> {
+        Some(self.stamp.modified_seconds).filter(|seconds| !(0..=1).contains(seconds))
+    }
+
+    /// The same if no two contents can have had it (RFC 9110 §8.8.2.2): the clock of the kernel set
+    /// it, not a program (`st_ctim` would lie behind), and the second is over.
+    pub(super) fn strong_date(&self, now: i64) -> Option<i64> {
+        let set_by_kernel = self.stamp.changed_seconds == self.stamp.modified_seconds;
+        self.modified().filter(|_| set_by_kernel && self.settled(now))
     }
 
     /// Whether all changes up to `now` (Unix seconds) can be told by the stamps: changes within one

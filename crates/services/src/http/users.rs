@@ -2,11 +2,12 @@
 //!
 //! Checking a password takes a tenth of a second or more, and that is the point of such hashes. So
 //! [`Users::recall`] is asked first, which knows the passwords that were right before by a quick keyed
-//! digest; what it does not know is for [`Users::verify`], which blocks.
+//! digest; what it does not know is for [`Users::check`], whose result blocks.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use argon2::Argon2;
 use argon2::password_hash::PasswordVerifier as _;
@@ -29,8 +30,15 @@ pub struct Users {
     known: Mutex<BTreeMap<String, [u8; 32]>>,
     /// Makes digests worthless outside this process.
     key: [u8; 32],
-    /// One at a time: whoever guesses does not get all cores, nor all memory.
-    busy: Mutex<()>,
+    /// One is checked at a time: whoever guesses does not get all cores, nor all memory.
+    busy: AtomicBool,
+}
+
+/// The turn to find out whether a password is right.
+#[must_use = "nobody else is checked meanwhile"]
+pub struct Checking {
+    users: Arc<Users>,
+    credentials: Credentials,
 }
 
 enum Hash {
@@ -113,7 +121,7 @@ impl Users {
         // Whatever comes first at start-up may wait for the kernel's entropy, not a request.
         let filled = rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty());
         debug_assert!(filled.is_ok_and(|count| count == key.len()), "32 bytes are never cut");
-        Ok(Users { hashes, known: Mutex::default(), key, busy: Mutex::default() })
+        Ok(Users { hashes, known: Mutex::default(), key, busy: AtomicBool::new(false) })
     }
 
     /// The names, in order.
@@ -130,15 +138,20 @@ impl Users {
         known.get(&credentials.user).is_some_and(|known| bool::from(known.ct_eq(&digest)))
     }
 
-    /// Whether the password is right, and if so notes it for [`recall`](Self::recall). Blocks for as
-    /// long as the hash wants, behind others who ask; a user who does not exist takes as long as one
-    /// who does, so that names can't be found by the time.
-    #[must_use]
-    pub fn verify(&self, credentials: &Credentials) -> bool {
+    /// The turn to check a password; None while another one's is not over.
+    pub fn check(self: &Arc<Self>, credentials: &Credentials) -> Option<Checking> {
+        if self.busy.swap(true, Ordering::Acquire) {
+            return None;
+        }
+        Some(Checking { users: Arc::clone(self), credentials: credentials.clone() })
+    }
+
+    /// A user who does not exist takes as long as one who does, so that names can't be found by the
+    /// time.
+    fn verify(&self, credentials: &Credentials) -> bool {
         if credentials.password.len() > LONGEST_PASSWORD {
             return false;
         }
-        let _one_at_a_time = lock(&self.busy);
         // Somebody else may have asked the same meanwhile.
         if self.recall(credentials) {
             return true;
@@ -163,6 +176,21 @@ impl Users {
 
     fn digest(&self, password: &[u8]) -> [u8; 32] {
         Blake2s256::new().chain_update(self.key).chain_update(password).finalize().into()
+    }
+}
+
+impl Checking {
+    /// Whether it is right; if so, it is noted for [`Users::recall`]. Blocks for as long as the hash
+    /// wants.
+    #[must_use]
+    pub fn run(self) -> bool {
+        self.users.verify(&self.credentials)
+    }
+}
+
+impl Drop for Checking {
+    fn drop(&mut self) {
+        self.users.busy.store(false, Ordering::Release);
     }
 }
 
@@ -231,21 +259,26 @@ mod tests {
 
     #[test]
     fn the_right_password_is_right_and_known_from_then_on() {
-        let users = Users::from_htpasswd(&file()).expect("two users");
+        let users = Arc::new(Users::from_htpasswd(&file()).expect("two users"));
+        let verify = |credentials: &Credentials| users.check(credentials).expect("its turn").run();
         assert_eq!(users.names().collect::<Vec<_>>(), ["ann", "bob"]);
         for (user, password) in [("ann", "se:cret"), ("bob", "hunter2")] {
             let right = credentials(user, password);
             assert!(!users.recall(&right));
-            assert!(users.verify(&right));
+            assert!(verify(&right));
             assert!(users.recall(&right));
             for wrong in
                 [credentials(user, "x"), credentials(user, ""), credentials("eve", password)]
             {
-                assert!(!users.recall(&wrong) && !users.verify(&wrong), "{wrong:?}");
+                assert!(!users.recall(&wrong) && !verify(&wrong), "{wrong:?}");
             }
-            assert!(users.recall(&right) && users.verify(&right));
+            assert!(users.recall(&right) && verify(&right));
         }
-        assert!(!users.verify(&credentials("ann", &"x".repeat(2000))));
+        assert!(!verify(&credentials("ann", &"x".repeat(2000))));
+        let turn = users.check(&credentials("ann", "x")).expect("its turn");
+        assert!(users.check(&credentials("bob", "x")).is_none());
+        drop(turn);
+        assert!(users.check(&credentials("bob", "x")).is_some());
     }
 
     #[test]

@@ -95,11 +95,21 @@ impl Folder {
     pub(crate) fn head(&self, name: &str, kind: &str, lines: &str) -> String {
         let size = std::fs::metadata(self.path().join(name)).expect("it is there").len();
         format!(
-            "HTTP/1.1 200 OK\r\nDate: *\r\nContent-Type: {kind}\r\nContent-Length: {size}\r\n\
-             Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nETag: {}\r\nAccept-Ranges: none\r\n\
-             {lines}\r\n",
-            self.tag(name)
+            "HTTP/1.1 200 OK\r\nDate: *\r\nContent-Type: {kind}\r\nAccept-Ranges: bytes\r\n\
+             Content-Length: {size}\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+             ETag: {}\r\n{}{lines}\r\n",
+            self.tag(name),
+            vary(kind)
         )
+    }
+}
+
+/// The line of what may be had in several codings.
+pub(crate) fn vary(kind: &str) -> &'static str {
+    if kind.starts_with("text/") || kind == "image/svg+xml" {
+        "Vary: Accept-Encoding\r\n"
+    } else {
+        ""
     }
 }
 
@@ -143,7 +153,7 @@ impl Server {
     }
 
     pub(crate) fn with(driver: DriverKind, folder: &Folder, setup: Setup) -> Server {
-        let site = Site::open(folder.path(), setup.site, |_| ()).expect("it is there");
+        let site = Site::open(folder.path(), setup.site.clone(), |_| ()).expect("it is there");
         Server::serve(driver, site, setup)
     }
 
@@ -154,7 +164,7 @@ impl Server {
         notice: impl Fn(SiteNotice) + Send + Sync + 'static,
     ) -> Server {
         let setup = Setup::default();
-        let site = Site::open(folder, setup.site, notice).expect("it is there");
+        let site = Site::open(folder, setup.site.clone(), notice).expect("it is there");
         Server::serve(driver, site, setup)
     }
 

@@ -46,7 +46,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Connect(Box<Connect>),
     Listen(Box<Listen>),
-    Serve(Serve),
+    Serve(Box<Serve>),
     Watch(Watch),
     Drivers(Drivers),
     Help(Help),

@@ -1,5 +1,7 @@
 //! What `sockeye serve` may be told.
 
+mod files;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,6 +50,9 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     #[arg(allow_hyphen_values = true)]
     pub(crate) write_timeout: Duration,
+
+    #[command(flatten)]
+    pub(crate) files: files::Files,
 
     // Behind the others: their headings hold for all that follows.
     #[command(flatten)]
