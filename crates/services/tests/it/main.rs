@@ -3,12 +3,15 @@
 mod arbitrary;
 mod bodies;
 mod changes;
+mod codings;
 mod conditions;
 mod echo;
 mod fault;
 mod files;
 mod listings;
 mod pipeline;
+mod policy;
+mod ranges;
 mod refusals;
 mod rooms;
 mod sim;

@@ -154,7 +154,7 @@ impl Server {
 
     pub(crate) fn with(driver: DriverKind, folder: &Folder, setup: Setup) -> Server {
         let site = Site::open(folder.path(), setup.site.clone(), |_| ()).expect("it is there");
-        Server::serve(driver, site, setup)
+        Server::over(driver, site, setup)
     }
 
     /// With somebody who is told what the site says.
@@ -165,10 +165,11 @@ impl Server {
     ) -> Server {
         let setup = Setup::default();
         let site = Site::open(folder, setup.site.clone(), notice).expect("it is there");
-        Server::serve(driver, site, setup)
+        Server::over(driver, site, setup)
     }
 
-    fn serve(driver: DriverKind, site: Site, setup: Setup) -> Server {
+    /// Serves a site that was opened before.
+    pub(crate) fn over(driver: DriverKind, site: Site, setup: Setup) -> Server {
         let site = Arc::new(site);
         let options = ServeOptions {
             driver,
