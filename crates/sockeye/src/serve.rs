@@ -25,6 +25,7 @@ pub(crate) fn run(args: &args::Serve) -> anyhow::Result<ExitCode> {
         write: args.write_timeout,
         files: args.files.options()?,
         rules: args.files.rules()?,
+        trace: args.trace,
         ..SiteOptions::default()
     };
     let mut site = Site::open(&args.dir, options.clone(), say_of_site)?;

@@ -15,10 +15,7 @@ use super::intake::Taker;
 use super::reply::Reply;
 use super::root::{Found, Opened, Refused};
 use super::rules::Access;
-use super::{Shard, Site, admission, listing};
-
-/// Methods that are served.
-const ALLOWED: [Method; 2] = [Method::GET, Method::HEAD];
+use super::{Shard, Site, admission, listing, methods};
 
 /// What is left to do after an answer was written.
 pub(super) enum Left {
@@ -113,11 +110,8 @@ pub(super) struct Answer<'a, 'h, 'b> {
 
 impl Answer<'_, '_, '_> {
     fn write(mut self, shard: &mut Shard) -> Left {
-        if let Some(reply) = admission::preflight(self.site, self.request) {
-            return Left::Reply(Box::new(reply));
-        }
-        if !ALLOWED.contains(self.request.method()) {
-            return self.fail(shard, StatusCode::METHOD_NOT_ALLOWED, None);
+        if !matches!(*self.request.method(), Method::GET | Method::HEAD) {
+            return self.other_method(shard);
         }
         let (Target::Origin { path, .. } | Target::Absolute { path, .. }) = *self.request.target()
         else {
@@ -144,6 +138,29 @@ impl Answer<'_, '_, '_> {
             Err(Some(refused)) => self.refused(shard, refused),
             Err(None) => self.redirect(shard, &path),
         }
+    }
+
+    /// Methods that don't ask for content.
+    #[cold]
+    fn other_method(self, shard: &mut Shard) -> Left {
+        let reply = match *self.request.method() {
+            Method::TRACE if self.site.options.trace => methods::trace(self.head, self.request),
+            Method::OPTIONS => {
+                if let Some(reply) = admission::preflight(self.site, self.request) {
+                    return Left::Reply(Box::new(reply));
+                }
+                let path = match self.request.target().path().map(decode_path).transpose() {
+                    Ok(path) => path,
+                    Err(error) => return self.bad_path(shard, error),
+                };
+                match methods::options(self.site, self.request, path.as_ref()) {
+                    Ok(reply) => reply,
+                    Err(refused) => return self.refused(shard, refused),
+                }
+            }
+            _ => return self.fail(shard, StatusCode::METHOD_NOT_ALLOWED, None),
+        };
+        Left::Reply(Box::new(reply))
     }
 
     /// A folder: the file that stands for it, or what is in it.
@@ -251,8 +268,10 @@ impl Answer<'_, '_, '_> {
         let date = *shard.date.at(self.now);
         let mut response = self.short(status, &date);
         response.detail = detail;
+        let allowed;
         if status == StatusCode::METHOD_NOT_ALLOWED {
-            response.allow = &ALLOWED;
+            allowed = methods::allowed(&self.site.options);
+            response.allow = &allowed;
         }
         short(self.stream, &response);
         Left::Nothing

@@ -24,6 +24,7 @@ mod heads;
 mod intake;
 mod lines;
 mod listing;
+mod methods;
 mod produce;
 mod reply;
 mod represent;
@@ -75,6 +76,8 @@ pub struct SiteOptions {
     pub files: files::Options,
     /// What is said and allowed by path.
     pub rules: Rules,
+    /// Whether TRACE is answered, with the request as it arrived but for its secrets. Default no.
+    pub trace: bool,
 }
 
 impl Default for SiteOptions {
@@ -89,6 +92,7 @@ impl Default for SiteOptions {
             linger: seconds(2),
             files: files::Options::default(),
             rules: Rules::default(),
+            trace: false,
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::support::{Folder, Server, on_every_driver, short};
 
 const CLOSE: &str = "Connection: close\r\n";
-const ALLOW: &str = "Allow: GET, HEAD\r\n";
+const ALLOW: &str = "Allow: GET, HEAD, OPTIONS\r\n";
 
 fn refused(lines: &str) -> String {
     short("405 Method Not Allowed", &format!("{ALLOW}{lines}"), "")

@@ -72,7 +72,7 @@ fn conditions_say_nothing_about_what_is_not_there() {
         let answer = server.ask(format!("GET /none HTTP/1.0\r\n{lines}\r\n"));
         assert_eq!(answer, short("404 Not Found", "Connection: close\r\n", ""));
         let answer = server.ask(format!("POST /hello.txt HTTP/1.0\r\n{lines}\r\n"));
-        let expected = "Allow: GET, HEAD\r\nConnection: close\r\n";
+        let expected = "Allow: GET, HEAD, OPTIONS\r\nConnection: close\r\n";
         assert_eq!(answer, short("405 Method Not Allowed", expected, ""));
     });
 }

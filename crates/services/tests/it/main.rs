@@ -9,6 +9,7 @@ mod echo;
 mod fault;
 mod files;
 mod listings;
+mod methods;
 mod pipeline;
 mod policy;
 mod ranges;

@@ -51,6 +51,10 @@ pub(crate) struct Serve {
     #[arg(allow_hyphen_values = true)]
     pub(crate) write_timeout: Duration,
 
+    /// Answer TRACE with the request as it arrived, without Cookie and credentials; off, it is 405
+    #[arg(long)]
+    pub(crate) trace: bool,
+
     #[command(flatten)]
     pub(crate) files: files::Files,
 
