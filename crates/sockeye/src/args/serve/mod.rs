@@ -51,7 +51,7 @@ pub(crate) struct Serve {
     #[arg(allow_hyphen_values = true)]
     pub(crate) write_timeout: Duration,
 
-    /// Answer TRACE with the request as it arrived, without Cookie and credentials; off, it is 405
+    /// Answer TRACE (off: 405) with the request as it came, without Cookie and credentials
     #[arg(long)]
     pub(crate) trace: bool,
 
