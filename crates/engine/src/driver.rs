@@ -52,6 +52,7 @@ use crate::fault::{self, Point};
 use crate::inbox::Inbox;
 use crate::message::{Outbound, Receive, Received};
 use crate::probe::{Call, ConnId, Operation, Probe, Stamp};
+use crate::ration::Ration;
 use crate::slab::Key;
 
 /// How a thread waits for its sockets.
@@ -190,7 +191,15 @@ impl VirtualClock {
     }
 }
 
-/// So many sends fill an error queue before it is emptied.
+/// Milliseconds since some moment, to within a few of them, which costs no look at the hardware's
+/// clock (clock_gettime(2)); it comes round after 49 days.
+fn coarse_millis() -> u32 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+    let millis = now.tv_sec.wrapping_mul(1000).wrapping_add(now.tv_nsec / 1_000_000);
+    u32::try_from(millis & i64::from(u32::MAX)).unwrap_or(0)
+}
+
+/// So many sends that are told of fill an error queue before it is emptied.
 const SENDS_BEFORE_LOOK: u8 = 8;
 
 impl Env {
@@ -209,25 +218,34 @@ impl Env {
             && !socket.unix
             && let (Some(probe), Some(conn)) = (&self.probe, socket.conn)
         {
-            socket.sends.set(0);
-            probe.error_queue(ConnId(conn.get()), socket.fd.as_fd(), socket.sent.get());
+            socket.ration.emptied();
+            let (sent, from) = (socket.sent.get(), socket.ration.from());
+            probe.error_queue(ConnId(conn.get()), socket.fd.as_fd(), from..sent);
         }
     }
 
-    /// Has it emptied if the socket has sent since that was last done.
+    /// Has it emptied if a send that is told of there was made since that was last done.
     pub(crate) fn look_after_sends(&self, socket: &Socket) {
-        if self.reads_error_queues && socket.sends.get() > 0 {
+        if self.reads_error_queues && socket.ration.sends() > 0 {
             self.look_at_errors(socket);
         }
     }
 
-    /// Has it emptied if this was one of many sends.
+    /// Before a send: says whether it is to be told of in the error queue, if that was different so far.
+    pub(crate) fn ration_sends(&self, socket: &Socket) {
+        if self.reads_error_queues
+            && !socket.unix
+            && let (Some(probe), Some(conn)) = (&self.probe, socket.conn)
+            && let Some(told) = socket.ration.turns(coarse_millis(), socket.sent.get())
+        {
+            probe.tell_sends(ConnId(conn.get()), socket.fd.as_fd(), told);
+        }
+    }
+
+    /// Has it emptied if this was one of many sends that are told of there.
     pub(crate) fn count_send(&self, socket: &Socket) {
-        if self.reads_error_queues {
-            socket.sends.set(socket.sends.get().saturating_add(1));
-            if socket.sends.get() >= SENDS_BEFORE_LOOK {
-                self.look_at_errors(socket);
-            }
+        if self.reads_error_queues && socket.ration.sent() >= SENDS_BEFORE_LOOK {
+            self.look_at_errors(socket);
         }
     }
 
@@ -390,8 +408,8 @@ pub(crate) struct Socket {
     pub(crate) received: Cell<u64>,
     /// Bytes the kernel took so far.
     pub(crate) sent: Cell<u64>,
-    /// Sends since its error queue was last emptied.
-    pub(crate) sends: Cell<u8>,
+    /// Which of its sends are told of in its error queue.
+    pub(crate) ration: Ration,
     /// A Unix stream is received in the pieces its peer passed descriptors with, however many
     /// wait (unix(7)).
     pub(crate) unix: bool,
@@ -405,8 +423,8 @@ impl Socket {
         let conn = conn.and_then(|conn| NonZeroU64::new(conn.0));
         let unix = matches!(raw, Raw::Unix(_));
         let shared = matches!(raw, Raw::Shared(_));
-        let (received, sent, sends) = (Cell::new(0), Cell::new(0), Cell::new(0));
-        Ok(Socket { fd: raw.into_fd()?, conn, received, sent, sends, unix, shared })
+        let (received, sent, ration) = (Cell::new(0), Cell::new(0), Ration::new());
+        Ok(Socket { fd: raw.into_fd()?, conn, received, sent, ration, unix, shared })
     }
 
     /// Sets the blocking mode, unless others depend on it.

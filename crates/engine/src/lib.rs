@@ -66,6 +66,7 @@ mod message;
 mod offload;
 mod peek;
 pub mod probe;
+mod ration;
 mod reactor;
 mod receive_options;
 mod seqpacket;

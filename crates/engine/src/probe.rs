@@ -57,11 +57,17 @@ pub trait Probe {
     }
     /// The error queue of a connection is to be emptied, where something was asked for that arrives
     /// there (recv(2), `MSG_ERRQUEUE`): as long as it is not, a thread that waits for the socket may be
-    /// woken again and again. The kernel has taken `sent` bytes of it so far.
+    /// woken again and again. The kernel has taken the bytes up to `sent.end` so far; those from
+    /// `sent.start` on up to where [`Probe::tell_sends`] was last told `false`, if it was after that,
+    /// went with sends that were all to be told of.
     ///
-    /// It is called after every few sends, before a receive that comes after one, when a wait found an
-    /// error, and between [`Probe::closing`] and the close; never for a Unix socket.
-    fn error_queue(&self, _conn: ConnId, _fd: BorrowedFd<'_>, _sent: u64) {}
+    /// It is called after every few sends that are told of, before a receive that comes after one, when a
+    /// wait found an error, and between [`Probe::closing`] and the close; never for a Unix socket.
+    fn error_queue(&self, _conn: ConnId, _fd: BorrowedFd<'_>, _sent: Range<u64>) {}
+    /// Whether the sends of this connection that come now are to be told of in its error queue, until
+    /// this is called again. At first they are; for [`SENDS_TOLD`] at once, and ten a second, they stay
+    /// so. Only where error queues are read; never for a Unix socket.
+    fn tell_sends(&self, _conn: ConnId, _fd: BorrowedFd<'_>, _told: bool) {}
     /// The connection is about to be closed: the last moment to ask the kernel about it.
     fn closing(&self, conn: ConnId, fd: Option<BorrowedFd<'_>>);
     /// The descriptor is closed; nothing more comes for this connection.
@@ -69,6 +75,10 @@ pub trait Probe {
     /// The thread is about to wait: hand on what was gathered.
     fn flush(&self);
 }
+
+/// So many sends of a connection at once may be told of in its error queue, see
+/// [`Probe::tell_sends`]; while it sends no more than ten times a second, each is.
+pub const SENDS_TOLD: u8 = 16;
 
 /// Names one connection for the life of the process; numbers are never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

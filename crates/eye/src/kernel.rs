@@ -21,7 +21,7 @@ pub use facts::{kernel_facts, parse_tcp_info, uncount_syn};
 pub use queues::Queues;
 pub use saved_syn::{save_syn, saved_isn};
 pub use sockets::{SocketList, SocketSeen};
-pub use stamps::{ask_stamps, take_stamps};
+pub use stamps::{ask_stamps, pause_stamps, take_stamps};
 
 pub(crate) use option::{get_option, length_of, set_option};
 

@@ -162,13 +162,17 @@ pub struct Aftermath {
 /// A moment the kernel stamped on its way with bytes of ours (`SO_TIMESTAMPING`).
 ///
 /// It covers every byte from the end of the one before it at the same point: of sends that were
-/// joined the kernel stamps the last alone, so for an earlier one it is an upper bound.
+/// joined the kernel stamps the last alone, so for an earlier one it is an upper bound. A connection that
+/// sends often has only some of its sends stamped: what went before them has no stamp of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KernelStamp {
     /// When the kernel stamped it.
     pub at: Stamp,
     /// Where it did.
     pub point: Point,
+    /// Where the sends began that were all to be stamped, up to this one: what lies before was not, or
+    /// that is not known of it. 0 where each send was.
+    pub from: u64,
     /// The end of the bytes it covers, in the stream we send.
     pub end: u64,
 }
@@ -176,7 +180,8 @@ pub struct KernelStamp {
 /// Where the kernel stamps what is sent (Documentation/networking/timestamping.rst).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Point {
-    /// Handed to the queue in front of the network device (`SCM_TSTAMP_SCHED`).
+    /// Handed to the queue in front of the network device (`SCM_TSTAMP_SCHED`). The eye does not ask
+    /// for it.
     Scheduled,
     /// Handed to the device (`SCM_TSTAMP_SND`).
     Sent,
@@ -391,8 +396,9 @@ pub struct Loss {
     pub calls: u64,
     /// Packets, over all connections of the capture while this one was open.
     pub packets: u64,
-    /// Ends of the stream we sent that were acknowledged and have no stamp: the error queue had no
-    /// room for it. 0 or 1; how many more are missing before it nobody knows.
+    /// Ends of the stream we sent that were acknowledged and have no stamp though each send was to be
+    /// stamped: the error queue had no room for it. 0 or 1; how many more are missing before it nobody
+    /// knows.
     pub stamps: u64,
     /// Times the kernel had no room to tell of sockets it let go of, of whatever connection, while
     /// this one was open.

@@ -11,7 +11,7 @@ mod spent;
 use std::ops::Range;
 
 use sockeye_engine::Address;
-use sockeye_engine::probe::{Call, Direction, Opened, Operation, Role, Stamp};
+use sockeye_engine::probe::{Call, Direction, Opened, Operation, Role, SENDS_TOLD, Stamp};
 use sockeye_wire::packet;
 use sockeye_wire::tcp::{self, End, Seq, State, Tracker};
 
@@ -494,9 +494,13 @@ impl Timeline {
         self.history
     }
 
-    /// Each send is stamped, so the last byte that was acknowledged has a stamp, if any has.
+    /// Of so few sends each is stamped, so the last byte that was acknowledged has a stamp, if any has.
     fn finish_stamps(&mut self) {
         let acked = self.history.kernel.as_ref().and_then(|facts| facts.bytes_acked);
+        let sends = self.history.totals.calls[index(Direction::Sent)] + self.history.lost.calls;
+        if sends > u64::from(SENDS_TOLD) {
+            return;
+        }
         if acked.is_some_and(|acked| acked > self.stamped) && self.history.stamps.total() > 0 {
             self.history.lost.stamps = 1;
         }

@@ -235,6 +235,7 @@ fn sent(
     make: impl FnOnce() -> Result<usize>,
 ) -> Result<usize> {
     let offset = socket.sent.get();
+    env.ration_sends(socket);
     let count = env.telling(socket.conn, operation, offset, asked, make)?;
     socket.sent.set(offset + count as u64);
     env.count_send(socket);

@@ -4,6 +4,7 @@
 //! round every 4 GiB and has to be placed on the stream's own offsets.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use sockeye_engine::probe::Stamp;
@@ -18,39 +19,52 @@ const AT_ONCE: usize = 16;
 /// error with an address of IPv6 behind it (60).
 const ROOM: usize = 160;
 
-/// Asks for stamps of all that is sent from now on. Nothing may have been sent before.
+/// Asks for stamps of all that is sent from now on, until [`pause_stamps`]. At first nothing may have
+/// been sent before.
 ///
-/// Numbers count from the first byte whether the connection is made already or still being made
+/// It is stamped when it is handed to the device and when it is acknowledged. Numbers count from the first byte whether the connection is made already or still being made
 /// (`OPT_ID_TCP`); nothing but the number comes back, so none of the bytes (`OPT_TSONLY`), and no
 /// privilege is needed.
 ///
 /// # Errors
 /// Whatever `setsockopt(2)` says: `EINVAL` before Linux 6.2, and of a socket that is not connected.
 pub fn ask_stamps(fd: BorrowedFd<'_>) -> io::Result<()> {
-    let flags = libc::SOF_TIMESTAMPING_SOFTWARE
-        | libc::SOF_TIMESTAMPING_TX_SCHED
-        | libc::SOF_TIMESTAMPING_TX_SOFTWARE
-        | libc::SOF_TIMESTAMPING_TX_ACK
-        | libc::SOF_TIMESTAMPING_OPT_ID
-        | libc::SOF_TIMESTAMPING_OPT_TSONLY
-        | OPT_ID_TCP;
+    let points = libc::SOF_TIMESTAMPING_TX_SOFTWARE | libc::SOF_TIMESTAMPING_TX_ACK;
+    let flags = NUMBERED | points;
     set_option(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &flags.cast_signed())
 }
+
+/// Asks for no stamps of what is sent from now on; those of what was sent before still come. What is
+/// sent meanwhile is counted, so that [`ask_stamps`] may be called again.
+///
+/// # Errors
+/// As [`ask_stamps`].
+pub fn pause_stamps(fd: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &NUMBERED.cast_signed())
+}
+
+/// How stamps are reported, and that bytes are counted. As long as these stay, so does the count.
+const NUMBERED: u32 = libc::SOF_TIMESTAMPING_SOFTWARE
+    | libc::SOF_TIMESTAMPING_OPT_ID
+    | libc::SOF_TIMESTAMPING_OPT_TSONLY
+    | OPT_ID_TCP;
 
 /// Counts from the first byte that was not written yet, not from the first unacknowledged one
 /// (include/uapi/linux/net_tstamp.h, Linux 6.2).
 const OPT_ID_TCP: u32 = 1 << 16;
 
-/// Takes all stamps out of the error queue, and whatever else is there; `sent` bytes the kernel has
-/// taken so far.
-pub fn take_stamps(fd: BorrowedFd<'_>, sent: u64, mut take: impl FnMut(KernelStamp)) {
+/// Takes all stamps out of the error queue, and whatever else is there. The kernel has taken the bytes
+/// up to `sent.end` so far; those from `sent.start` on are the last for which stamps were asked.
+pub fn take_stamps(fd: BorrowedFd<'_>, sent: Range<u64>, mut take: impl FnMut(KernelStamp)) {
     let mut rooms = [Room([0; ROOM]); AT_ONCE];
     loop {
         let (count, lengths) = receive(fd, &mut rooms);
         for (room, length) in rooms.iter().zip(lengths).take(count) {
             let found = read(room.0.get(..length).unwrap_or_default());
             if let Some((at, point, id)) = found {
-                take(KernelStamp { at, point, end: place(id, sent) });
+                let end = place(id, sent.end);
+                // Of what was asked before that it is not known here where it began.
+                take(KernelStamp { at, point, from: sent.start.min(end), end });
             }
         }
         if count < AT_ONCE {
@@ -165,13 +179,13 @@ mod tests {
         let mut all: Vec<KernelStamp> = Vec::new();
         while !all.iter().any(|stamp| stamp.point == Point::Acked && stamp.end == end) {
             poll(&mut [PollFd::new(stream, PollFlags::empty())], None).unwrap();
-            take_stamps(stream.as_fd(), end, |stamp| all.push(stamp));
+            take_stamps(stream.as_fd(), 0..end, |stamp| all.push(stamp));
         }
         all
     }
 
     #[test]
-    fn what_is_sent_is_stamped_at_three_points_in_the_order_in_which_it_passes() {
+    fn what_is_sent_is_stamped_at_two_points_in_the_order_in_which_it_passes() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let listener = TcpListener::bind(address).unwrap();
             let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -185,7 +199,7 @@ mod tests {
             server.write_all(b"!").unwrap();
             let stamps = stamps_until(&client, 15);
             let after = Stamp::now();
-            for point in Point::ALL {
+            for point in [Point::Sent, Point::Acked] {
                 let ends = stamps.iter().filter(|stamp| stamp.point == point);
                 let ends: Vec<u64> = ends.map(|stamp| stamp.end).collect();
                 assert!(ends == [5, 15] || ends == [15], "{address}: {point:?}: {ends:?}");
@@ -193,12 +207,35 @@ mod tests {
             let of_last = |point| {
                 stamps.iter().find(|stamp| stamp.point == point && stamp.end == 15).unwrap().at
             };
-            let passed = [before, of_last(Point::Scheduled), of_last(Point::Acked), after];
+            let passed = [before, of_last(Point::Sent), of_last(Point::Acked), after];
             assert!(passed.is_sorted(), "{address}: {passed:?}");
             let mut none = true;
-            take_stamps(client.as_fd(), 15, |_| none = false);
+            take_stamps(client.as_fd(), 0..15, |_| none = false);
             assert!(none, "they are taken once");
         }
+    }
+
+    #[test]
+    fn what_is_sent_while_no_stamps_are_asked_for_has_none_and_is_counted() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        ask_stamps(client.as_fd()).unwrap();
+        client.set_nodelay(true).unwrap();
+        let mut send = |asked: bool, bytes: &[u8]| {
+            let ask = if asked { ask_stamps } else { pause_stamps };
+            ask(client.as_fd()).unwrap();
+            (&client).write_all(bytes).unwrap();
+            server.read_exact(&mut vec![0; bytes.len()]).unwrap();
+        };
+        send(true, &[7; 3]);
+        send(false, &[7; 4]);
+        send(true, &[7; 5]);
+        send(false, &[7; 6]);
+        server.write_all(b"!").unwrap();
+        let stamps = stamps_until(&client, 12);
+        let ends = stamps.iter().filter(|stamp| stamp.point == Point::Sent).map(|stamp| stamp.end);
+        assert_eq!(ends.collect::<Vec<_>>(), [3, 12]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::batch::{Batch, Wanted};
 use super::handover::Sender;
 use super::item::{Item, OwnDatagram, OwnReported};
 use crate::kernel::{
-    ask_stamps, dropped_datagrams, kernel_facts, save_syn, saved_isn, take_stamps,
+    ask_stamps, dropped_datagrams, kernel_facts, pause_stamps, save_syn, saved_isn, take_stamps,
 };
 
 /// Makes the probes.
@@ -115,8 +115,14 @@ impl Probe for Recorder {
         self.stamps
     }
 
-    fn error_queue(&self, conn: ConnId, fd: BorrowedFd<'_>, sent: u64) {
+    fn error_queue(&self, conn: ConnId, fd: BorrowedFd<'_>, sent: Range<u64>) {
         take_stamps(fd, sent, |stamp| self.push(Item::Stamp(conn, stamp)));
+    }
+
+    fn tell_sends(&self, _conn: ConnId, fd: BorrowedFd<'_>, told: bool) {
+        let ask = if told { ask_stamps } else { pause_stamps };
+        // As in `opened`; of a connection that is over there is nothing more to stamp.
+        let _ = ask(fd);
     }
 
     fn closing(&self, conn: ConnId, fd: Option<BorrowedFd<'_>>) {

@@ -273,8 +273,9 @@ impl<R: BufRead> Playback<R> {
     }
 
     fn stamp(&mut self, stamp: &Stamp) -> Result<(), ReadError> {
-        let (at, end) = (self.at(stamp.at)?, self.bounded(stamp.end)?);
-        self.replay.stamp(stamp.conn, KernelStamp { at, point: stamp.point.into(), end });
+        let (at, point) = (self.at(stamp.at)?, stamp.point.into());
+        let (from, end) = (self.bounded(stamp.from)?, self.bounded(stamp.end)?);
+        self.replay.stamp(stamp.conn, KernelStamp { at, point, from, end });
         Ok(())
     }
 

@@ -321,6 +321,10 @@ pub struct Stamp {
     pub at: i64,
     /// Where on their way.
     pub point: Point,
+    /// Where the sends began that were all to be stamped, up to this one: what lies before was not, or
+    /// that is not known. Left out if it is 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub from: u64,
     /// The end of the bytes it covers, from where the one before it at the same point ended: of those
     /// sent earlier in them it is an upper bound.
     pub end: u64,

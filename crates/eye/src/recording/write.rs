@@ -269,7 +269,8 @@ impl Writer {
     fn stamp(&mut self, conn: ConnId, stamp: &KernelStamp) {
         let Some(&conn) = self.conns.get(&conn) else { return };
         let (at, point) = (self.at(stamp.at), stamp.point.into());
-        self.record(&Record::Stamp(schema::Stamp { conn, at, point, end: stamp.end }));
+        let (from, end) = (stamp.from, stamp.end);
+        self.record(&Record::Stamp(schema::Stamp { conn, at, point, from, end }));
     }
 
     fn queue(&mut self, conn: u64, sample: &QueueSample) {

@@ -299,8 +299,8 @@ fn record() -> impl Strategy<Value = Record> {
             }
         ),
         1 => (conn(), facts()).prop_map(|(conn, facts)| Record::Kernel(Kernel { conn, facts })),
-        1 => (conn(), at(), proptest::sample::select(points), number()).prop_map(
-            |(conn, at, point, end)| Record::Stamp(Stamp { conn, at, point, end })
+        1 => (conn(), at(), proptest::sample::select(points), number(), number()).prop_map(
+            |(conn, at, point, from, end)| Record::Stamp(Stamp { conn, at, point, from, end })
         ),
         1 => queue(),
         1 => (conn(), at(), role(), facts()).prop_map(|(conn, at, end, facts)| {

@@ -119,7 +119,8 @@ fn tell(timeline: &mut Timeline, input: Input) {
             timeline.closed(Stamp(at));
         }
         Input::Stamp { at, point, end } => {
-            timeline.stamp(KernelStamp { at: Stamp(at), point: Point::ALL[point], end });
+            let (at, point, from) = (Stamp(at), Point::ALL[point], end / 2 * (end % 2));
+            timeline.stamp(KernelStamp { at, point, from, end });
         }
         Input::Queue { at, server, state, receive, send, window } => {
             timeline.queue(QueueSample {

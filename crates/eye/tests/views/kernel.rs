@@ -59,6 +59,29 @@ fn what_is_sent_again_is_stamped_again_and_drawn_once() {
 }
 
 #[test]
+fn what_no_stamp_was_asked_for_is_left_blank() {
+    let mut scene = Scene::without_capture();
+    scene.accept();
+    for call in 1..=20 {
+        scene.wait(5).send(10);
+        match call {
+            1..=4 => scene.stamp(Point::Sent, 10 * call),
+            16 => scene.stamp_of(Point::Sent, 150..160),
+            _ => &mut scene,
+        };
+    }
+    let style = Style { ascii: true, width: 100, ..Style::default() };
+    let picture = view::picture(scene.history(), &style);
+    let row = picture.lines().find(|line| line.contains("k.SND")).expect("a row of stamps");
+    let (bar, caption) = row.split_once("5 stamps for 20 calls").expect(row);
+    assert_eq!(caption, "");
+    let (first, after) = bar.split_once("|10|10|10|10|").expect(row);
+    let (blank, last) = after.split_once("|10|").expect(row);
+    assert_eq!((first.trim(), blank.trim(), last.trim()), ("k.SND", "", ""), "{row}");
+    assert!(blank.len() > 20 && last.len() > 8, "{row}");
+}
+
+#[test]
 fn of_many_stamps_those_left_out_are_a_crowd() {
     let mut scene = Scene::keeping(4, false);
     scene.accept();

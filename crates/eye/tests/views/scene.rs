@@ -1,6 +1,7 @@
 //! Connections made by hand: what a server's program, its kernel and its wire would have told.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use sockeye_engine::probe::{Call, ConnId, Direction, Opened, Operation, Role, Stamp};
 use sockeye_eye::record::{
@@ -216,7 +217,7 @@ impl Scene {
         way: Direction,
         ack: u64,
         window: u16,
-        sack: Option<(std::ops::Range<u64>, bool)>,
+        sack: Option<(Range<u64>, bool)>,
     ) -> &mut Scene {
         let number = |offset: u64| {
             let low = u32::try_from((offset + 1) & 0xffff_ffff).expect("masked");
@@ -386,8 +387,14 @@ impl Scene {
 
     /// The kernel stamps the byte before `end` of what we send.
     pub(crate) fn stamp(&mut self, point: Point, end: u64) -> &mut Scene {
-        let at = self.stamp_now();
-        self.timeline.stamp(KernelStamp { at, point, end });
+        self.stamp_of(point, 0..end)
+    }
+
+    /// The kernel stamps the end of these, the first of which began a row of sends that were all to be
+    /// stamped.
+    pub(crate) fn stamp_of(&mut self, point: Point, range: Range<u64>) -> &mut Scene {
+        let (at, from, end) = (self.stamp_now(), range.start, range.end);
+        self.timeline.stamp(KernelStamp { at, point, from, end });
         self
     }
 

@@ -100,7 +100,7 @@ pub(crate) enum What {
     /// a connection is open
     Calls,
     /// Have the kernel stamp what is sent when it passes it on and when it is acknowledged: the rows
-    /// k.SND and k.ACK. Costs up to half of the speed
+    /// k.SND and k.ACK. Of a busy connection some sends alone
     Stamps,
 }
 

@@ -336,6 +336,7 @@ impl Uring {
     fn send(&self, state: &mut State, key: Key, more: bool) {
         let waits = |slot: &&mut Slot| slot.sending.is_some() && !slot.send_in_flight;
         if let Some(slot) = state.slots.get_mut(key).filter(waits) {
+            self.env.ration_sends(&slot.socket);
             slot.send_start = self.env.started();
             state.start_send(key, more);
         }

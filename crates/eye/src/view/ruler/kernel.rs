@@ -16,7 +16,8 @@ use crate::words::note::{Note, Noun};
 impl Ruler<'_> {
     /// A row for each point at which the kernel stamped what we sent.
     ///
-    /// A stamp covers all bytes since the one before it, so each interval ends where a stamp is.
+    /// A stamp covers all bytes since the one before it, so each interval ends where a stamp is. What
+    /// was sent without a stamp being asked for is left blank.
     pub(super) fn stamps(&mut self, layers: &Layers<'_>) {
         if self.way == Direction::Received {
             return;
@@ -29,21 +30,21 @@ impl Ruler<'_> {
     fn stamps_at(&mut self, point: Point, name: &str, layers: &Layers<'_>) {
         let stamps = &self.history.stamps;
         let ends = |kept: &mut dyn Iterator<Item = &crate::record::KernelStamp>| {
-            let mut ends: Vec<u64> =
-                kept.filter(|stamp| stamp.point == point).map(|stamp| stamp.end).collect();
+            let of_point = kept.filter(|stamp| stamp.point == point);
+            let mut ends: Vec<_> = of_point.map(|stamp| (stamp.end, stamp.from)).collect();
             ends.sort_unstable();
             // What is sent again is stamped again.
-            ends.dedup();
+            ends.dedup_by_key(|(end, _)| *end);
             ends
         };
         let (first, last) = (ends(&mut stamps.head()), ends(&mut stamps.tail()));
         if first.is_empty() && last.is_empty() {
             return;
         }
-        let reached = first.last().copied().unwrap_or(0);
+        let reached = first.last().map_or(0, |(end, _)| *end);
         let hole = match (stamps.left_out(), last.first()) {
             (0, _) => None,
-            (_, Some(&end)) => Some(reached..end.max(reached)),
+            (_, Some(&(end, _))) => Some(reached..end.max(reached)),
             (_, None) => Some(reached..layers.total.max(reached)),
         };
         let after = hole.as_ref().map_or(reached, |hole: &Range<u64>| hole.end);
@@ -126,12 +127,15 @@ impl Ruler<'_> {
 }
 
 /// The intervals that end at each of these offsets, the first from `start`.
-fn between(start: u64, ends: &[u64]) -> Vec<Interval<'static>> {
-    let mut from = start;
+fn between(start: u64, ends: &[(u64, u64)]) -> Vec<Interval<'static>> {
+    let mut reached = start;
     let mut intervals = Vec::new();
-    for &end in ends.iter().filter(|end| **end > start) {
-        intervals.push(Interval { range: from..end, label: None });
-        from = end;
+    for &(end, from) in ends.iter().filter(|(end, _)| *end > start) {
+        let range = reached.max(from)..end;
+        if !range.is_empty() {
+            intervals.push(Interval { range, label: None });
+        }
+        reached = end;
     }
     intervals
 }
