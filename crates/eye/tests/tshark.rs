@@ -5,7 +5,7 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
@@ -87,12 +87,14 @@ const FIELDS: [&str; 8] = [
 ];
 
 impl Tshark {
-    /// Captures a port on `lo`; `None` if there is no tcpdump or no tshark here.
-    fn start(port: u16) -> Option<Tshark> {
+    /// Captures an address on `lo`; `None` if there is no tcpdump or no tshark here.
+    fn start(address: SocketAddr) -> Option<Tshark> {
+        // The same port of the other family may be somebody else's.
+        let filter = format!("host {} and tcp port {}", address.ip(), address.port());
         let mut tcpdump = Command::new("tcpdump")
             .args(["-i", "lo", "-U", "--immediate-mode", "--time-stamp-precision=nano"])
             // Headers alone, so that its ring has room for all of them.
-            .args(["-s", "160", "-B", "16384", "-w", "-", &format!("tcp port {port}")])
+            .args(["-s", "160", "-B", "16384", "-w", "-", &filter])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -166,7 +168,7 @@ fn agree(test: &str, host: &str, converse: impl Fn(TcpStream, Served<'_>)) {
     }
     let listener = TcpListener::bind(host).unwrap();
     let address = listener.local_addr().unwrap();
-    let Some(mut tshark) = Tshark::start(address.port()) else {
+    let Some(mut tshark) = Tshark::start(address) else {
         return skip(test, "tcpdump or tshark is missing");
     };
     let (sender, ended) = channel();
@@ -201,7 +203,7 @@ fn connections_made_from_here_from_their_first_segment_on() {
     for host in ["127.0.0.1:0", "[::1]:0"] {
         let listener = TcpListener::bind(host).unwrap();
         let address = listener.local_addr().unwrap();
-        let Some(mut tshark) = Tshark::start(address.port()) else {
+        let Some(mut tshark) = Tshark::start(address) else {
             return skip(test, "tcpdump or tshark is missing");
         };
         let (sender, ended) = channel();
