@@ -145,6 +145,9 @@ impl Watch {
         loop {
             // Asked first: what was handed over before the eye was told is still taken in.
             let closing = self.inbox.closing();
+            // Up to when packets were waited for: this thread may be kept from running at any moment,
+            // and what came meanwhile is still in the ring.
+            let looked = Instant::now();
             self.take_packets();
             let took = self.take_records();
             let now = Instant::now();
@@ -154,11 +157,11 @@ impl Watch {
             self.list_sockets(now);
             self.sample(now, took);
             self.take_ends();
-            self.tracks.expire(now);
+            self.tracks.expire(looked);
             if !self.taps.is_empty() {
                 self.taps.facts(self.tracks.take_facts(), None);
             }
-            self.draw_ended(now);
+            self.draw_ended(now, looked);
             if !self.taps.is_empty() && (!took || now > self.paused + PAUSE_EVERY) {
                 self.let_taps_pause(now);
             }
@@ -332,7 +335,8 @@ impl Watch {
         }
     }
 
-    fn draw_ended(&mut self, now: Instant) {
+    /// Draws what has ended; of datagrams, what waited for packets until `looked`.
+    fn draw_ended(&mut self, now: Instant, looked: Instant) {
         let ended = self.tracks.take_ended();
         let used_again = self.tracks.used_again(&ended);
         for ((track, mut history), used_again) in ended.into_iter().zip(used_again) {
@@ -355,11 +359,11 @@ impl Watch {
             }
         }
         let captured = self.capture.is_some() && self.datagrams.iter().any(|all| !all.is_empty());
-        let until = if captured { now + LAST_PACKETS } else { now };
+        let until = if captured { now + LAST_PACKETS } else { looked };
         for socket in self.tracks.sockets.take_closed() {
             self.closed.push_back((until, socket));
         }
-        while self.closed.front().is_some_and(|(until, _)| *until <= now) {
+        while self.closed.front().is_some_and(|(until, _)| *until <= looked) {
             let Some((_, socket)) = self.closed.pop_front() else { break };
             self.taps.see(&Seen::SocketEnded(&socket));
             let drawn = match self.gate.admit(now) {
@@ -453,7 +457,7 @@ impl Watch {
         let now = Instant::now();
         // What others do goes on, and this is how far it was seen.
         self.tracks.end_of_looking_on(Stamp::now());
-        self.draw_ended(now);
+        self.draw_ended(now, now);
         for socket in self.tracks.sockets.take_open() {
             match self.gate.admit(now) {
                 Admission::Count => {}
