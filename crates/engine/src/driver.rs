@@ -496,6 +496,12 @@ pub(crate) trait Driver {
         result
     }
 
+    /// This listener is shared with other processes, or may be: what ends its use here must not end
+    /// it there.
+    fn share(&self, _key: Key) -> io::Result<()> {
+        Ok(())
+    }
+
     /// A new connection from a listener.
     fn poll_accept(&self, key: Key, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>>;
 

@@ -83,8 +83,11 @@ impl Listener {
         Listener::new(fd, file)
     }
 
+    /// Of a server, which may pass it on to its successor.
     pub(crate) fn adopt(fd: OwnedFd) -> io::Result<Listener> {
-        Listener::new(fd, None)
+        let listener = Listener::new(fd, None)?;
+        listener.reactor.driver.share(listener.key)?;
+        Ok(listener)
     }
 
     pub(crate) fn new(fd: OwnedFd, file: Option<SocketFile>) -> io::Result<Listener> {

@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -20,12 +20,13 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::retry_on_intr;
 
-use crate::address::Address;
+use crate::address::{Address, UnixAddress};
 use crate::driver::{Accepted, DriverKind};
 use crate::endpoint::{Endpoint, ListenError, bind_streams};
 use crate::engine::{Stopper, sleep};
 use crate::error::{self, CallError};
 use crate::inbox::Place;
+use crate::inherited::{Handover, Inherited};
 use crate::listener::Listener;
 use crate::probe::{ProbeSource, Role};
 use crate::reactor::Reactor;
@@ -72,7 +73,7 @@ pub enum Notice {
 pub struct Bound {
     addresses: Vec<SocketAddr>,
     locals: Vec<Address>,
-    files: Vec<SocketFile>,
+    files: Arc<Mutex<Vec<SocketFile>>>,
     /// For each thread, its sockets.
     sockets: Vec<Vec<OwnedFd>>,
     options: ServeOptions,
@@ -85,12 +86,7 @@ impl Bound {
     ///
     /// Names the endpoint, the call that failed and the way out.
     pub fn listen(endpoints: &[Endpoint], options: ServeOptions) -> Result<Bound, ListenError> {
-        let threads = match (options.driver.multiplexes(), options.threads) {
-            (true, Some(threads)) => threads.max(1),
-            (true, None) => std::thread::available_parallelism().map_or(1, usize::from),
-            // These share one queue: a thread that is busy must not keep others' clients.
-            (false, _) => 1,
-        };
+        let threads = accepting_threads(&options);
         let mut locals = Vec::new();
         let mut files = Vec::new();
         let mut sockets: Vec<Vec<OwnedFd>> = (0..threads).map(|_| Vec::new()).collect();
@@ -104,7 +100,69 @@ impl Bound {
             }
         }
         let addresses = locals.iter().filter_map(Address::ip).collect();
-        Ok(Bound { addresses, locals, files, sockets, options })
+        Ok(Bound { addresses, locals, files: Arc::new(Mutex::new(files)), sockets, options })
+    }
+
+    /// Takes sockets that another process opened. Each is accepted from, whatever the number of threads:
+    /// where an address has fewer sockets than there are threads they share a queue, and where it has
+    /// more a thread has several.
+    ///
+    /// # Errors
+    ///
+    /// The process is out of descriptors.
+    pub fn adopt(inherited: Vec<Inherited>, options: ServeOptions) -> io::Result<Bound> {
+        let threads = accepting_threads(&options);
+        let (mut locals, mut files) = (Vec::<Address>::new(), Vec::new());
+        let mut groups: Vec<Vec<OwnedFd>> = Vec::new();
+        for (local, fd, ours) in inherited.into_iter().map(Inherited::into_parts) {
+            match locals.iter().position(|known| *known == local) {
+                Some(at) => groups[at].push(fd),
+                None => {
+                    if let (true, Address::Unix(UnixAddress::Path(path))) = (ours, &local) {
+                        files.extend(SocketFile::taken_over(path));
+                    }
+                    locals.push(local);
+                    groups.push(vec![fd]);
+                }
+            }
+        }
+        let mut sockets: Vec<Vec<OwnedFd>> = (0..threads).map(|_| Vec::new()).collect();
+        for group in groups {
+            for thread in group.len()..threads {
+                sockets[thread].push(group[thread % group.len()].try_clone()?);
+            }
+            for (number, socket) in group.into_iter().enumerate() {
+                sockets[number % threads].push(socket);
+            }
+        }
+        let addresses = locals.iter().filter_map(Address::ip).collect();
+        Ok(Bound { addresses, locals, files: Arc::new(Mutex::new(files)), sockets, options })
+    }
+
+    /// Listens at the places of the other, too, which are to be of as many threads.
+    #[must_use]
+    pub fn with(mut self, other: Bound) -> Bound {
+        self.addresses.extend(other.addresses);
+        self.locals.extend(other.locals);
+        lock(&self.files).append(&mut lock(&other.files));
+        for (number, sockets) in other.sockets.into_iter().enumerate() {
+            match self.sockets.get_mut(number) {
+                Some(ours) => ours.extend(sockets),
+                None => self.sockets.push(sockets),
+            }
+        }
+        self
+    }
+
+    /// Duplicates of all its sockets, for a successor. As long as they live, clients can connect, though
+    /// nobody may accept: drop them when the server stops.
+    ///
+    /// # Errors
+    ///
+    /// The process is out of descriptors.
+    pub fn handover(&self) -> io::Result<Handover> {
+        let copies = self.sockets.iter().flatten().map(OwnedFd::try_clone);
+        Ok(Handover { sockets: copies.collect::<io::Result<_>>()?, files: Arc::clone(&self.files) })
     }
 
     /// Where it listens, with the ports and names the system chose.
@@ -287,7 +345,7 @@ enum Each {
 struct Shared<F> {
     options: ServeOptions,
     /// Of Unix sockets that are listened on.
-    files: Mutex<Vec<SocketFile>>,
+    files: Arc<Mutex<Vec<SocketFile>>>,
     connections: Arc<AtomicUsize>,
     /// Tasks that had to be dropped.
     cut_off: AtomicUsize,
@@ -313,10 +371,10 @@ impl Drop for Counted {
 }
 
 impl<F> Shared<F> {
-    fn new(options: ServeOptions, files: Vec<SocketFile>, serve: F) -> Arc<Shared<F>> {
+    fn new(options: ServeOptions, files: Arc<Mutex<Vec<SocketFile>>>, serve: F) -> Arc<Shared<F>> {
         Arc::new(Shared {
             options,
-            files: Mutex::new(files),
+            files,
             connections: Arc::default(),
             cut_off: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
@@ -329,7 +387,7 @@ impl<F> Shared<F> {
 
     fn stop(&self) {
         // Nobody is to find what nobody will accept from.
-        self.files.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.files).clear();
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         self.stopping.store(true, Ordering::SeqCst);
         for (_, stopper) in threads.iter() {
@@ -518,6 +576,20 @@ where
             (self.options.notice)(notice());
         }
     }
+}
+
+/// Threads that accept.
+fn accepting_threads(options: &ServeOptions) -> usize {
+    match (options.driver.multiplexes(), options.threads) {
+        (true, Some(threads)) => threads.max(1),
+        (true, None) => std::thread::available_parallelism().map_or(1, usize::from),
+        // These share one queue: a thread that is busy must not keep others' clients.
+        (false, _) => 1,
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Stopping;

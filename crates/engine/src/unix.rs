@@ -23,6 +23,8 @@ pub(crate) struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
+    /// Somebody else removes it.
+    left: bool,
 }
 
 /// A call that failed, and why.
@@ -122,7 +124,8 @@ fn remove_stale(path: &Path, address: &SocketAddrAny, kind: SocketType) -> io::R
     match rustix::net::connect(&probe, address) {
         Err(Errno::CONNREFUSED) => {
             // Not if another server has put its own there meanwhile.
-            drop(SocketFile { path: path.into(), device: found.dev(), inode: found.ino() });
+            let (device, inode) = (found.dev(), found.ino());
+            drop(SocketFile { path: path.into(), device, inode, left: false });
             Ok(())
         }
         Err(Errno::NOENT) => Ok(()),
@@ -133,6 +136,16 @@ fn remove_stale(path: &Path, address: &SocketAddrAny, kind: SocketType) -> io::R
 }
 
 impl SocketFile {
+    /// Of the socket's file that another process made and leaves to this one; None if it is gone.
+    pub(crate) fn taken_over(path: &Path) -> Option<SocketFile> {
+        SocketFile::made(path).ok().map(|(file, _)| file)
+    }
+
+    /// Somebody else removes it from now on.
+    pub(crate) fn leave(mut self) {
+        self.left = true;
+    }
+
     /// Of the file that is there, and what pins it.
     fn made(path: &Path) -> io::Result<(SocketFile, OwnedFd)> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -142,7 +155,8 @@ impl SocketFile {
             let why = "another file has taken the name meanwhile";
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
         }
-        Ok((SocketFile { path: path.into(), device: made.st_dev, inode: made.st_ino }, pinned))
+        let (device, inode) = (made.st_dev, made.st_ino);
+        Ok((SocketFile { path: path.into(), device, inode, left: false }, pinned))
     }
 }
 
@@ -151,7 +165,7 @@ impl Drop for SocketFile {
         let ours = |found: &std::fs::Metadata| {
             (found.dev(), found.ino()) == (self.device, self.inode) && found.file_type().is_socket()
         };
-        if self.path.symlink_metadata().as_ref().is_ok_and(ours) {
+        if !self.left && self.path.symlink_metadata().as_ref().is_ok_and(ours) {
             // Whoever took the right to write the folder from us may clean up himself.
             let _ = std::fs::remove_file(&self.path);
         }

@@ -45,6 +45,9 @@ struct Slot {
     write: Half,
     /// A stop came while a receive slept idle, and may have shut the receiving half down.
     cut_short: bool,
+    /// A listener that other processes may have too: it is waited for by poll(2), because a stop ends
+    /// an accept(2) only by shutting the listener down, for all who have it.
+    shared: bool,
 }
 
 /// One side of a socket.
@@ -127,7 +130,7 @@ impl Driver for Blocking {
         let socket = Socket::new(raw, conn)?;
         socket.set_nonblocking(false)?;
         let (read, write) = (Half::default(), Half::default());
-        let slot = Slot { socket, read, write, cut_short: false };
+        let slot = Slot { socket, read, write, cut_short: false, shared: false };
         Ok(self.slots.borrow_mut().insert(slot))
     }
 
@@ -144,14 +147,30 @@ impl Driver for Blocking {
         }
     }
 
+    fn share(&self, key: Key) -> io::Result<()> {
+        if let Some(slot) = self.slots.borrow_mut().get_mut(key) {
+            slot.socket.set_nonblocking(true)?;
+            slot.shared = true;
+        }
+        Ok(())
+    }
+
     fn poll_accept(&self, key: Key, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         let mut slots = self.slots.borrow_mut();
         let Some(slot) = slots.get_mut(key) else {
             return Poll::Ready(Err(super::gone()));
         };
+        slot.read.polls = slot.shared;
         let Poll::Ready(sleep) = slot.read.begin(cx) else {
             return Poll::Pending;
         };
+        if slot.shared {
+            // It does not block, in no process, and so needs no setting back and forth.
+            return match calls::accept(&self.env, &slot.socket, true) {
+                Err(Errno::AGAIN) => slot.read.again(cx),
+                result => Poll::Ready(result.map_err(Into::into)),
+            };
+        }
         if !sleep {
             // accept(2) has no flag for it, and others may have been quicker.
             let look = LOOK.lock().unwrap_or_else(PoisonError::into_inner);
