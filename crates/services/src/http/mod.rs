@@ -14,6 +14,7 @@
 //! `Reply`, made at once or by whoever takes the content of the request, and sent by `send`.
 
 mod admission;
+mod admin;
 mod answer;
 mod asked;
 mod cache;
@@ -23,6 +24,7 @@ pub mod files;
 mod heads;
 mod intake;
 mod lines;
+mod ledger;
 mod listing;
 mod methods;
 mod produce;
@@ -45,6 +47,11 @@ use sockeye_http::{DateCache, Limits, Request};
 use cache::{Cache, Siblings};
 use compress::{Gate, Kept};
 use heads::Heads;
+pub use admin::Admin;
+use cache::Cache;
+use heads::Heads;
+pub use ledger::{Destination, Ledger, Limit, LogFormat, LogNotice, LogWriter, UnknownFormat};
+use root::Root;
 pub use root::RootError;
 use root::{Identity, Root};
 pub use rules::{Access, AccessRule, Cors, HeaderRule, Paths, RuleError, Rules, Verdict, Who};
