@@ -75,6 +75,13 @@ impl Inbox {
         self.signal();
     }
 
+    /// The same, but a call that sleeps idle goes on until something comes: who is answered by it then
+    /// can't find that he came too late. Until then the thread does not end.
+    pub(crate) fn stop_gently(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.signal();
+    }
+
     /// The thread is about to sleep idle in a call on `fd`, and wants [`Inbox::stop`] to end it;
     /// None if it is stopping already.
     pub(crate) fn fall_asleep<'a>(&'a self, fd: BorrowedFd<'a>) -> Option<Asleep<'a>> {

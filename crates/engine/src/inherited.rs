@@ -8,14 +8,19 @@
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::io::FdFlags;
 use rustix::net::{SocketType, sockopt};
 
 use crate::address::Address;
+use crate::unix::SocketFile;
 
 /// The variable in which a process tells its successor of its sockets: `FD:NAME`, separated by spaces.
 pub const HANDOVER: &str = "SOCKEYE_LISTENERS";
+
+/// The variable in which a process tells its successor of the pipe it waits at, by its descriptor.
+pub const READY: &str = "SOCKEYE_READY";
 
 /// The first descriptor that systemd passes (`SD_LISTEN_FDS_START`).
 const FIRST: RawFd = 3;
@@ -107,6 +112,24 @@ pub fn inherited() -> Result<Vec<Inherited>, InheritError> {
     Ok(all)
 }
 
+/// Says to the process whose work this one takes over, if there is one, that this one serves: it waits
+/// for that, and then ends. Does so once.
+pub fn tell_predecessor() {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    let number = std::env::var(READY).ok().and_then(|number| number.parse::<RawFd>().ok());
+    let Some(number) = number.filter(|number| *number >= FIRST) else {
+        return;
+    };
+    if TOLD.swap(true, Ordering::SeqCst) {
+        return;
+    }
+    // SAFETY: whoever started this process opened the descriptor for it alone, and says so; it is taken
+    // once.
+    let pipe = unsafe { OwnedFd::from_raw_fd(number) };
+    // Somebody who does not wait any more has ended.
+    let _ = rustix::io::write(&pipe, b"1");
+}
+
 struct Named {
     number: RawFd,
     name: String,
@@ -160,7 +183,8 @@ fn take(number: RawFd) -> io::Result<(OwnedFd, Address)> {
 #[derive(Debug)]
 pub struct Handover {
     pub(crate) sockets: Vec<OwnedFd>,
-    pub(crate) files: std::sync::Arc<std::sync::Mutex<Vec<crate::unix::SocketFile>>>,
+    pub(crate) files: Arc<Mutex<Vec<SocketFile>>>,
+    pub(crate) left: Arc<AtomicBool>,
 }
 
 impl Handover {
@@ -181,9 +205,12 @@ impl Handover {
         Ok((copies, told))
     }
 
-    /// The successor has them: the files of Unix sockets are its own from now on.
+    /// The successor has them: the files of Unix sockets are its own from now on. A stop that comes after
+    /// this lets a thread that sleeps in a connection of its own (on the blocking driver) have one request
+    /// more, or the whole grace.
     pub fn done(self) {
-        let mut files = self.files.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.left.store(true, Ordering::SeqCst);
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         for file in files.drain(..) {
             file.leave();
         }

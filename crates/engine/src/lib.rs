@@ -103,7 +103,9 @@ pub use error_queue::Event;
 pub use file::File;
 pub use first::{Either, first};
 pub use icmp::IpVersion;
-pub use inherited::{HANDOVER, Handover, InheritError, Inherited, inherited};
+pub use inherited::{
+    HANDOVER, Handover, InheritError, Inherited, READY, inherited, tell_predecessor,
+};
 pub use interfaces::{Interface, InterfaceAddress, interfaces};
 pub use listener::{BACKLOG, Listener};
 pub use marker::Marker;

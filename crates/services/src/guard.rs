@@ -8,6 +8,7 @@
 mod bucket;
 mod memory;
 mod senders;
+mod turnstile;
 
 use std::fmt;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use sockeye_engine::Address;
 use bucket::{Buckets, Price};
 use memory::Memory;
 use senders::Senders;
+pub use turnstile::Turnstile;
 
 /// Between two reports.
 const SECOND: Duration = Duration::from_secs(1);

@@ -3,6 +3,7 @@
 //! Glue only: arguments, output, and wiring the eye to the job. One file a subcommand.
 
 mod args;
+mod config;
 mod connect;
 mod drivers;
 mod eye;
@@ -19,13 +20,12 @@ mod watch;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use sockeye_wire::escape::Escaped;
 
-use args::{Args, Command};
+use args::Command;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = config::arguments();
     args.color.apply();
     let result = match args.command {
         Command::Connect(connect) => connect::run(&connect),

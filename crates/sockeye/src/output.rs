@@ -74,7 +74,8 @@ fn write_line(line: fmt::Arguments<'_>) {
         WITHIN_LINE.store(false, Ordering::Relaxed);
         let _ = writeln!(err);
     }
-    let _ = writeln!(err, "{line}");
+    // With one call: others, who write the log, write there too.
+    let _ = err.write_all(format!("{line}\n").as_bytes());
 }
 
 fn both_on_one_terminal() -> bool {

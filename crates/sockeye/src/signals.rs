@@ -30,10 +30,20 @@ const HANGUP_TWICE: Duration = Duration::from_secs(1);
 pub(crate) struct Signals {
     /// Becomes readable then.
     pub(crate) told: UnixStream,
+    telling: UnixStream,
     which: Arc<AtomicUsize>,
 }
 
 impl Signals {
+    /// Whatever is written to this asks for an end, as a first signal does.
+    ///
+    /// # Errors
+    ///
+    /// The process is out of descriptors.
+    pub(crate) fn stopper(&self) -> io::Result<UnixStream> {
+        self.telling.try_clone()
+    }
+
     /// What a program exits with that such a signal ended, 128 and its number.
     pub(crate) fn status(&self) -> u8 {
         u8::try_from(128 + self.which.load(Ordering::Relaxed)).unwrap_or(INTERRUPTED)
@@ -72,7 +82,7 @@ pub(crate) fn watch() -> io::Result<Signals> {
         flag::register_usize(signal, Arc::clone(&which), number)?;
         pipe::register(signal, telling.try_clone()?)?;
     }
-    Ok(Signals { told, which })
+    Ok(Signals { told, telling, which })
 }
 
 /// Tells here, too, of the signals that [`watch`] watches for.

@@ -11,7 +11,9 @@ use sockeye_http::{
 };
 
 use super::cache::Entry;
+use super::guest::{self, Guest, answered};
 use super::intake::Taker;
+use super::ledger::Written;
 use super::reply::Reply;
 use super::root::{Found, Opened, Refused};
 use super::rules::Access;
@@ -61,14 +63,20 @@ pub(super) fn taker(
 
 /// Answers `bytes` if they are one whole head that came before and the file is at hand; `start` is
 /// where in the stream they begin.
-pub(super) fn answer_again(site: &Site, stream: &mut Stream, bytes: &[u8], start: u64) -> bool {
+pub(super) fn answer_again(
+    site: &Site,
+    stream: &mut Stream,
+    guest: Option<&Guest>,
+    bytes: &[u8],
+    start: u64,
+) -> bool {
     // The last answer says that it is the last one.
-    if sockeye_engine::stopping() {
+    if sockeye_engine::stopping() || site.has_rate() {
         return false;
     }
     let shard = &mut *site.shard();
     let now = sockeye_engine::unix_now();
-    let Some(path) = shard.heads.find(bytes, now) else {
+    let Some((path, words)) = shard.heads.find(bytes, now) else {
         return false;
     };
     let Some(entry) = shard.cache.get(path) else {
@@ -82,9 +90,42 @@ pub(super) fn answer_again(site: &Site, stream: &mut Stream, bytes: &[u8], start
     let start = stream.written();
     let date = shard.date.at(now);
     stream.write_shared(entry.whole(now, |entry| whole(entry, date)));
-    mark(stream, start..stream.written(), StatusCode::OK, entry.content.len() as u64);
+    let length = entry.content.len() as u64;
+    mark(stream, start..stream.written(), StatusCode::OK, length);
+    if let Some(guest) = guest {
+        guest.again(words, now, bytes.len(), length);
+    }
     true
 }
+
+/// Says to one who has too many connections that this is one of them.
+pub(super) fn turn_away(site: &Site, stream: &mut Stream) {
+    let date = *site.shard().date.at(sockeye_engine::unix_now());
+    let start = stream.written();
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    let text = "429 Too Many Requests\nthis address has too many connections open\n";
+    stream.write_with(|out| {
+        let mut head = ResponseHead::new(out, status);
+        head.date(&date);
+        let written = head
+            .header(&header::CONTENT_TYPE, "text/plain; charset=utf-8")
+            .and_then(|head| head.header(&header::RETRY_AFTER, RETRY_AFTER));
+        debug_assert!(written.is_ok(), "constants hold no control characters");
+        head.content_length(text.len() as u64).persistence(Persistence::Close);
+        head.finish();
+        out.extend_from_slice(text.as_bytes());
+    });
+    mark(stream, start..stream.written(), status, text.len() as u64);
+}
+
+/// What one is told who asks too often (RFC 6585 §4).
+pub(super) fn too_many() -> Reply {
+    Reply::failure(StatusCode::TOO_MANY_REQUESTS, "this address asks too often")
+        .header(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER))
+}
+
+/// Seconds after which there is room for one more again: rates count by the second.
+const RETRY_AFTER: &str = "1";
 
 /// Answers what is no request, for the last time; `detail` says why.
 pub(super) fn refuse(site: &Site, stream: &mut Stream, status: StatusCode, detail: &str) {
@@ -288,6 +329,17 @@ impl Answer<'_, '_, '_> {
         }
     }
 
+    /// What the log says of this request.
+    pub(super) fn words(&self) -> Written {
+        let ledger = self.site.options.ledger.as_deref();
+        ledger
+            .map(|ledger| {
+                let user = admission::user(self.site, self.request);
+                ledger.written(&guest::words(self.head, self.request, user.as_deref()))
+            })
+            .unwrap_or_default()
+    }
+
     pub(super) fn mark(&mut self, start: u64, status: StatusCode, length: u64) {
         let range = start..self.stream.written();
         mark(self.stream, range, status, length);
@@ -324,12 +376,20 @@ pub(super) fn write_head(
 
 pub(super) fn short(stream: &mut Stream, response: &ErrorResponse<'_>) {
     let start = stream.written();
-    stream.write_with(|out| response.write(out));
+    let content = stream.write_with(|out| {
+        let before = out.len();
+        response.write(out);
+        let written = &out[before..];
+        let head = memchr::memmem::find(written, b"\r\n\r\n").map_or(0, |end| end + 4);
+        written.len() - head
+    });
+    answered(response.status, content as u64);
     let range = start..stream.written();
     stream.mark(Direction::Sent, range, format_args!("{}", response.status));
 }
 
 pub(super) fn mark(stream: &Stream, range: Range<u64>, status: StatusCode, length: u64) {
+    answered(status, length);
     stream.mark(Direction::Sent, range, format_args!("{status} {} B", Grouped(length)));
 }
 

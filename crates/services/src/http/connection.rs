@@ -17,7 +17,9 @@ use sockeye_http::{
 
 use super::answer::{self, Left, Sent};
 use super::asked::Asked;
+use super::guest::Guest;
 use super::intake::{Incoming, Intake, Taker};
+use super::ledger::Limit;
 use super::reply::Reply;
 use super::root::Opened;
 use super::send::Outgoing;
@@ -44,9 +46,15 @@ impl Site {
     ///
     /// Dropping the future closes the connection.
     pub fn serve(self: Arc<Self>, stream: Stream) -> impl Future<Output = ()> + 'static {
+        let is_watched = self.options.ledger.is_some() || self.visitors.is_some();
+        let (guest, may_enter) = match is_watched.then(|| Guest::enter(&self, &stream)) {
+            Some((guest, may_enter)) => (Some(guest), may_enter),
+            None => (None, true),
+        };
         let mut connection = Connection {
             site: self,
             stream,
+            guest,
             early: None,
             body: None,
             last: false,
@@ -55,7 +63,7 @@ impl Site {
         };
         // A block that captures, not an async fn with arguments: those would be held twice.
         async move {
-            let mut next = Next::Receive;
+            let mut next = if may_enter { Next::Receive } else { connection.turn_away() };
             loop {
                 next = match next {
                     Next::Receive => connection.receive().await,
@@ -99,6 +107,8 @@ enum Next {
 struct Connection {
     site: Arc<Site>,
     stream: Stream,
+    /// Where somebody wants to know of it.
+    guest: Option<Box<Guest>>,
     early: Option<Box<Early>>,
     /// The body of a request that was answered already.
     body: Option<Box<Body>>,
@@ -142,39 +152,79 @@ impl Connection {
     async fn receive(&mut self) -> Next {
         if self.stream.unflushed() > 0 {
             self.stream.set_deadline(Some(self.site.options.write));
-            if self.stream.flush().await.is_err() {
-                return Next::End;
+            if let Err(error) = self.stream.flush().await {
+                return self.not_sent(&error);
             }
         }
         self.set_deadline();
         let received = if self.waits_idle() {
-            self.stream.recv_idle().await
+            match self.stream.recv_idle().await {
+                Ok(None) if self.site.is_left() => {
+                    self.stream.set_deadline(Some(self.last_wait()));
+                    self.stream.recv().await.map(Some)
+                }
+                received => received,
+            }
         } else {
             self.stream.recv().await.map(Some)
         };
         match received {
-            Ok(Some(chunk)) if !chunk.is_empty() => self.work(chunk),
+            Ok(Some(chunk)) if !chunk.is_empty() => {
+                let fresh = self.waits_idle();
+                if let Some(guest) = &mut self.guest {
+                    guest.received(fresh);
+                }
+                self.work(chunk)
+            }
             Err(error) if error.kind() == io::ErrorKind::TimedOut => self.too_late(),
             _ => Next::End,
         }
+    }
+
+    /// How long a client may take to ask, though we are about to leave: another process serves by now,
+    /// and nobody is to find that his connection was for nothing.
+    fn last_wait(&self) -> std::time::Duration {
+        match self.stream.written() {
+            // He has just connected.
+            0 => self.site.options.head,
+            _ => self.site.options.linger,
+        }
+    }
+
+    /// What was to be sent did not leave.
+    fn not_sent(&self, error: &io::Error) -> Next {
+        if error.kind() == io::ErrorKind::TimedOut {
+            self.site.hit(Limit::Write);
+        }
+        Next::End
+    }
+
+    /// Says why nothing is answered to one who has too many connections already.
+    fn turn_away(&mut self) -> Next {
+        self.site.hit(Limit::Connections);
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        answer::turn_away(&self.site, &mut self.stream);
+        if let Some(guest) = &self.guest {
+            guest.refused(b"", status);
+        }
+        Next::Linger
     }
 
     async fn flush(&mut self) -> Next {
         self.stream.set_deadline(Some(self.site.options.write));
         match self.stream.flush().await {
             Ok(()) => self.go_on(),
-            Err(_) => Next::End,
+            Err(error) => self.not_sent(&error),
         }
     }
 
     async fn send_file(&mut self, file: Box<(Opened, Range<u64>)>) -> Next {
         let patience = Some(self.site.options.write);
         let (file, range) = *file;
+        let sending = Sending::begin(self);
         // A file that has become shorter can't be completed: only closing says so.
-        match self.stream.send_file(&file, range, patience).await {
-            Ok(()) => self.go_on(),
-            Err(_) => Next::End,
-        }
+        let sent = sending.connection.stream.send_file(&file, range, patience).await;
+        sending.end(sent)
     }
 
     /// One password at a time, over all connections: each takes a tenth of a second of a core.
@@ -197,17 +247,18 @@ impl Connection {
 
     async fn send_reply(&mut self, reply: Outgoing) -> Next {
         self.last |= reply.is_last();
-        let date = *self.site.shard().date.at(sockeye_engine::unix_now());
-        match reply.send(&mut self.stream, &self.site.options, &date).await {
-            Ok(()) => self.go_on(),
-            Err(_) => Next::End,
-        }
+        let sending = Sending::begin(self);
+        let Connection { site, stream, guest, .. } = &mut *sending.connection;
+        let date = *site.shard().date.at(sockeye_engine::unix_now());
+        let sent = reply.send(stream, guest.as_deref_mut(), &site.options, &date).await;
+        sending.end(sent)
     }
 
     async fn take_content(&mut self, taken: Taken) -> Next {
         let Taken { site, asked, taker, start, mut persistence } = taken;
         let early = self.early.take().map(|early| early.bytes).unwrap_or_default();
         let label = format!("{} {}", asked.method, Sent(&asked.head));
+        self.stream.set_limit(Some(self.site.options.total));
         let mut intake = Intake::new(Incoming {
             stream: &mut self.stream,
             framing: asked.framing,
@@ -224,7 +275,15 @@ impl Connection {
         let origin = asked.headers.get(header::ORIGIN).map(HeaderValue::as_bytes);
         let reply = site.dress(reply, path, origin);
         let rest = intake.finish();
+        let received = self.stream.received() - rest.bytes.len() as u64 - start;
+        if let Some(guest) = &mut self.guest {
+            guest.took(received);
+            guest.goes_on(reply.status, self.stream.written());
+        }
         if rest.gone {
+            if let Some(guest) = &mut self.guest {
+                guest.end(self.stream.written(), true);
+            }
             return Next::End;
         }
         if !rest.bytes.is_empty() {
@@ -276,22 +335,29 @@ impl Connection {
     /// The deadline for the next bytes has passed.
     fn too_late(&mut self) -> Next {
         if self.waits_idle() {
+            self.site.hit(Limit::Idle);
             return Next::End;
         }
+        self.site.hit(if self.body.is_some() { Limit::Body } else { Limit::Head });
         // A request whose body is late was answered: one answer more would pass for the next one's.
         if self.body.is_none() {
             let detail = "the request did not come in time";
             let received = self.stream.received();
-            let pending = self.early.as_ref().map_or(0, |early| early.bytes.len());
-            let start = received - pending as u64;
-            self.refuse(start..received, StatusCode::REQUEST_TIMEOUT, detail);
+            let early = self.early.take().map(|early| early.bytes).unwrap_or_default();
+            let start = received - early.len() as u64;
+            self.refuse(&early, start, StatusCode::REQUEST_TIMEOUT, detail);
         }
         Next::Linger
     }
 
-    fn refuse(&mut self, range: Range<u64>, status: StatusCode, detail: &str) {
+    /// Refuses `bytes`, which began at `start` in the stream.
+    fn refuse(&mut self, bytes: &[u8], start: u64, status: StatusCode, detail: &str) {
+        let range = start..start + bytes.len() as u64;
         self.stream.mark(Direction::Received, range, format_args!("refused: {detail}"));
         answer::refuse(&self.site, &mut self.stream, status, detail);
+        if let Some(guest) = &self.guest {
+            guest.refused(bytes, status);
+        }
     }
 
     /// Deals with what was received before, after something was sent.
@@ -357,7 +423,8 @@ impl Connection {
                 return (Next::Flush, used);
             }
             let start = base + used as u64;
-            if answer::answer_again(&self.site, &mut self.stream, rest, start) {
+            let guest = self.guest.as_deref();
+            if answer::answer_again(&self.site, &mut self.stream, guest, rest, start) {
                 *parser = RequestParser::new();
                 self.clock_runs = false;
                 return (Next::Receive, bytes.len());
@@ -382,21 +449,29 @@ impl Connection {
                         let site = Arc::clone(site);
                         return (self.take_from(site, taker, head, &request, start), used);
                     }
+                    let length = consumed as u64;
                     self.expect_body(&request, start, label);
                     if self.body.is_none() {
                         self.stream.mark(Direction::Received, start..end, label);
                     }
                     match self.answer(host.as_ref(), head, &request) {
-                        Left::Nothing => {}
+                        Left::Nothing => {
+                            if let Some(guest) = &self.guest {
+                                guest.answered(head, &request, length);
+                            }
+                        }
                         Left::File(file, range) => {
+                            self.begin(head, &request, length);
                             return (Next::File(Box::new((file, range))), used);
                         }
-                        Left::Reply(reply) => return (self.outgoing(*reply, &request), used),
+                        Left::Reply(reply) => {
+                            self.begin(head, &request, length);
+                            return (self.outgoing(*reply, &request), used);
+                        }
                     }
                 }
                 Err(error) => {
-                    let end = base + bytes.len() as u64;
-                    self.refuse(start..end, error.status(), &error.to_string());
+                    self.refuse(rest, start, error.status(), &error.to_string());
                     return (Next::Linger, bytes.len());
                 }
             }
@@ -430,8 +505,19 @@ impl Connection {
         }
         self.last = persistence == Persistence::Close;
         self.clock_runs = false;
+        if self.guest.as_ref().is_some_and(|guest| !guest.may_ask()) {
+            self.site.hit(Limit::Rate);
+            return Left::Reply(Box::new(answer::too_many()));
+        }
         let site = host.unwrap_or(&self.site);
         answer::answer(site, &mut self.stream, head, request, persistence)
+    }
+
+    /// Notes a request whose answer is not sent at once.
+    fn begin(&mut self, head: &[u8], request: &Request<'_, '_>, received: u64) {
+        if let Some(guest) = &mut self.guest {
+            guest.begin(head, request, received, self.stream.written());
+        }
     }
 
     /// A reply to a request that was answered with it.
@@ -451,6 +537,7 @@ impl Connection {
         start: u64,
     ) -> Next {
         self.clock_runs = false;
+        self.begin(head, request, head.len() as u64);
         let persistence = request.persistence();
         let asked = Asked::new(head, request);
         Next::Take(Box::new(Taken { site, asked, taker, start, persistence }))
@@ -470,5 +557,50 @@ impl Connection {
             self.clock_runs = false;
         }
         Ok((skipped.consumed, skipped.done))
+    }
+}
+
+/// An answer that is being sent: it is written down when it has ended, also when that was by dropping
+/// the connection, and is to be over in time.
+struct Sending<'c> {
+    connection: &'c mut Connection,
+    is_over: bool,
+}
+
+impl Sending<'_> {
+    fn begin(connection: &mut Connection) -> Sending<'_> {
+        connection.stream.set_limit(Some(connection.site.options.total));
+        Sending { connection, is_over: false }
+    }
+
+    fn end(mut self, sent: io::Result<()>) -> Next {
+        self.over(sent.is_err());
+        let connection = &mut *self.connection;
+        let too_long = connection.stream.is_past_limit();
+        connection.stream.set_limit(None);
+        match sent {
+            Ok(()) => connection.go_on(),
+            Err(_) if too_long => {
+                connection.site.hit(Limit::Total);
+                Next::End
+            }
+            Err(error) => connection.not_sent(&error),
+        }
+    }
+
+    fn over(&mut self, cut: bool) {
+        self.is_over = true;
+        let written = self.connection.stream.written();
+        if let Some(guest) = &mut self.connection.guest {
+            guest.end(written, cut);
+        }
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.over(true);
+        }
     }
 }

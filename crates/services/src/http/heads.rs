@@ -7,6 +7,8 @@
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
+use super::ledger::Written;
+
 /// Places for heads; two that fall on the same one take turns.
 const PLACES: usize = 256;
 
@@ -24,6 +26,8 @@ struct Known {
     path: Arc<[u8]>,
     /// The last second, Unix time, in which this holds.
     until: i64,
+    /// What the log says of it.
+    words: Written,
 }
 
 impl Heads {
@@ -33,20 +37,20 @@ impl Heads {
     }
 
     /// The file that `bytes`, if they are one whole head that is known, ask for `now`, as the cache
-    /// calls it.
-    pub(super) fn find(&self, bytes: &[u8], now: i64) -> Option<&Arc<[u8]>> {
+    /// calls it, and what the log says of them.
+    pub(super) fn find(&self, bytes: &[u8], now: i64) -> Option<(&Arc<[u8]>, &Written)> {
         if bytes.len() > LONGEST {
             return None;
         }
         let known = self.places[self.place(bytes)].as_ref()?;
-        (*known.head == *bytes && now <= known.until).then_some(&known.path)
+        (*known.head == *bytes && now <= known.until).then_some((&known.path, &known.words))
     }
 
     /// Remembers that the head asks for this file, up to the second `until`.
-    pub(super) fn remember(&mut self, head: &[u8], path: &[u8], until: i64) {
+    pub(super) fn remember(&mut self, head: &[u8], path: &[u8], until: i64, words: Written) {
         if head.len() <= LONGEST {
             let place = self.place(head);
-            self.places[place] = Some(Known { head: head.into(), path: path.into(), until });
+            self.places[place] = Some(Known { head: head.into(), path: path.into(), until, words });
         }
     }
 
@@ -63,8 +67,8 @@ mod tests {
     fn a_head_is_found_by_all_its_bytes_and_no_others() {
         let mut heads = Heads::new();
         let head = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
-        heads.remember(head, b"a", 7);
-        assert_eq!(heads.find(head, 7).map(|path| &path[..]), Some(&b"a"[..]));
+        heads.remember(head, b"a", 7, Written::default());
+        assert_eq!(heads.find(head, 7).map(|(path, _)| &path[..]), Some(&b"a"[..]));
         assert!(heads.find(head, 8).is_none());
         assert!(heads.find(&head[..head.len() - 1], 7).is_none());
         assert!(heads.find(&[&head[..], b"G"].concat(), 7).is_none());
@@ -75,9 +79,9 @@ mod tests {
     fn however_many_heads_come_the_memory_stays_bounded() {
         let mut heads = Heads::new();
         for number in 0..10 * PLACES {
-            heads.remember(format!("GET /{number}").as_bytes(), b"x", 0);
+            heads.remember(format!("GET /{number}").as_bytes(), b"x", 0, Written::default());
         }
-        heads.remember(&[b'x'; LONGEST + 1], b"long", 0);
+        heads.remember(&[b'x'; LONGEST + 1], b"long", 0, Written::default());
         assert!(heads.find(&[b'x'; LONGEST + 1], 0).is_none());
         assert!(heads.places.iter().flatten().count() <= PLACES);
     }

@@ -13,18 +13,19 @@
 //! A file that is asked for plainly is answered in one turn of the loop by `answer`. All else is a
 //! `Reply`, made at once or by whoever takes the content of the request, and sent by `send`.
 
-mod admission;
 mod admin;
+mod admission;
 mod answer;
 mod asked;
 mod cache;
 pub mod compress;
 mod connection;
 pub mod files;
+mod guest;
 mod heads;
 mod intake;
-mod lines;
 mod ledger;
+mod lines;
 mod listing;
 mod methods;
 mod produce;
@@ -34,28 +35,28 @@ mod root;
 mod rules;
 mod send;
 mod users;
+mod visitors;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use sockeye_http::{DateCache, Limits, Request};
 
+pub use admin::Admin;
 use cache::{Cache, Siblings};
 use compress::{Gate, Kept};
 use heads::Heads;
-pub use admin::Admin;
-use cache::Cache;
-use heads::Heads;
 pub use ledger::{Destination, Ledger, Limit, LogFormat, LogNotice, LogWriter, UnknownFormat};
-use root::Root;
 pub use root::RootError;
 use root::{Identity, Root};
 pub use rules::{Access, AccessRule, Cors, HeaderRule, Paths, RuleError, Rules, Verdict, Who};
 pub use users::{Credentials, Users, UsersError};
+pub use visitors::AddressLimits;
+use visitors::Visitors;
 
 /// Memory for the content of small files, over all threads, in bytes.
 const CACHE: usize = 32 * 1024 * 1024;
@@ -77,7 +78,8 @@ pub struct SiteOptions {
     pub write: Duration,
     /// From the head until the whole body of a request must have come. Default 30 s.
     pub body: Duration,
-    /// How long to wait for the client to close after a refusal. Default 2 s.
+    /// How long to wait for the client to close after a refusal, and for one more request when another
+    /// process takes over. Default 2 s.
     pub linger: Duration,
     /// How files are named, typed and found.
     pub files: files::Options,
@@ -85,6 +87,13 @@ pub struct SiteOptions {
     pub rules: Rules,
     /// Whether TRACE is answered, with the request as it arrived but for its secrets. Default no.
     pub trace: bool,
+    /// How long an answer may take that is not sent at once, however fast the client takes it. Default
+    /// one day.
+    pub total: Duration,
+    /// What one address may have and do; None for no limit.
+    pub addresses: Option<AddressLimits>,
+    /// Where exchanges are written down, if anywhere.
+    pub ledger: Option<Arc<Ledger>>,
 }
 
 impl Default for SiteOptions {
@@ -100,6 +109,9 @@ impl Default for SiteOptions {
             files: files::Options::default(),
             rules: Rules::default(),
             trace: false,
+            total: seconds(24 * 60 * 60),
+            addresses: Some(AddressLimits::default()),
+            ledger: None,
         }
     }
 }
@@ -122,6 +134,9 @@ pub struct Site {
     hosts: HashMap<String, Arc<Site>, RandomState>,
     gate: Arc<Gate>,
     kept: Arc<Kept>,
+    visitors: Option<Visitors>,
+    /// Another process serves from now on.
+    left: AtomicBool,
 }
 
 /// What one thread, or a few, use without getting in each other's way.
@@ -152,6 +167,8 @@ impl Site {
         };
         Ok(Site {
             root: Root::open(folder, options.files.symlinks, Box::new(notice))?,
+            visitors: options.addresses.map(Visitors::new),
+            left: AtomicBool::new(false),
             options,
             hosts: HashMap::default(),
             gate: Gate::new(),
@@ -181,6 +198,27 @@ impl Site {
         Siblings::find(|coding| {
             self.root.has_sibling(&[path, coding.suffix().as_bytes()].concat(), origin)
         })
+    }
+
+    /// Another process has taken over the listening sockets, and this one is about to be stopped: who has
+    /// connected and not asked yet still gets his answer.
+    pub fn leave(&self) {
+        self.left.store(true, Ordering::SeqCst);
+    }
+
+    fn is_left(&self) -> bool {
+        self.left.load(Ordering::SeqCst)
+    }
+
+    fn has_rate(&self) -> bool {
+        self.visitors.as_ref().is_some_and(Visitors::has_rate)
+    }
+
+    /// A limit was hit.
+    fn hit(&self, limit: Limit) {
+        if let Some(ledger) = &self.options.ledger {
+            ledger.hit(limit);
+        }
     }
 
     /// The calling thread's part. Hold it for one answer, not over an await.

@@ -56,7 +56,8 @@ impl Answer<'_, '_, '_> {
                 if let Some(entry) = shard.cache.get(path) {
                     if self.is_plain() {
                         let until = self.known_until(entry.lines.varies);
-                        shard.heads.remember(self.head, path, until);
+                        let words = self.words();
+                        shard.heads.remember(self.head, path, until, words);
                     }
                     return Ok(self.content(entry, shard.date.at(self.now)));
                 }
@@ -244,7 +245,8 @@ impl Answer<'_, '_, '_> {
             return Left::Nothing;
         };
         if self.is_plain() {
-            shard.heads.remember(self.head, key, self.known_until(true));
+            let words = self.words();
+            shard.heads.remember(self.head, key, self.known_until(true), words);
         }
         self.content(entry, shard.date.at(self.now))
     }

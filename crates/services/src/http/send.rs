@@ -10,6 +10,7 @@ use sockeye_http::{ImfFixdate, Persistence, ResponseHead, StatusCode};
 
 use super::SiteOptions;
 use super::answer::Grouped;
+use super::guest::Guest;
 use super::produce::Produce;
 use super::reply::{Content, Part, Reply};
 
@@ -75,11 +76,15 @@ impl Outgoing {
     pub(super) async fn send(
         self,
         stream: &mut Stream,
+        guest: Option<&mut Guest>,
         options: &SiteOptions,
         date: &ImfFixdate,
     ) -> io::Result<()> {
         let start = stream.written();
         stream.write_with(|out| self.write_head(out, date));
+        if let Some(guest) = guest {
+            guest.goes_on(self.reply.status, stream.written());
+        }
         let status = self.reply.status;
         let is_bare = self.head_only || self.framing == Framing::Without;
         let length = match self.framing {

@@ -65,11 +65,7 @@ fn unknown(key: &str, command: &Command) -> String {
 /// What is wrong, and with which bytes.
 type Wrong = (std::ops::Range<usize>, String);
 
-fn arguments(
-    name: &str,
-    arg: &Arg,
-    value: &Spanned<DeValue<'_>>,
-) -> Result<Vec<OsString>, Wrong> {
+fn arguments(name: &str, arg: &Arg, value: &Spanned<DeValue<'_>>) -> Result<Vec<OsString>, Wrong> {
     let wrong = |why: String| Err((value.span(), why));
     let flag = |text: &str| match arg.is_positional() {
         // What begins with a hyphen is a path all the same.

@@ -18,7 +18,12 @@ pub(super) struct Problem {
 
 impl Problem {
     /// Of the bytes `span` of the file's text.
-    pub(super) fn at(file: &Path, text: &str, span: Range<usize>, why: impl fmt::Display) -> Problem {
+    pub(super) fn at(
+        file: &Path,
+        text: &str,
+        span: Range<usize>,
+        why: impl fmt::Display,
+    ) -> Problem {
         let before = text.get(..span.start).unwrap_or(text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;

@@ -10,9 +10,9 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,7 @@ pub struct LogWriter {
     ledger: Arc<Ledger>,
     asked: Arc<Asked>,
     thread: Thread,
-    ended: Receiver<()>,
+    ended: Mutex<Receiver<()>>,
 }
 
 /// What others ask of the thread.
@@ -101,7 +101,7 @@ impl LogWriter {
         let _ = ledger.writer.set(thread.clone());
         // What was noted before nobody was there to be woken.
         thread.unpark();
-        Ok(LogWriter { ledger, asked, thread, ended })
+        Ok(LogWriter { ledger, asked, thread, ended: Mutex::new(ended) })
     }
 
     /// Opens the file anew, as after it was renamed; what was noted before goes to the old one.
@@ -111,10 +111,11 @@ impl LogWriter {
     }
 
     /// Writes what there is, and ends; waits at most two seconds for whoever takes it.
-    pub fn close(self) {
+    pub fn close(&self) {
         self.asked.stop.store(true, Ordering::SeqCst);
         self.wake();
-        let _ = self.ended.recv_timeout(PATIENCE);
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = ended.recv_timeout(PATIENCE);
     }
 
     fn wake(&self) {

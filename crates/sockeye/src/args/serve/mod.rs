@@ -1,4 +1,6 @@
-//! What `sockeye serve` may be told.
+//! What `sockeye serve` may be told. Each group has a file of its own.
+
+mod operate;
 
 mod files;
 
@@ -9,13 +11,15 @@ use sockeye_engine::Endpoint;
 
 use crate::args::endpoint::endpoint;
 use crate::args::{Engine, Eye, duration};
+pub(crate) use operate::{Log, Operate};
 
 /// Serve a folder over HTTP
 ///
 /// Prints `serving DIR on http://ADDRESS:PORT/` on standard output once it is ready, and stops
 /// gracefully on SIGINT (Ctrl-C), SIGTERM or SIGHUP: idle connections close, requests in flight finish,
 /// and it exits with 0. A second signal stops it at once, with 128 and its number: 129 SIGHUP, 130 SIGINT,
-/// 143 SIGTERM.
+/// 143 SIGTERM. SIGUSR1 opens the log file anew; SIGUSR2 starts the program again in this one's place,
+/// without a connection being refused or cut.
 #[derive(clap::Args)]
 pub(crate) struct Serve {
     /// The folder
@@ -30,6 +34,11 @@ pub(crate) struct Serve {
     /// Short for --listen tcp://127.0.0.1:N; 0 picks a free port
     #[arg(long, short, value_name = "N", conflicts_with = "listen")]
     pub(crate) port: Option<u16>,
+
+    /// Listen on every address of this machine in its networks, and say each; on a terminal one of them
+    /// as a QR code, too. Anybody in these networks can then read the folder. With --port N on that port
+    #[arg(long, conflicts_with = "listen")]
+    pub(crate) lan: bool,
 
     /// How long a connection may wait between two requests
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
@@ -57,6 +66,13 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     pub(crate) files: files::Files,
+    /// How long an answer may take as a whole, if it is not sent at once
+    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = duration)]
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) total_timeout: Duration,
+
+    #[command(flatten)]
+    pub(crate) operate: Operate,
 
     // Behind the others: their headings hold for all that follows.
     #[command(flatten)]
