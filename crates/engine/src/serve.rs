@@ -74,6 +74,8 @@ pub struct Bound {
     addresses: Vec<SocketAddr>,
     locals: Vec<Address>,
     files: Arc<Mutex<Vec<SocketFile>>>,
+    /// A successor has the sockets.
+    left: Arc<AtomicBool>,
     /// For each thread, its sockets.
     sockets: Vec<Vec<OwnedFd>>,
     options: ServeOptions,
@@ -100,7 +102,8 @@ impl Bound {
             }
         }
         let addresses = locals.iter().filter_map(Address::ip).collect();
-        Ok(Bound { addresses, locals, files: Arc::new(Mutex::new(files)), sockets, options })
+        let files = Arc::new(Mutex::new(files));
+        Ok(Bound { addresses, locals, files, left: Arc::default(), sockets, options })
     }
 
     /// Takes sockets that another process opened. Each is accepted from, whatever the number of threads:
@@ -136,22 +139,8 @@ impl Bound {
             }
         }
         let addresses = locals.iter().filter_map(Address::ip).collect();
-        Ok(Bound { addresses, locals, files: Arc::new(Mutex::new(files)), sockets, options })
-    }
-
-    /// Listens at the places of the other, too, which are to be of as many threads.
-    #[must_use]
-    pub fn with(mut self, other: Bound) -> Bound {
-        self.addresses.extend(other.addresses);
-        self.locals.extend(other.locals);
-        lock(&self.files).append(&mut lock(&other.files));
-        for (number, sockets) in other.sockets.into_iter().enumerate() {
-            match self.sockets.get_mut(number) {
-                Some(ours) => ours.extend(sockets),
-                None => self.sockets.push(sockets),
-            }
-        }
-        self
+        let files = Arc::new(Mutex::new(files));
+        Ok(Bound { addresses, locals, files, left: Arc::default(), sockets, options })
     }
 
     /// Duplicates of all its sockets, for a successor. As long as they live, clients can connect, though
@@ -162,7 +151,9 @@ impl Bound {
     /// The process is out of descriptors.
     pub fn handover(&self) -> io::Result<Handover> {
         let copies = self.sockets.iter().flatten().map(OwnedFd::try_clone);
-        Ok(Handover { sockets: copies.collect::<io::Result<_>>()?, files: Arc::clone(&self.files) })
+        let sockets = copies.collect::<io::Result<_>>()?;
+        let (files, left) = (Arc::clone(&self.files), Arc::clone(&self.left));
+        Ok(Handover { sockets, files, left })
     }
 
     /// Where it listens, with the ports and names the system chose.
@@ -192,8 +183,8 @@ impl Bound {
         F: Fn(Stream) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + 'static,
     {
-        let Bound { sockets, files, options, .. } = self;
-        let shared = Shared::new(options, files, serve);
+        let Bound { sockets, files, left, options, .. } = self;
+        let shared = Shared::new(options, (files, left), serve);
         let (ended, has_ended) = UnixStream::pair()?;
         let ended = Arc::new(ended);
         let mut threads = Vec::new();
@@ -269,7 +260,7 @@ impl Bound {
         }
         // A process of one thread has its table of descriptors to itself, and the kernel then
         // looks descriptors up without counting references: 2 % of a small request.
-        let shared = Shared::new(self.options, self.files, serve);
+        let shared = Shared::new(self.options, (self.files, self.left), serve);
         let (mut result, mut ready) = (Ok(()), Some(ready));
         let told = |started: io::Result<()>| match (&started, ready.take()) {
             (Ok(()), Some(ready)) => ready(),
@@ -346,6 +337,8 @@ struct Shared<F> {
     options: ServeOptions,
     /// Of Unix sockets that are listened on.
     files: Arc<Mutex<Vec<SocketFile>>>,
+    /// A successor serves by now.
+    left: Arc<AtomicBool>,
     connections: Arc<AtomicUsize>,
     /// Tasks that had to be dropped.
     cut_off: AtomicUsize,
@@ -371,10 +364,15 @@ impl Drop for Counted {
 }
 
 impl<F> Shared<F> {
-    fn new(options: ServeOptions, files: Arc<Mutex<Vec<SocketFile>>>, serve: F) -> Arc<Shared<F>> {
+    fn new(
+        options: ServeOptions,
+        (files, left): (Arc<Mutex<Vec<SocketFile>>>, Arc<AtomicBool>),
+        serve: F,
+    ) -> Arc<Shared<F>> {
         Arc::new(Shared {
             options,
             files,
+            left,
             connections: Arc::default(),
             cut_off: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
@@ -391,7 +389,10 @@ impl<F> Shared<F> {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         self.stopping.store(true, Ordering::SeqCst);
         for (_, stopper) in threads.iter() {
-            stopper.stop();
+            match self.left.load(Ordering::SeqCst) {
+                true => stopper.inbox.stop_gently(),
+                false => stopper.stop(),
+            }
         }
     }
 }

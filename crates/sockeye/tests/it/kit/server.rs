@@ -32,8 +32,14 @@ impl Server {
         Server::of(sockeye().arg("serve").arg(folder).args(["--port", "0"]).args(arguments))
     }
 
-    /// Runs a command that serves, and waits until it is ready.
+    /// Runs a command that serves, and waits until it is ready. What it says on standard error is said
+    /// without its log, unless one is asked for.
     pub(crate) fn of(command: &mut Command) -> Server {
+        let is_ours = command.get_program() == env!("CARGO_BIN_EXE_sockeye");
+        let has_log = command.get_args().any(|word| word.to_string_lossy().starts_with("--log"));
+        if is_ours && !has_log {
+            command.args(["--log", "off"]);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = Ended(command.spawn().unwrap());
         let stdout = Said::by(child.0.stdout.take().unwrap());
@@ -54,7 +60,7 @@ impl Server {
         kill_process(self.pid(), signal).unwrap();
     }
 
-    fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child.0)
     }
 
