@@ -183,7 +183,7 @@ impl Connection {
 
     /// How long a client may take to ask, though we are about to leave: another process serves by now,
     /// and nobody is to find that his connection was for nothing.
-    fn last_wait(&self) -> std::time::Duration {
+    fn last_wait(&self) -> Duration {
         match self.stream.written() {
             // He has just connected.
             0 => self.site.options.head,

@@ -25,7 +25,7 @@ pub(super) fn invite(addresses: &[SocketAddr]) {
         return;
     };
     let columns = code.lines().next().map_or(0, |line| line.chars().count());
-    let fits = output::stdout_width().is_some_and(|width| usize::from(width) >= columns);
+    let fits = output::stdout_width().is_none_or(|width| usize::from(width) >= columns);
     if io::stdout().is_terminal() && fits && !output::locale_is_ascii() {
         let _ = output::result(format_args!("{}", code.trim_end_matches('\n')));
     }
