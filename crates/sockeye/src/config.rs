@@ -9,6 +9,7 @@ mod file;
 mod problem;
 
 use std::ffi::OsString;
+use std::process::ExitCode;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
@@ -23,16 +24,16 @@ const COMMAND: &str = "serve";
 /// What is about the file and so not in it.
 const NOT_IN_FILE: [&str; 4] = ["config", "check_config", "help", "version"];
 
-/// What the command line says, with the settings of the file that it names, if it names one. Ends the
-/// program if either can't be understood.
-pub(crate) fn arguments() -> Args {
+/// What the command line says, with the settings of the file that it names, if it names one. A file that
+/// can't be understood is told of, and its error is what to exit with; a command line ends the program.
+pub(crate) fn arguments() -> Result<Args, ExitCode> {
     let typed: Vec<OsString> = std::env::args_os().collect();
     match read(&typed) {
-        Ok(args) => args,
+        Ok(args) => Ok(args),
         Err(Wrong::Typed(error)) => error.exit(),
         Err(Wrong::File(problem)) => {
             crate::output::say(format_args!("sockeye: {problem}"));
-            std::process::exit(2);
+            Err(ExitCode::from(2))
         }
     }
 }

@@ -25,7 +25,10 @@ use sockeye_wire::escape::Escaped;
 use args::Command;
 
 fn main() -> ExitCode {
-    let args = config::arguments();
+    let args = match config::arguments() {
+        Ok(args) => args,
+        Err(code) => return code,
+    };
     args.color.apply();
     let result = match args.command {
         Command::Connect(connect) => connect::run(&connect),

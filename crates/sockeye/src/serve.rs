@@ -23,7 +23,12 @@ use crate::output::{self, say};
 use crate::signals;
 
 pub(crate) fn run(args: &args::Serve) -> anyhow::Result<ExitCode> {
+    let mut limits = SiteOptions::default().limits;
+    limits.head_bytes = args.operate.max_head;
+    limits.target_bytes = args.operate.max_target;
+    limits.headers = args.operate.max_headers.into();
     let options = SiteOptions {
+        limits,
         idle: args.idle_timeout,
         head: args.head_timeout,
         body: args.body_timeout,

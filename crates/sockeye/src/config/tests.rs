@@ -4,17 +4,21 @@ use std::path::PathBuf;
 use super::*;
 
 /// What values of any kind look like; of each setting the first one is taken that its flag takes.
-const SAMPLES: [&str; 12] = [
+const SAMPLES: [&str; 16] = [
     "7",
     "7s",
     "64k",
     "127.0.0.1:7",
     "404=a.html",
     "a=b",
-    "/a/* = x",
     "a: b",
     "*.html: A: b",
+    "/a/: *: read",
+    "/a/ = read",
     "off",
+    "follow",
+    "utf-16",
+    "https://a.example",
     "a.file",
     "en",
 ];

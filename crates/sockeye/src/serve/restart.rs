@@ -125,7 +125,9 @@ impl Operated {
             Ok(successor) => {
                 self.site.leave();
                 passed.site.done();
-                passed.admin.map(Handover::done);
+                if let Some(admin) = passed.admin {
+                    admin.done();
+                }
                 Ok(successor)
             }
             Err(error) => {
@@ -143,8 +145,8 @@ fn start(program: &Path, passed: &Passed) -> anyhow::Result<u32> {
         copies.extend(more);
         told.push_str(&names);
     }
-    let (mut ready, telling) = io::pipe().context("a pipe")?;
-    let telling = rustix::io::dup(&telling).context("a pipe")?;
+    let (mut ready, writer) = io::pipe().context("a pipe")?;
+    let telling = rustix::io::dup(&writer).context("a pipe")?;
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
     let mut child = Command::new(program)
         .args(arguments)
@@ -156,8 +158,7 @@ fn start(program: &Path, passed: &Passed) -> anyhow::Result<u32> {
         .spawn()
         .with_context(|| format!("{}: can't be started", super::Shown(program)))?;
     // Its end is to be seen here.
-    drop(telling);
-    drop(copies);
+    drop((writer, telling, copies));
     let patience = Timespec::try_from(PATIENCE).ok();
     let mut fds = [PollFd::new(&ready, PollFlags::IN)];
     let heard = poll(&mut fds, patience.as_ref()).context("waiting for the new process")?;

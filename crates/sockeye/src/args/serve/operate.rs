@@ -8,6 +8,7 @@ use sockeye_engine::Endpoint;
 use sockeye_services::http::LogFormat;
 
 use crate::args::endpoint::endpoint_or_port;
+use crate::args::talk::size;
 
 /// How a server is looked after.
 #[derive(clap::Args)]
@@ -36,6 +37,18 @@ pub(crate) struct Operate {
     /// [default: off]
     #[arg(long, value_name = "N")]
     pub(crate) address_rate: Option<Most>,
+
+    /// The longest request head; a longer one gets 431
+    #[arg(long, value_name = "SIZE", default_value = "64k", value_parser = size)]
+    pub(crate) max_head: usize,
+
+    /// The longest request target; a longer one gets 414
+    #[arg(long, value_name = "SIZE", default_value = "8k", value_parser = size)]
+    pub(crate) max_target: usize,
+
+    /// The most header lines of a request; more get 431
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u8).range(1..=128))]
+    pub(crate) max_headers: u8,
 
     /// Take settings from FILE: TOML, with the long names of these flags as its keys (idle-timeout =
     /// "30s"). What is typed here wins
