@@ -160,6 +160,10 @@ pub(crate) fn body(data: &[u8]) {
     let whole = decode(&[usize::MAX / 2]);
     assert_eq!(decode(&[1]), whole);
     assert_eq!(decode(&[usize::from(*first), usize::MAX / 2]), whole);
+    assert_eq!(
+        trailers_in_pieces(framing, limits, input, 1),
+        trailers_in_pieces(framing, limits, input, input.len())
+    );
     let skipped = BodyDecoder::new(framing, limits).skip(input);
     match (whole, skipped) {
         (Ok((content, consumed, done)), Ok(skipped)) => {
@@ -232,6 +236,25 @@ pub(crate) fn conditional(data: &[u8]) {
             }
         }
     }
+}
+
+/// The trailers of a body that comes in pieces of this size; None if it has no end.
+fn trailers_in_pieces(
+    framing: Framing,
+    limits: BodyLimits,
+    input: &[u8],
+    size: usize,
+) -> Option<Vec<(String, Vec<u8>)>> {
+    let mut decoder = BodyDecoder::new(framing, limits).with_trailers();
+    for piece in input.chunks(size.max(1)) {
+        decoder.skip(piece).ok()?;
+    }
+    let trailers = decoder.trailers();
+    let all: Vec<_> =
+        trailers.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
+    assert!(all.iter().all(|(name, _)| !name.is_empty()));
+    assert!(all.iter().all(|(_, value)| !value.iter().any(|b| matches!(b, b'\r' | b'\n' | 0))));
+    decoder.is_done().then_some(all)
 }
 
 /// A body decoded from pieces of the given sizes, over and over: what is left over, whether it ended,
