@@ -56,8 +56,8 @@ impl EntityTag {
     /// let stamp = FileStamp {
     ///     changed_seconds: 1000, changed_nanos: 7, modified_seconds: 1, modified_nanos: 0, size: 16, inode: 255,
     /// };
-    /// assert_eq!(EntityTag::of_file(&stamp, 1002).as_str(), "\"ff-10-1-0-3e8-7\"");
-    /// assert_eq!(EntityTag::of_file(&stamp, 1001).as_str(), "W/\"ff-10-1-0-3e8-7\"");
+    /// assert_eq!(EntityTag::of_file(&stamp, 1002).as_str(), "\"000000ff-10-1-00000000-3e8-00000007\"");
+    /// assert_eq!(EntityTag::of_file(&stamp, 1001).as_str(), "W/\"000000ff-10-1-00000000-3e8-00000007\"");
     /// ```
     #[must_use]
     pub fn of_file(stamp: &FileStamp, now: i64) -> Self {
@@ -65,7 +65,7 @@ impl EntityTag {
         let settled = now.checked_sub(last).is_some_and(|age| age >= SETTLED);
         let weak = if settled { "" } else { "W/" };
         Self::write(format_args!(
-            "{weak}\"{:x}-{:x}-{:x}-{:x}-{:x}-{:x}\"",
+            "{weak}\"{:08x}-{:x}-{:x}-{:08x}-{:x}-{:08x}\"",
             stamp.inode,
             stamp.size,
             stamp.modified_seconds,
@@ -81,7 +81,7 @@ impl EntityTag {
     /// ```
     /// use sockeye_http::{EntityTag, FileStamp, negotiate::Coding};
     /// let plain = EntityTag::of_file(&FileStamp::default(), 2);
-    /// assert_eq!(plain.coded(Coding::Gzip).as_str(), "W/\"0-0-0-0-0-0-gzip\"");
+    /// assert_eq!(plain.coded(Coding::Gzip).as_str(), "W/\"00000000-0-0-00000000-0-00000000-gzip\"");
     /// ```
     #[must_use]
     pub fn coded(&self, coding: Coding) -> Self {

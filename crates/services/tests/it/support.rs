@@ -83,7 +83,7 @@ impl Folder {
     pub(crate) fn tag(&self, name: &str) -> String {
         let meta = std::fs::metadata(self.path().join(name)).expect("it is there");
         format!(
-            "\"{:x}-{:x}-{MODIFIED:x}-0-{:x}-{:x}\"",
+            "\"{:08x}-{:x}-{MODIFIED:x}-00000000-{:x}-{:08x}\"",
             meta.ino(),
             meta.size(),
             meta.ctime(),

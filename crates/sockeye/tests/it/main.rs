@@ -21,6 +21,7 @@ mod eye;
 mod eye_kernel;
 mod eye_talk;
 mod fetch;
+mod fetch_parts;
 mod fresh;
 mod help;
 mod layers;
