@@ -103,6 +103,8 @@ pub(crate) fn known_method(token: &[u8]) -> Option<Method> {
         b"CONNECT" => Method::CONNECT,
         b"TRACE" => Method::TRACE,
         b"QUERY" => Method::QUERY,
+        // RFC 4918 §9.3
+        b"MKCOL" => return Method::from_bytes(token).ok(),
         _ => return None,
     })
 }
