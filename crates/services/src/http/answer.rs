@@ -1,6 +1,7 @@
 //! One answer to one request, written into the stream.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use http::HeaderValue;
 use sockeye_engine::Stream;
@@ -17,7 +18,7 @@ use super::ledger::Written;
 use super::reply::Reply;
 use super::root::{Found, Opened, Refused};
 use super::rules::Access;
-use super::{Shard, Site, admission, listing, methods};
+use super::{Shard, Site, admission, listing, methods, upload};
 
 /// What is left to do after an answer was written.
 pub(super) enum Left {
@@ -54,11 +55,11 @@ pub(super) fn answer(
 
 /// Who takes the content of this request and answers it; None if it is skipped and [`answer`] answers.
 pub(super) fn taker(
-    _site: &Site,
-    _head: &[u8],
-    _request: &Request<'_, '_>,
+    site: &Arc<Site>,
+    head: &[u8],
+    request: &Request<'_, '_>,
 ) -> Option<Box<dyn Taker>> {
-    None
+    upload::taker(site, head, request)
 }
 
 /// Answers `bytes` if they are one whole head that came before and the file is at hand; `start` is

@@ -32,6 +32,18 @@ pub(super) struct Terms {
     pub(super) most: u64,
     /// How long the client may send nothing of it.
     pub(super) pause: Duration,
+    /// Bytes a second that it must reach over the time it is waited for, not counting the first
+    /// `pause`; None lets it take as long as it likes.
+    pub(super) rate: Option<u64>,
+}
+
+impl Terms {
+    /// How long the next bytes may take after the client was waited for so long, and sent so many.
+    fn patience(&self, waited: Duration, sent: u64) -> Duration {
+        let Some(rate) = self.rate else { return self.pause };
+        let earned = Duration::from_secs(sent / rate.max(1));
+        self.pause.saturating_add(earned).saturating_sub(waited).min(self.pause)
+    }
 }
 
 /// Why content ends before its end.
@@ -70,6 +82,9 @@ pub(super) struct Intake<'c> {
     pending: Bytes,
     /// The client waits for 100 Continue.
     waits: bool,
+    /// How long the client was waited for, and how many bytes it sent.
+    waited: Duration,
+    sent: u64,
     /// Where in the stream the request began, and what to call it.
     start: u64,
     label: &'c str,
@@ -119,6 +134,8 @@ impl<'c> Intake<'c> {
             pending: incoming.early.into(),
             start: incoming.start,
             label: incoming.label,
+            waited: Duration::ZERO,
+            sent: 0,
             broken: false,
             gone: false,
         };
@@ -183,9 +200,13 @@ impl<'c> Intake<'c> {
                 return Err(IntakeError::Gone);
             }
         }
-        self.stream.set_deadline(Some(self.terms.pause));
-        match self.stream.recv().await {
+        self.stream.set_deadline(Some(self.terms.patience(self.waited, self.sent)));
+        let since = sockeye_engine::elapsed();
+        let received = self.stream.recv().await;
+        self.waited += sockeye_engine::elapsed().saturating_sub(since);
+        match received {
             Ok(chunk) if !chunk.is_empty() => {
+                self.sent = self.sent.saturating_add(chunk.len() as u64);
                 self.pending = Bytes::copy_from_slice(&chunk);
                 Ok(())
             }

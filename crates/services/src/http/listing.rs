@@ -11,6 +11,7 @@ use sockeye_http::{RelativePath, encode_segment};
 
 use super::files;
 use super::root::Root;
+use super::upload;
 
 /// The page needs nothing but its own style.
 pub(super) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
@@ -28,7 +29,8 @@ pub(super) fn page(
         retry_on_intr(|| fault::ask(Point::Read))?;
         let entry = entry?;
         let name = entry.file_name().to_bytes();
-        if name == b"." || name == b".." || !files.shows(name) {
+        let ours = upload::is_ours(name);
+        if name == b"." || name == b".." || ours || !files.shows(name) {
             continue;
         }
         let is_folder = match entry.file_type() {

@@ -7,7 +7,7 @@ use sockeye_http::{Framing, Method, RelativePath, Request, StatusCode};
 use super::reply::Reply;
 use super::root::{Found, Refused};
 use super::rules::Access;
-use super::{Site, SiteOptions, admission};
+use super::{Site, SiteOptions, admission, upload};
 
 /// Fields that tell secrets, which a reflected request must not show to scripts (RFC 9110 §9.3.8).
 const SECRET: [&[u8]; 4] = [b"authorization", b"proxy-authorization", b"cookie", b"x-csrf-token"];
@@ -17,6 +17,9 @@ pub(super) fn allowed(options: &SiteOptions) -> Vec<Method> {
     let mut allowed = vec![Method::GET, Method::HEAD, Method::OPTIONS];
     if options.trace {
         allowed.push(Method::TRACE);
+    }
+    if let Some(upload) = &options.upload {
+        allowed.extend(upload.methods());
     }
     allowed
 }
@@ -32,20 +35,32 @@ pub(super) fn options(
         if let Some(denied) = admission::denied(site, request, path.as_bytes(), Access::Read) {
             return Ok(denied);
         }
-        find(site, path)?;
     }
-    let allow = allowed(&site.options);
+    let mut allow = allowed(&site.options);
+    if let Some(path) = path {
+        let is_folder = find(site, path)?;
+        let changes =
+            site.options.upload.as_ref().filter(|_| {
+                admission::denied(site, request, path.as_bytes(), Access::Write).is_none()
+            });
+        let plain = allowed(&SiteOptions { upload: None, ..site.options.clone() });
+        allow.retain(|method| {
+            plain.contains(method) || changes.is_some_and(|upload| upload.suits(method, is_folder))
+        });
+    }
     let names: Vec<&str> = allow.iter().map(Method::as_str).collect();
     let value = HeaderValue::from_str(&names.join(", "));
-    Ok(Reply::new(StatusCode::NO_CONTENT)
-        .header(header::ALLOW, value.expect("methods hold no control characters")))
+    let reply = Reply::new(StatusCode::NO_CONTENT)
+        .header(header::ALLOW, value.expect("methods hold no control characters"));
+    let lines = upload::capabilities(site).into_iter();
+    Ok(lines.fold(reply, |reply, (name, value)| reply.header(name, value)))
 }
 
-/// Whether there is something to get.
-fn find(site: &Site, path: &RelativePath<'_>) -> Result<(), Refused> {
+/// Whether there is something to get, and whether it is a folder.
+fn find(site: &Site, path: &RelativePath<'_>) -> Result<bool, Refused> {
     let files = &site.options.files;
     if files.fallback_of(path.as_bytes()).is_some() {
-        return Ok(());
+        return Ok(false);
     }
     if !files.shows_path(path.as_bytes()) {
         return Err(Refused::NotFound);
@@ -53,7 +68,8 @@ fn find(site: &Site, path: &RelativePath<'_>) -> Result<(), Refused> {
     match site.root.find(path.as_bytes())? {
         // A slash at the end can only mean a folder.
         Found::File(_) if path.has_trailing_slash() => Err(Refused::NotFound),
-        Found::File(_) | Found::Folder(_) => Ok(()),
+        Found::File(_) => Ok(false),
+        Found::Folder(_) => Ok(true),
     }
 }
 

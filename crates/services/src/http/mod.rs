@@ -34,6 +34,7 @@ mod represent;
 mod root;
 mod rules;
 mod send;
+mod upload;
 mod users;
 mod visitors;
 
@@ -54,6 +55,8 @@ pub use ledger::{Destination, Ledger, Limit, LogFormat, LogNotice, LogWriter, Un
 pub use root::RootError;
 use root::{Identity, Root};
 pub use rules::{Access, AccessRule, Cors, HeaderRule, Paths, RuleError, Rules, Verdict, Who};
+pub use upload::Options as UploadOptions;
+use upload::Uploads;
 pub use users::{Credentials, Users, UsersError};
 pub use visitors::AddressLimits;
 use visitors::Visitors;
@@ -94,6 +97,8 @@ pub struct SiteOptions {
     pub addresses: Option<AddressLimits>,
     /// Where exchanges are written down, if anywhere.
     pub ledger: Option<Arc<Ledger>>,
+    /// What clients may change. Default: nothing.
+    pub upload: Option<UploadOptions>,
 }
 
 impl Default for SiteOptions {
@@ -112,6 +117,7 @@ impl Default for SiteOptions {
             total: seconds(24 * 60 * 60),
             addresses: Some(AddressLimits::default()),
             ledger: None,
+            upload: None,
         }
     }
 }
@@ -129,6 +135,7 @@ pub enum SiteNotice {
 pub struct Site {
     root: Root,
     options: SiteOptions,
+    uploads: Option<Uploads>,
     shards: Box<[Mutex<Shard>]>,
     /// Other folders, by the names of the hosts they are for.
     hosts: HashMap<String, Arc<Site>, RandomState>,
@@ -165,11 +172,14 @@ impl Site {
                 date: DateCache::new(0),
             })
         };
+        let root = Root::open(folder, options.files.symlinks, Box::new(notice))?;
+        let uploads = options.upload.map(|options| Uploads::new(options, &root));
         Ok(Site {
-            root: Root::open(folder, options.files.symlinks, Box::new(notice))?,
             visitors: options.addresses.map(Visitors::new),
             left: AtomicBool::new(false),
+            root,
             options,
+            uploads,
             hosts: HashMap::default(),
             gate: Gate::new(),
             kept: Arc::default(),

@@ -12,9 +12,9 @@ use rustix::io::{Errno, retry_on_intr};
 use sockeye_engine::fault::{self, Point};
 use sockeye_http::FileStamp;
 
-use super::SiteNotice;
 use super::cache::Entry;
 use super::files::Symlinks;
+use super::{SiteNotice, upload};
 
 /// Times that openat2 may say "changed while I looked, ask again" before we believe it.
 const RETRIES: usize = 16;
@@ -111,6 +111,9 @@ impl Root {
 
     /// Opens `path`, which has no leading slash. Symbolic links are followed as the site's policy says; what is neither file nor folder is not found.
     pub(super) fn find(&self, path: &[u8]) -> Result<Found, Refused> {
+        if upload::leads_to_ours(path) {
+            return Err(Refused::NotFound);
+        }
         let fd = match self.openat(path, READ) {
             Err(Errno::NOENT) => match self.anew() {
                 Anew::Same => return Err(Refused::NotFound),
@@ -199,7 +202,8 @@ impl Root {
         rustix::io::dup(&file.fd).ok().map(Watch)
     }
 
-    fn folder(&self) -> Arc<OwnedFd> {
+    /// The folder itself.
+    pub(super) fn folder(&self) -> Arc<OwnedFd> {
         Arc::clone(&self.folder.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -288,7 +292,7 @@ impl Opened {
 }
 
 impl Identity {
-    fn of(stat: &Stat) -> Identity {
+    pub(super) fn of(stat: &Stat) -> Identity {
         let nanos = |nanos| u32::try_from(nanos).unwrap_or(0);
         Identity {
             stamp: FileStamp {
