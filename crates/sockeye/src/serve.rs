@@ -14,7 +14,9 @@ use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sockeye_engine::{Address, Bound, DriverKind, Notice, ServeOptions, Serving, tell_predecessor};
 use sockeye_services::guard::Rate;
-use sockeye_services::http::{AddressLimits, Admin, Ledger, Limit, Site, SiteNotice, SiteOptions};
+use sockeye_services::http::{
+    AddressLimits, Admin, Ledger, Limit, Site, SiteNotice, SiteOptions, UploadOptions,
+};
 use sockeye_wire::escape::Escaped;
 
 use crate::args;
@@ -38,10 +40,12 @@ pub(crate) fn run(args: &args::Serve) -> anyhow::Result<ExitCode> {
         files: args.files.options()?,
         rules: args.files.rules()?,
         trace: args.trace,
+        upload: uploads(&args.write)?,
         ..SiteOptions::default()
     };
     if args.operate.check_config {
-        open(args, &options)?;
+        // Nothing is written or removed yet.
+        open(args, &SiteOptions { upload: None, ..options })?;
         output::page(args.operate.effective.as_deref().unwrap_or_default().as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -131,6 +135,25 @@ pub(crate) fn run(args: &args::Serve) -> anyhow::Result<ExitCode> {
         say(format_args!("sockeye: {} cut off after --grace", Connections(cut_off, "was", "were")));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What clients may change.
+fn uploads(args: &args::Write) -> anyhow::Result<Option<UploadOptions>> {
+    let Some(how) = args.write else { return Ok(None) };
+    let overwrite = how == args::How::Overwrite;
+    anyhow::ensure!(
+        overwrite || !args.delete_folders,
+        "--delete-folders: nothing is removed here; add --write=overwrite"
+    );
+    Ok(Some(UploadOptions {
+        overwrite,
+        remove_folders: args.delete_folders,
+        most: args.max_upload,
+        quota: args.quota,
+        pause: args.upload_timeout,
+        rate: args.upload_rate,
+        keep: args.upload_expires,
+    }))
 }
 
 /// The folder, and those of other hosts.

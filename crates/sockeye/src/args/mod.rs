@@ -25,7 +25,7 @@ pub(crate) use eye::{Drawing, Eye, What};
 pub(crate) use help::{Completions, Help, Man};
 pub(crate) use listen::{Listen, Service};
 pub(crate) use said::Said;
-pub(crate) use serve::{Log, Operate, Serve};
+pub(crate) use serve::{How, Log, Operate, Serve, Write};
 pub(crate) use talk::Talk;
 pub(crate) use watch::{Follow, Layers, Side, Watch};
 

@@ -50,6 +50,8 @@ mod shutdown;
 mod standard_output;
 mod unix;
 mod unprivileged;
+mod upload;
+mod upload_end;
 mod watch_live;
 mod watch_others;
 mod watch_pair;

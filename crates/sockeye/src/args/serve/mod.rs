@@ -3,6 +3,7 @@
 mod operate;
 
 mod files;
+mod write;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +13,8 @@ use sockeye_engine::Endpoint;
 use crate::args::endpoint::endpoint;
 use crate::args::{Engine, Eye, duration};
 pub(crate) use operate::{Log, Operate};
+
+pub(crate) use write::{How, Write};
 
 /// Serve a folder over HTTP
 ///
@@ -73,6 +76,9 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     pub(crate) operate: Operate,
+
+    #[command(flatten)]
+    pub(crate) write: Write,
 
     // Behind the others: their headings hold for all that follows.
     #[command(flatten)]
