@@ -31,10 +31,10 @@ pub(super) fn options(
     request: &Request<'_, '_>,
     path: Option<&RelativePath<'_>>,
 ) -> Result<Reply, Refused> {
-    if let Some(path) = path {
-        if let Some(denied) = admission::denied(site, request, path.as_bytes(), Access::Read) {
-            return Ok(denied);
-        }
+    if let Some(path) = path
+        && let Some(denied) = admission::denied(site, request, path.as_bytes(), Access::Read)
+    {
+        return Ok(denied);
     }
     let mut allow = allowed(&site.options);
     if let Some(path) = path {
