@@ -211,6 +211,12 @@ impl Answer<'_, '_, '_> {
         for name in &site.options.files.index {
             let slash: &[u8] = if path.is_root() { b"" } else { b"/" };
             let index = [path.as_bytes(), slash, name.as_bytes()].concat();
+            // Who may see the folder may still not see this.
+            if let Some(denied) = admission::denied(site, self.request, &index, Access::Read)
+                && matches!(site.root.find(&index), Ok(Found::File(_)))
+            {
+                return Left::Reply(Box::new(denied));
+            }
             match self.file(shard, &index) {
                 Ok(left) => return left,
                 Err(Some(Refused::NotFound) | None) => {}

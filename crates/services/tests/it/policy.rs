@@ -276,10 +276,13 @@ fn nobody_gets_in_without_the_right_password() {
     on_every_driver(|driver| {
         let folder = Folder::usual();
         folder.file("public/a", b"for all");
+        folder.file("public/index.html", b"not for all");
         let mut setup = Setup::default();
         let users = Users::from_htpasswd(&format!("ann:{HASH}\n")).expect("a user");
         setup.site.rules.users = Some(Arc::new(users));
-        setup.site.rules.access.push("/public/: *: read".parse().expect("a rule"));
+        for rule in ["/public/: *: read", "*.html: *: none", "*.html: ann: read"] {
+            setup.site.rules.access.push(rule.parse().expect("a rule"));
+        }
         let server = Server::with(driver, &folder, setup);
         let mut client = server.connect();
         // ann:secret, ann:wrong, eve:secret
@@ -297,6 +300,11 @@ fn nobody_gets_in_without_the_right_password() {
             assert_eq!(ask(&mut client, "/hello.txt", &right).text(), "hello\n");
             assert_eq!(ask(&mut client, "/none", &right).status(), "404");
             assert_eq!(ask(&mut client, "/public/a", "").text(), "for all");
+            // By whichever path.
+            for path in ["/public/index.html", "/public/", "/public//./index.html"] {
+                assert_eq!(ask(&mut client, path, "").status(), "401", "{path}");
+                assert_eq!(ask(&mut client, path, &right).text(), "not for all", "{path}");
+            }
         }
         // Pipelined: each is judged by its own.
         client.send(format!(
