@@ -539,3 +539,44 @@ fn names_that_begin_with_a_dot_are_not_taken_where_they_are_not_shown() {
     assert_eq!(answer.status(), "403");
     assert_eq!(names(folder.path()), [""; 0]);
 }
+
+/// `SOCKEYE_SWAPS=100000` for the long run.
+#[test]
+fn folders_that_are_swapped_for_links_lead_no_upload_out() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+    let puts = std::env::var("SOCKEYE_SWAPS").ok().and_then(|puts| puts.parse().ok());
+    let folder = Folder::new();
+    let outside = Folder::new();
+    let [sub, other] = ["sub", "other"].map(|name| folder.path().join(name));
+    fs::create_dir(&sub).expect("a folder");
+    symlink(outside.path(), &other).expect("a link");
+    let server = serving(DriverKind::Epoll, &folder, OVERWRITE);
+    let over = AtomicBool::new(false);
+    let (mut stored, mut refused) = (0, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                renameat_with(CWD, &sub, CWD, &other, RenameFlags::EXCHANGE)
+                    .expect("both are there");
+            }
+        });
+        for number in 0..puts.unwrap_or(400) {
+            let answer = match number % 4 {
+                0 => send(&server, "MKCOL", &format!("/sub/made{number}"), "", ""),
+                1 => send(&server, "POST", "/sub/", FORM, form(&[("form", b"x")])),
+                2 => send(&server, "DELETE", "/sub/form", "", ""),
+                _ => send(&server, "PUT", "/sub/put", "", "x"),
+            };
+            match answer.status().as_bytes()[0] {
+                b'2' => stored += 1,
+                _ => refused += 1,
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    assert!(stored > 0 && refused > 0, "{stored} went in, {refused} were refused");
+    assert_eq!(names(outside.path()), [""; 0]);
+}
