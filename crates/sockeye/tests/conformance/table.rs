@@ -90,8 +90,8 @@ fn text(own: &[Vec<Outcome>], others: &[Peer], results: &[Vec<Vec<Outcome>>]) ->
          {total} cases of what a server must and should do by RFC 9110 and RFC 9112: raw bytes on a\n\
          connection, what may come back, and what becomes of the connection. They are data,\n\
          [`crates/sockeye/tests/conformance/cases`](../crates/sockeye/tests/conformance/cases), each with its section.\n\
-         `cargo test` runs them against `sockeye serve`; none may fail. The same run against others, as\n\
-         Debian packages them, with a folder to hand out and no other settings; HAProxy stands in front\n\
+         `cargo test` runs them against `sockeye serve`; none may fail. The same run against others,\n\
+         set up to hand out a folder with listings and little else; HAProxy stands in front\n\
          of `sockeye serve`, so its column is of both; Python's is `python3 -m http.server --protocol HTTP/1.1`.\n\
          Written by\n\n\
          ```\nSOCKEYE_WRITE_TABLE=1 cargo test -p sockeye --test conformance the_table\n```\n\n\
