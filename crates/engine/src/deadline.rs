@@ -12,8 +12,6 @@ use crate::timer::Tick;
 /// has come closer, and found again when it fired too early.
 pub(crate) struct Deadline {
     at: Tick,
-    /// What comes later counts as this.
-    latest: Tick,
     timer: Option<Timer>,
 }
 
@@ -32,22 +30,12 @@ const NEVER: Tick = Tick::MAX;
 
 impl Deadline {
     pub(crate) fn never() -> Deadline {
-        Deadline { at: NEVER, latest: NEVER, timer: None }
+        Deadline { at: NEVER, timer: None }
     }
 
     /// `patience` from now; None for never.
     pub(crate) fn set(&mut self, reactor: &Reactor, patience: Option<Duration>) {
-        self.at = patience.map_or(NEVER, |patience| reactor.after_turn(patience)).min(self.latest);
-    }
-
-    /// No deadline that is set from now on is later than `patience` from now; None for no such bound.
-    pub(crate) fn limit(&mut self, reactor: &Reactor, patience: Option<Duration>) {
-        self.latest = patience.map_or(NEVER, |patience| reactor.after_turn(patience));
-    }
-
-    /// Whether that bound has passed.
-    pub(crate) fn is_past_limit(&self, reactor: &Reactor) -> bool {
-        self.latest != NEVER && reactor.now_for_deadlines() >= self.latest
+        self.at = patience.map_or(NEVER, |patience| reactor.after_turn(patience));
     }
 
     /// How long until then; None for never.

@@ -358,18 +358,6 @@ impl Stream {
         self.deadline.set(&self.reactor, patience);
     }
 
-    /// No deadline that is set from now on is later than `patience` from now: for something that is to be
-    /// over as a whole, whatever its parts may take. None for no such bound.
-    pub fn set_limit(&mut self, patience: Option<Duration>) {
-        self.deadline.limit(&self.reactor, patience);
-    }
-
-    /// Whether the bound of [`Stream::set_limit`] has passed.
-    #[must_use]
-    pub fn is_past_limit(&self) -> bool {
-        self.deadline.is_past_limit(&self.reactor)
-    }
-
     /// Tells whoever looks on that `range` of a direction's stream is one message.
     pub fn mark(&self, direction: Direction, range: Range<u64>, label: fmt::Arguments<'_>) {
         if let Some(probe) = &self.reactor.env.probe {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, header};
 use sockeye_engine::probe::Direction;
-use sockeye_engine::{Chunk, Stream, offload, sleep};
+use sockeye_engine::{Chunk, Either, Stream, first, offload, sleep};
 use sockeye_http::{
     BodyDecoder, BodyLimits, Framing, HeaderStorage, Persistence, Progress, RelativePath, Request,
     RequestParser, StatusCode, decode_path,
@@ -47,10 +47,7 @@ impl Site {
     /// Dropping the future closes the connection.
     pub fn serve(self: Arc<Self>, stream: Stream) -> impl Future<Output = ()> + 'static {
         let is_watched = self.options.ledger.is_some() || self.visitors.is_some();
-        let (guest, may_enter) = match is_watched.then(|| Guest::enter(&self, &stream)) {
-            Some((guest, may_enter)) => (Some(guest), may_enter),
-            None => (None, true),
-        };
+        let guest = is_watched.then(|| Guest::enter(&self, &stream));
         let mut connection = Connection {
             site: self,
             stream,
@@ -63,10 +60,14 @@ impl Site {
         };
         // A block that captures, not an async fn with arguments: those would be held twice.
         async move {
-            let mut next = if may_enter { Next::Receive } else { connection.turn_away() };
+            let mut next = match &connection.guest {
+                Some(guest) if !guest.may_stay() => connection.turn_away(),
+                _ => Next::Receive,
+            };
             loop {
                 next = match next {
                     Next::Receive => connection.receive().await,
+                    Next::ReceiveLast => Box::pin(connection.receive_last()).await,
                     Next::Flush => connection.flush().await,
                     // In boxes: a connection that waits should not hold room for these.
                     Next::File(file) => Box::pin(connection.send_file(file)).await,
@@ -88,6 +89,8 @@ impl Site {
 /// What a connection does next.
 enum Next {
     Receive,
+    /// Another process serves by now; who has connected here may still ask.
+    ReceiveLast,
     /// Send what has gathered, then go on with what was received.
     Flush,
     File(Box<(Opened, Range<u64>)>),
@@ -158,17 +161,24 @@ impl Connection {
         }
         self.set_deadline();
         let received = if self.waits_idle() {
-            match self.stream.recv_idle().await {
-                Ok(None) if self.site.is_left() => {
-                    self.stream.set_deadline(Some(self.last_wait()));
-                    self.stream.recv().await.map(Some)
-                }
-                received => received,
-            }
+            self.stream.recv_idle().await
         } else {
             self.stream.recv().await.map(Some)
         };
+        self.received(received)
+    }
+
+    /// Waits once more, though the thread stops: for as long as one may take who found us in time.
+    async fn receive_last(&mut self) -> Next {
+        self.stream.set_deadline(Some(self.last_wait()));
+        let received = self.stream.recv().await.map(Some);
+        self.received(received)
+    }
+
+    /// Deals with what has come, or did not.
+    fn received(&mut self, received: io::Result<Option<Chunk>>) -> Next {
         match received {
+            Ok(None) if self.site.is_left() => Next::ReceiveLast,
             Ok(Some(chunk)) if !chunk.is_empty() => {
                 let fresh = self.waits_idle();
                 if let Some(guest) = &mut self.guest {
@@ -219,11 +229,12 @@ impl Connection {
     }
 
     async fn send_file(&mut self, file: Box<(Opened, Range<u64>)>) -> Next {
-        let patience = Some(self.site.options.write);
+        let (patience, total) = (Some(self.site.options.write), self.site.options.total);
         let (file, range) = *file;
         let sending = Sending::begin(self);
         // A file that has become shorter can't be completed: only closing says so.
-        let sent = sending.connection.stream.send_file(&file, range, patience).await;
+        let sent = sending.connection.stream.send_file(&file, range, patience);
+        let sent = first(sent, sleep(total)).await;
         sending.end(sent)
     }
 
@@ -250,7 +261,8 @@ impl Connection {
         let sending = Sending::begin(self);
         let Connection { site, stream, guest, .. } = &mut *sending.connection;
         let date = *site.shard().date.at(sockeye_engine::unix_now());
-        let sent = reply.send(stream, guest.as_deref_mut(), &site.options, &date).await;
+        let sent = reply.send(stream, guest.as_deref_mut(), &site.options, &date);
+        let sent = first(sent, sleep(site.options.total)).await;
         sending.end(sent)
     }
 
@@ -258,7 +270,6 @@ impl Connection {
         let Taken { site, asked, taker, start, mut persistence } = taken;
         let early = self.early.take().map(|early| early.bytes).unwrap_or_default();
         let label = format!("{} {}", asked.method, Sent(&asked.head));
-        self.stream.set_limit(Some(self.site.options.total));
         let mut intake = Intake::new(Incoming {
             stream: &mut self.stream,
             framing: asked.framing,
@@ -561,7 +572,7 @@ impl Connection {
 }
 
 /// An answer that is being sent: it is written down when it has ended, also when that was by dropping
-/// the connection, and is to be over in time.
+/// the connection.
 struct Sending<'c> {
     connection: &'c mut Connection,
     is_over: bool,
@@ -569,22 +580,20 @@ struct Sending<'c> {
 
 impl Sending<'_> {
     fn begin(connection: &mut Connection) -> Sending<'_> {
-        connection.stream.set_limit(Some(connection.site.options.total));
         Sending { connection, is_over: false }
     }
 
-    fn end(mut self, sent: io::Result<()>) -> Next {
-        self.over(sent.is_err());
+    /// `sent` says how it went, or that it took too long.
+    fn end(mut self, sent: Either<io::Result<()>, ()>) -> Next {
+        self.over(!matches!(sent, Either::One(Ok(()))));
         let connection = &mut *self.connection;
-        let too_long = connection.stream.is_past_limit();
-        connection.stream.set_limit(None);
         match sent {
-            Ok(()) => connection.go_on(),
-            Err(_) if too_long => {
+            Either::One(Ok(())) => connection.go_on(),
+            Either::One(Err(error)) => connection.not_sent(&error),
+            Either::Other(()) => {
                 connection.site.hit(Limit::Total);
                 Next::End
             }
-            Err(error) => connection.not_sent(&error),
         }
     }
 

@@ -37,6 +37,8 @@ pub(super) struct Guest {
     peer: Box<str>,
     /// Whom it counts as, if it is held to a limit.
     counted: Option<IpAddr>,
+    /// He has fewer connections than he may have at most.
+    may_stay: bool,
     /// When the first bytes of the request came that is looked at; where somebody wants to know.
     since: Option<Instant>,
     /// A request whose answer is on its way.
@@ -56,9 +58,8 @@ struct Open {
 }
 
 impl Guest {
-    /// Somebody has connected. An error says that he has too many connections already; he is here all
-    /// the same, until he was told.
-    pub(super) fn enter(site: &Arc<Site>, stream: &Stream) -> (Box<Guest>, bool) {
+    /// Somebody has connected.
+    pub(super) fn enter(site: &Arc<Site>, stream: &Stream) -> Box<Guest> {
         let address = stream.peer_addr().ok();
         let peer = match &address {
             Some(address) => address.ip().to_canonical().to_string(),
@@ -68,16 +69,22 @@ impl Guest {
             ledger.opened();
         }
         let mut counted = address.map(|address| visitors::counted(address.ip()));
-        let may = match (&site.visitors, counted) {
+        let may_stay = match (&site.visitors, counted) {
             (Some(visitors), Some(address)) => visitors.enter(address),
             _ => true,
         };
-        if !may {
+        if !may_stay {
             counted = None;
         }
         let peer = peer.into_boxed_str();
-        let guest = Guest { site: Arc::clone(site), peer, counted, since: None, open: None };
-        (Box::new(guest), may)
+        let guest =
+            Guest { site: Arc::clone(site), peer, counted, may_stay, since: None, open: None };
+        Box::new(guest)
+    }
+
+    /// Whether he has not too many connections already; else he is to be told, and to go.
+    pub(super) fn may_stay(&self) -> bool {
+        self.may_stay
     }
 
     fn ledger(&self) -> Option<&Ledger> {
