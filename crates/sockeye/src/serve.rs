@@ -41,6 +41,7 @@ pub(crate) fn run(args: &args::Serve) -> anyhow::Result<ExitCode> {
         rules: args.files.rules()?,
         trace: args.trace,
         upload: uploads(&args.write)?,
+        listing: args.listing.options(),
         ..SiteOptions::default()
     };
     if args.operate.check_config {

@@ -15,10 +15,11 @@ use super::cache::Entry;
 use super::guest::{self, Guest, answered};
 use super::intake::Taker;
 use super::ledger::Written;
+use super::listing::{self, Wanted};
 use super::reply::Reply;
 use super::root::{Found, Opened, Refused};
 use super::rules::Access;
-use super::{Shard, Site, admission, listing, methods, upload};
+use super::{Shard, Site, admission, archive, methods, upload};
 
 /// What is left to do after an answer was written.
 pub(super) enum Left {
@@ -27,7 +28,12 @@ pub(super) enum Left {
     File(Opened, Range<u64>),
     /// All of it.
     Reply(Box<Reply>),
+    /// All of it, which takes a look at files that is not for the loop.
+    Work(Work),
 }
+
+/// Makes a reply, off the loop.
+pub(super) type Work = Box<dyn FnOnce(&Arc<Site>) -> Reply + Send>;
 
 /// Answers a well-formed request, which `head` is the head of.
 pub(super) fn answer(
@@ -172,6 +178,10 @@ impl Answer<'_, '_, '_> {
             return self.nothing(shard, path.as_bytes());
         }
         if path.has_trailing_slash() {
+            let archives = self.site.options.listing.archives;
+            if archives && listing::wants_archive(self.request.target().query()) {
+                return self.folder(shard, &path);
+            }
             return self.index(shard, &path);
         }
         match self.file(shard, path.as_bytes()) {
@@ -242,6 +252,22 @@ impl Answer<'_, '_, '_> {
 
     /// A folder that has no index file.
     fn folder(self, shard: &mut Shard, path: &RelativePath<'_>) -> Left {
+        let accept = self.request.get_all("accept");
+        let wanted = match Wanted::read(self.request.target().query(), accept) {
+            Ok(wanted) => wanted,
+            Err(error) => {
+                return self.fail(shard, StatusCode::BAD_REQUEST, Some(&error.to_string()));
+            }
+        };
+        let options = &self.site.options.listing;
+        if wanted.archive.is_some() && !options.archives {
+            let detail =
+                "folders can't be had as archives here (serve was started without --archive)";
+            return self.fail(shard, StatusCode::FORBIDDEN, Some(detail));
+        }
+        if wanted.archive.is_none() && !options.listed {
+            return self.nothing(shard, path.as_bytes());
+        }
         let folder = match self.site.root.find(path.as_bytes()) {
             Ok(Found::Folder(folder)) => folder,
             Ok(Found::File(_)) | Err(Refused::NotFound) => {
@@ -249,15 +275,21 @@ impl Answer<'_, '_, '_> {
             }
             Err(refused) => return self.refused(shard, refused),
         };
-        let Ok(page) = listing::page(&self.site.root, &self.site.options.files, &folder, path)
-        else {
-            return self.refused(shard, Refused::Unavailable);
+        let asked = listing::Asked {
+            folder,
+            path: path.as_bytes().to_vec(),
+            user: admission::user(self.site, self.request),
+            known: self.request.get_all("if-none-match").map(Box::from).collect(),
         };
-        let reply = Reply::new(StatusCode::OK)
-            .typed("text/html; charset=utf-8", page)
-            .header(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(listing::POLICY))
-            .header(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        Left::Reply(Box::new(reply))
+        let origin = self.request.get("origin").map(<[u8]>::to_vec);
+        Left::Work(Box::new(move |site| {
+            let path = asked.path.clone();
+            let reply = match wanted.archive {
+                Some(format) => archive::pack(site, asked, format),
+                None => listing::list(site, asked, wanted),
+            };
+            site.dress(reply, &path, origin.as_deref())
+        }))
     }
 
     /// A folder asked for without the slash that its relative links need.

@@ -11,11 +11,11 @@ use http::{HeaderValue, header};
 use sockeye_engine::probe::Direction;
 use sockeye_engine::{Chunk, Either, Stream, first, offload, sleep};
 use sockeye_http::{
-    BodyDecoder, BodyLimits, Framing, HeaderStorage, Persistence, Progress, RelativePath, Request,
-    RequestParser, StatusCode, decode_path,
+    BodyDecoder, BodyLimits, Framing, HeaderStorage, Method, Persistence, Progress, RelativePath,
+    Request, RequestParser, StatusCode, Version, decode_path,
 };
 
-use super::answer::{self, Left, Sent};
+use super::answer::{self, Left, Sent, Work};
 use super::asked::Asked;
 use super::guest::Guest;
 use super::intake::{Incoming, Intake, Taker};
@@ -73,6 +73,7 @@ impl Site {
                     Next::File(file) => Box::pin(connection.send_file(file)).await,
                     Next::Reply(reply) => Box::pin(connection.send_reply(*reply)).await,
                     Next::Check(credentials) => Box::pin(connection.check(*credentials)).await,
+                    Next::Work(work) => Box::pin(connection.do_work(*work)).await,
                     Next::Take(taken) => Box::pin(connection.take_content(*taken)).await,
                     Next::Close => {
                         connection.flush().await;
@@ -97,6 +98,8 @@ enum Next {
     /// Find out whether this password is right, then look at the request again.
     Check(Box<(Arc<Site>, Credentials)>),
     Reply(Box<Outgoing>),
+    /// Have the reply made, and send it.
+    Work(Box<Working>),
     /// Let somebody take the content of the request, and send what he answers.
     Take(Box<Taken>),
     Close,
@@ -139,6 +142,15 @@ struct Taken {
     taker: Box<dyn Taker>,
     /// Where in the stream it began.
     start: u64,
+    persistence: Persistence,
+}
+
+/// A reply that is to be made, and what the request says about it.
+struct Working {
+    site: Arc<Site>,
+    work: Work,
+    method: Method,
+    version: Version,
     persistence: Persistence,
 }
 
@@ -264,6 +276,14 @@ impl Connection {
         let sent = reply.send(stream, guest.as_deref_mut(), &site.options, &date);
         let sent = first(sent, sleep(site.options.total)).await;
         sending.end(sent)
+    }
+
+    async fn do_work(&mut self, working: Working) -> Next {
+        let Working { site, work, method, version, persistence } = working;
+        let reply = offload(move || work(&site)).await.unwrap_or_else(|_| {
+            Reply::failure(StatusCode::SERVICE_UNAVAILABLE, "no thread can be started")
+        });
+        self.send_reply(Outgoing::new(reply, &method, version, persistence)).await
     }
 
     async fn take_content(&mut self, taken: Taken) -> Next {
@@ -475,6 +495,11 @@ impl Connection {
                             self.begin(head, &request, length);
                             return (Next::File(Box::new((file, range))), used);
                         }
+                        Left::Work(work) => {
+                            self.begin(head, &request, length);
+                            let site = Arc::clone(host.as_ref().unwrap_or(&self.site));
+                            return (self.working(site, work, &request), used);
+                        }
                         Left::Reply(reply) => {
                             self.begin(head, &request, length);
                             return (self.outgoing(*reply, &request), used);
@@ -536,6 +561,13 @@ impl Connection {
         let persistence = if self.last { Persistence::Close } else { request.persistence() };
         let reply = Outgoing::new(reply, request.method(), request.version(), persistence);
         Next::Reply(Box::new(reply))
+    }
+
+    /// A reply to a request that is yet to be made.
+    fn working(&self, site: Arc<Site>, work: Work, request: &Request<'_, '_>) -> Next {
+        let persistence = if self.last { Persistence::Close } else { request.persistence() };
+        let (method, version) = (request.method().clone(), request.version());
+        Next::Work(Box::new(Working { site, work, method, version, persistence }))
     }
 
     /// Hands over the content of a request that began at `start` in the stream.

@@ -16,6 +16,7 @@
 mod admin;
 mod admission;
 mod answer;
+mod archive;
 mod asked;
 mod cache;
 pub mod compress;
@@ -26,7 +27,7 @@ mod heads;
 mod intake;
 mod ledger;
 mod lines;
-mod listing;
+pub mod listing;
 mod methods;
 mod produce;
 mod reply;
@@ -99,6 +100,8 @@ pub struct SiteOptions {
     pub ledger: Option<Arc<Ledger>>,
     /// What clients may change. Default: nothing.
     pub upload: Option<UploadOptions>,
+    /// How folders are shown.
+    pub listing: listing::Options,
 }
 
 impl Default for SiteOptions {
@@ -118,6 +121,7 @@ impl Default for SiteOptions {
             addresses: Some(AddressLimits::default()),
             ledger: None,
             upload: None,
+            listing: listing::Options::default(),
         }
     }
 }
@@ -136,6 +140,10 @@ pub struct Site {
     root: Root,
     options: SiteOptions,
     uploads: Option<Uploads>,
+    /// What the folder is called.
+    name: Box<[u8]>,
+    listings: listing::Memory,
+    archives: archive::Running,
     shards: Box<[Mutex<Shard>]>,
     /// Other folders, by the names of the hosts they are for.
     hosts: HashMap<String, Arc<Site>, RandomState>,
@@ -183,6 +191,9 @@ impl Site {
             hosts: HashMap::default(),
             gate: Gate::new(),
             kept: Arc::default(),
+            name: name_of(folder),
+            listings: listing::Memory::default(),
+            archives: archive::Running::default(),
             shards: (0..shards).map(|_| shard()).collect(),
         })
     }
@@ -239,4 +250,11 @@ impl Site {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the folder is called; empty if it has no name.
+fn name_of(folder: &Path) -> Box<[u8]> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let whole = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+    whole.file_name().map(|name| name.as_bytes().into()).unwrap_or_default()
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 /// Parts of 16 to 256 KiB are worth their way; the next one is asked for when the kernel has taken
 /// the last, so that memory stays bounded by what one part takes.
 pub(super) trait Produce: Send {
-    /// The next part, not empty; None at the end.
+    /// The next part; empty if there is none yet, and None at the end.
     ///
     /// # Errors
     ///

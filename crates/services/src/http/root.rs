@@ -131,9 +131,10 @@ impl Root {
         }
     }
 
-    /// Whether `path` names a folder that [`Root::find`] would find.
-    pub(super) fn is_folder(&self, path: &[u8]) -> bool {
-        self.openat(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC).is_ok()
+    /// What [`Root::find`] would find there, without opening it for reading.
+    pub(super) fn stat(&self, path: &[u8]) -> rustix::io::Result<Stat> {
+        let named = self.openat(path, OFlags::PATH | OFlags::CLOEXEC)?;
+        fault::ask(Point::Stat).and_then(|()| rustix::fs::fstat(&named))
     }
 
     /// Whether `path` still names the very file that was once opened there, unchanged. The file

@@ -1,6 +1,7 @@
 //! The HTTP file service as its clients meet it: raw bytes over plain sockets, on every driver.
 
 mod arbitrary;
+mod archives;
 mod bodies;
 mod changes;
 mod codings;

@@ -316,11 +316,32 @@ impl Client {
     pub(crate) fn response(&mut self) -> Response {
         let head = self.head();
         let response = Response { head, body: Vec::new() };
+        if response.header("Transfer-Encoding") == Some("chunked") {
+            return Response { body: self.chunks(), ..response };
+        }
         let len = match response.header("Content-Length") {
             Some(len) if response.status() != "304" => len.parse().expect("a number"),
             _ => 0,
         };
         Response { body: self.exactly(len), ..response }
+    }
+
+    /// Content in chunks, to its end.
+    fn chunks(&mut self) -> Vec<u8> {
+        let mut content = Vec::new();
+        loop {
+            while find(&self.ahead, b"\r\n").is_none() {
+                assert!(self.more() > 0, "closed before a chunk");
+            }
+            let end = find(&self.ahead, b"\r\n").expect("it was seen");
+            let line = self.exactly(end + 2);
+            let len = usize::from_str_radix(text(&line).trim_end(), 16).expect("a length");
+            content.extend(self.exactly(len));
+            assert_eq!(self.exactly(2), b"\r\n");
+            if len == 0 {
+                return content;
+            }
+        }
     }
 
     /// The next head, as of a response to HEAD.

@@ -5,6 +5,7 @@
 #[macro_use]
 mod kit;
 
+mod archives;
 mod cast;
 mod cast_storm;
 mod colour;

@@ -3,6 +3,7 @@
 mod operate;
 
 mod files;
+mod listing;
 mod write;
 
 use std::path::PathBuf;
@@ -79,6 +80,9 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     pub(crate) write: Write,
+
+    #[command(flatten)]
+    pub(crate) listing: listing::Listing,
 
     // Behind the others: their headings hold for all that follows.
     #[command(flatten)]
