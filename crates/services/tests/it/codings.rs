@@ -23,28 +23,7 @@ fn ask(client: &mut Client, path: &str, accepted: &str, more: &str) -> Response 
     client.send(format!(
         "GET /{path} HTTP/1.1\r\nHost: h\r\nAccept-Encoding: {accepted}\r\n{more}\r\n"
     ));
-    let response = client.response();
-    match response.header("Transfer-Encoding") {
-        Some("chunked") => Response { body: chunked(client), ..response },
-        _ => response,
-    }
-}
-
-fn chunked(client: &mut Client) -> Vec<u8> {
-    let mut content = Vec::new();
-    loop {
-        let mut line = Vec::new();
-        while !line.ends_with(b"\r\n") {
-            line.extend(client.exactly(1));
-        }
-        let size = std::str::from_utf8(&line).expect("hexadecimal").trim();
-        let size = usize::from_str_radix(size, 16).expect("a size");
-        content.extend(client.exactly(size));
-        assert_eq!(client.exactly(2), b"\r\n");
-        if size == 0 {
-            return content;
-        }
-    }
+    client.response()
 }
 
 fn unpacked(response: &Response) -> Vec<u8> {
