@@ -1,6 +1,6 @@
 //! What other parts of the site put into the page of a folder.
 
-use super::super::Site;
+use super::super::{Site, upload};
 
 /// Something between the path and the table. Nothing, unless a part of the site fills it in.
 #[derive(Clone, Debug, Default)]
@@ -13,7 +13,14 @@ pub(in super::super) struct Addition {
     pub(in super::super) script_hash: &'static str,
 }
 
-/// What goes into the page of the folder at `path`, which has no slash at either end.
-pub(super) fn addition(_site: &Site, _path: &[u8]) -> Addition {
-    Addition::default()
+/// What goes into the page of a folder: a form for uploads, where these are taken.
+pub(super) fn addition(site: &Site) -> Addition {
+    if site.options.upload.is_none() {
+        return Addition::default();
+    }
+    Addition {
+        html: upload::FORM.to_owned(),
+        script: upload::SCRIPT,
+        script_hash: upload::script_hash(),
+    }
 }

@@ -113,7 +113,7 @@ pub(super) fn list(site: &Site, asked: Asked, wanted: Wanted) -> Reply {
             return site.failure(StatusCode::SERVICE_UNAVAILABLE, "the folder can't be read");
         }
     };
-    let addition = addition::addition(site, &path);
+    let addition = addition::addition(site);
     let archives = site.options.listing.archives;
     let digits = entries.iter().filter_map(|entry| entry.size).max().unwrap_or(0);
     let width = digits.checked_ilog10().unwrap_or(0) as usize + 1;

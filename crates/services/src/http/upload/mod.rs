@@ -18,7 +18,6 @@ mod folders;
 mod form;
 mod names;
 mod origin;
-#[allow(dead_code, reason = "for the page of a folder")]
 mod page;
 mod put;
 mod quota;
@@ -53,7 +52,6 @@ use refusal::Refusal;
 use sweep::Age;
 
 pub(super) use names::{is_ours, leads_to_ours};
-#[allow(unused_imports, reason = "for the page of a folder")]
 pub(super) use page::{FORM, SCRIPT, script_hash};
 
 /// What clients may change, and how much.
