@@ -34,7 +34,7 @@ pub(crate) struct Server {
     /// Who looks on from outside, if somebody does.
     pub(crate) beside: Option<Process>,
     /// Kept until the server is gone.
-    _directory: Option<tempfile::TempDir>,
+    directory: Option<tempfile::TempDir>,
 }
 
 impl<'a> Entry<'a> {
@@ -92,10 +92,45 @@ impl<'a> Entry<'a> {
         })
     }
 
+    /// `sockeye serve` on one thread, its eye shut, told this besides. Asked to, it writes its access
+    /// log to a file.
+    pub(crate) fn serve_with(
+        settings: &'a Settings,
+        site: &'a Path,
+        target: &'a str,
+        driver: DriverKind,
+        options: &'a [&'a str],
+        logs: bool,
+    ) -> Self {
+        Self::new(format!("sockeye {driver}"), move || {
+            let directory = tempfile::tempdir().context("temporary directory")?;
+            let log = directory.path().join("access.log");
+            let mut command = Self::serve_logging(settings, site, driver, logs.then_some(&*log))?;
+            command.args(options);
+            let mut server = start(command, settings, target, Said::Kept)?;
+            server.directory = Some(directory);
+            Ok(server)
+        })
+    }
+
     fn serve(settings: &Settings, site: &Path, driver: DriverKind) -> anyhow::Result<Command> {
+        Self::serve_logging(settings, site, driver, None)
+    }
+
+    fn serve_logging(
+        settings: &Settings,
+        site: &Path,
+        driver: DriverKind,
+        log: Option<&Path>,
+    ) -> anyhow::Result<Command> {
         let mut command = Command::new(built(settings.sockeye())?);
         command.arg("serve").arg(site);
         command.args(["--port", "0", "--driver", driver.name()]);
+        match log {
+            Some(file) => command.args(["--log", "combined", "--log-file"]).arg(file),
+            // Its default writes a line for each request on standard error.
+            None => command.args(["--log", "off"]),
+        };
         one_thread(&mut command, driver);
         Ok(command)
     }
@@ -113,7 +148,7 @@ impl<'a> Entry<'a> {
                 address: nginx.address,
                 target: target.to_owned(),
                 beside: None,
-                _directory: Some(nginx.directory),
+                directory: Some(nginx.directory),
             })
         })
     }
@@ -169,7 +204,7 @@ impl<'a> Entry<'a> {
 impl Server {
     /// One that was started by other means.
     pub(crate) fn new(process: Process, address: SocketAddr, target: String) -> Self {
-        Self { process, address, target, beside: None, _directory: None }
+        Self { process, address, target, beside: None, directory: None }
     }
 
     /// CPU time it has used, and whoever looks on.
@@ -287,12 +322,14 @@ fn address_in(line: &str) -> Option<SocketAddr> {
     after.trim_end().trim_end_matches('/').parse().ok()
 }
 
-/// What a program that failed said last.
+/// What a program that failed says is wrong, or said last.
 pub(crate) fn last_line(file: &mut File) -> String {
     let mut text = Vec::new();
     let read = file.rewind().and_then(|()| file.read_to_end(&mut text));
     let text = String::from_utf8_lossy(&text);
-    let line = text.lines().rfind(|line| !line.trim().is_empty());
+    // What follows an error is advice.
+    let error = text.lines().find(|line| line.starts_with("error: "));
+    let line = error.or_else(|| text.lines().rfind(|line| !line.trim().is_empty()));
     match (read, line) {
         (Ok(_), Some(line)) => line.trim().to_owned(),
         _ => "did not start".to_owned(),

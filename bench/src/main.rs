@@ -15,6 +15,7 @@ mod memory;
 mod nginx;
 mod plot;
 mod report;
+mod request;
 mod rounds;
 mod stats;
 mod suite;
@@ -31,6 +32,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
 use suite::eye::Traffic;
+use suite::http::Job;
 
 /// Measure Sockeye against hand-written loops and nginx.
 #[derive(Parser)]
@@ -99,6 +101,13 @@ enum Suite {
         #[arg(long, value_enum, value_delimiter = ',', default_values_t = Traffic::ALL)]
         traffic: Vec<Traffic>,
     },
+    /// What a file server does besides whole files: ranges, 304s, compression, a large listing, an access
+    /// log and uploads, against nginx doing the same.
+    Http {
+        /// Which of them.
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = Job::ALL)]
+        job: Vec<Job>,
+    },
     /// Messages of 64 bytes there and back over 1, 64 and 512 connections, and bytes one way.
     Echo {
         /// Send so many messages a second, whatever comes back (open loop), rather than the next
@@ -144,6 +153,7 @@ fn run(Cli { mut settings, suite }: Cli) -> anyhow::Result<()> {
         Suite::Large => suite::large::run(&settings, &mut out)?,
         Suite::Idle { connections } => suite::idle::run(&settings, connections, &mut out)?,
         Suite::Eye { traffic } => suite::eye::run(&settings, &traffic, &mut out)?,
+        Suite::Http { job } => suite::http::run(&settings, &job, &mut out)?,
         Suite::Echo { rate } => suite::echo::run(&settings, rate, &mut out)?,
         Suite::Talk => suite::talk::run(&settings, &mut out)?,
         Suite::Wait { idle, svg } => {
@@ -154,6 +164,7 @@ fn run(Cli { mut settings, suite }: Cli) -> anyhow::Result<()> {
             suite::large::run(&settings, &mut out)?;
             suite::idle::run(&settings, IDLE, &mut out)?;
             suite::eye::run(&settings, &Traffic::ALL, &mut out)?;
+            suite::http::run(&settings, &Job::ALL, &mut out)?;
             suite::echo::run(&settings, None, &mut out)?;
             suite::talk::run(&settings, &mut out)?;
             suite::wait::run(&settings, &WAITS, None, &mut out)?;

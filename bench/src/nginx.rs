@@ -1,4 +1,5 @@
-//! nginx as a peer: one worker, no log, kept-alive connections without end, its own directory.
+//! nginx as a peer: one worker, no log unless asked for, kept-alive connections without end, its own
+//! directory.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -19,6 +20,18 @@ pub(crate) enum Answer<'a> {
     Files(&'a Path),
     /// Every target with this text from its configuration: what nginx does with no file at all.
     Text(&'a str),
+    /// Files below a directory, with more besides.
+    Site(&'a Site),
+}
+
+/// What nginx serves, and how, where that is more than files.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    pub(crate) root: PathBuf,
+    /// Directives of its server block.
+    pub(crate) directives: &'static str,
+    /// How the access log is written, if there is one: what follows its path and `combined`.
+    pub(crate) log: Option<&'static str>,
 }
 
 /// A running nginx; its directory goes with it.
@@ -79,6 +92,13 @@ fn configure(answer: Answer<'_>, address: SocketAddr, home: &Path) -> anyhow::Re
     let location = match answer {
         Answer::Files(directory) => format!("root {};", plain(directory)?),
         Answer::Text(text) => format!("location / {{ return 200 \"{text}\"; }}"),
+        Answer::Site(site) => format!("root {};\n        {}", plain(&site.root)?, site.directives),
+    };
+    let log = match answer {
+        Answer::Site(Site { log: Some(options), .. }) => {
+            format!("{home}/access.log combined {options}")
+        }
+        _ => "off".to_owned(),
     };
     Ok(format!(
         "{user}
@@ -88,7 +108,8 @@ pid {home}/nginx.pid;
 error_log {home}/error.log crit;
 events {{ use epoll; worker_connections 19500; }}
 http {{
-    access_log off;
+    access_log {log};
+    types {{ text/html html; text/plain txt; application/json json; }}
     default_type application/octet-stream;
     sendfile on;
     open_file_cache max=1000 inactive=60s;

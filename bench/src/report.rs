@@ -33,6 +33,10 @@ pub(crate) enum Column {
     PerSecondAgainst(usize),
     /// CPU time for one unit of work over that of another entry; below 1 is better.
     CostAgainst(usize),
+    /// CPU time of the server for one request, in microseconds.
+    Cost,
+    /// Bytes received for one request, its head included: who answers with less has less to do.
+    BytesEach,
 }
 
 /// Writes the table and, asked for, the rounds behind it.
@@ -162,6 +166,8 @@ impl Column {
             Self::PerCpuAgainst(peer) => format!("/ CPU-second ÷ {}", entries[peer].name),
             Self::PerSecondAgainst(peer) => format!("/ second ÷ {}", entries[peer].name),
             Self::CostAgainst(peer) => format!("CPU each ÷ {}", entries[peer].name),
+            Self::Cost => "CPU each, µs".to_owned(),
+            Self::BytesEach => "bytes each".to_owned(),
         }
     }
 
@@ -192,6 +198,12 @@ impl Column {
             }
             Self::PerCpuAgainst(peer) => (paired(peer, &|sample| work.per_cpu(sample)), 2),
             Self::PerSecondAgainst(peer) => (paired(peer, &|sample| work.per_second(sample)), 2),
+            Self::Cost => (own(&|sample| 1e6 / work.per_cpu(sample)), 1),
+            Self::BytesEach => {
+                // The same each time, but for requests cut by the end of a turn.
+                let each = own(&|sample| sample.count.bytes / sample.count.requests);
+                return each.map_or_else(|| "–".to_owned(), |each| format!("{:.0}", each.median));
+            }
             Self::CostAgainst(peer) => (paired(peer, &|sample| 1.0 / work.per_cpu(sample)), 2),
         };
         match figures {

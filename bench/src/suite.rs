@@ -2,6 +2,7 @@
 
 pub(crate) mod echo;
 pub(crate) mod eye;
+pub(crate) mod http;
 pub(crate) mod idle;
 pub(crate) mod large;
 pub(crate) mod small;

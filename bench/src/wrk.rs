@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::child::Process;
 use crate::entry::Server;
+use crate::request::Request;
 use crate::rounds::{Count, Sample};
 use crate::{Settings, machine, rounds};
 
@@ -32,9 +33,18 @@ pub(crate) fn find() -> Option<PathBuf> {
 impl Wrk {
     /// wrk to be run on `core`.
     pub(crate) fn new(core: usize) -> anyhow::Result<Self> {
+        Self::told(core, "")
+    }
+
+    /// The same, sending this request in place of a plain GET.
+    pub(crate) fn asking(core: usize, request: &Request) -> anyhow::Result<Self> {
+        Self::told(core, &request.script())
+    }
+
+    fn told(core: usize, lua: &str) -> anyhow::Result<Self> {
         let program = find().context("wrk is not installed (apt-get install wrk)")?;
         let directory = tempfile::tempdir().context("temporary directory")?;
-        std::fs::write(directory.path().join("summary.lua"), SCRIPT)?;
+        std::fs::write(directory.path().join("summary.lua"), format!("{lua}{SCRIPT}"))?;
         Ok(Self { program, directory, core })
     }
 

@@ -33,6 +33,20 @@ fn a_round_gives_every_running_server_its_figures() {
 }
 
 #[test]
+fn nginx_answers_each_job_of_http_as_it_is_meant() {
+    if !can_run(&["nginx", "wrk"]) {
+        return;
+    }
+    let output = bench(&[&["http", "--sockeye", "/nonexistent/sockeye"], &SHORT[..]].concat());
+    let text = stdout_of(&output);
+    // A row in each table, and once more; an answer that is not the one that is meant has no figures.
+    assert_eq!(text.matches("\n## ").count(), 10, "{text}");
+    assert_eq!(text.matches("not built").count(), 20, "sockeye alone: {text}");
+    assert_eq!(text.matches("not measured").count(), 20, "sockeye alone: {text}");
+    assert!(!text.contains("failed or timed out"), "{text}");
+}
+
+#[test]
 fn echo_measures_who_is_there_and_names_who_is_not() {
     if !can_run(&[]) {
         return;
