@@ -97,8 +97,10 @@ fn table(
     let plural = if cell.connections == 1 { "" } else { "s" };
     writeln!(out, "## {}, {} connection{plural}\n", cell.title, cell.connections)?;
     material.wait_until_settled();
+    let mut longer = settings.clone();
+    longer.seconds = settings.seconds.saturating_mul(cell.longer);
     let samples = rounds::run(&mut entries, &cell.title, settings, |server| {
-        turn(settings, material, cell, server)
+        turn(&longer, material, cell, server)
     })?;
     report::write(out, &entries, &samples, Work::Requests, &columns, settings)
 }

@@ -18,6 +18,8 @@ pub(super) struct Cell {
     /// The request is made conditional on the entity tag that the server sent for the target.
     pub(super) conditional: bool,
     pub(super) connections: u32,
+    /// How many times as long a turn is: one with few requests in it is long, for the last of them is cut.
+    pub(super) longer: u32,
     pub(super) expected: Expected,
     /// What `sockeye serve` is told.
     pub(super) options: &'static [&'static str],
@@ -52,6 +54,8 @@ pub(super) enum Expected {
 }
 
 const PLAIN: Way = Way { name: "nginx", directives: "", log: None };
+const REOPENING: Way =
+    Way { name: "nginx reopening", directives: "open_file_cache off;", log: None };
 const PAGE: Way = Way { name: "nginx", directives: "autoindex on;", log: None };
 const JSON: Way =
     Way { name: "nginx", directives: "autoindex on; autoindex_format json;", log: None };
@@ -84,6 +88,7 @@ pub(super) fn all() -> Vec<Cell> {
         target: "/large.bin",
         request: Request::get(&[("Range", line)]),
         expected,
+        nginx: &[PLAIN, REOPENING],
         ..Cell::of(Job::Ranges, title)
     };
     let gzip = |title: &str, target, connections, nginx| Cell {
@@ -98,6 +103,7 @@ pub(super) fn all() -> Vec<Cell> {
         target: "/many/",
         request: Request::get(&[("Accept", accept)]),
         connections: 1,
+        longer: 5,
         expected: Expected::Names,
         nginx,
         ..Cell::of(Job::Listing, title)
@@ -151,6 +157,7 @@ impl Cell {
             request: Request::get(&[]),
             conditional: false,
             connections: 64,
+            longer: 1,
             expected: Expected::Small,
             options: &[],
             nginx: &[PLAIN],
