@@ -20,10 +20,10 @@ on_every_driver!(
 );
 
 /// What is promised: an answer within this time, whoever else is there.
-const PROMPT: Duration = Duration::from_secs(1);
+pub(crate) const PROMPT: Duration = Duration::from_secs(1);
 
 /// This process may have as many descriptors as the server: one crowd at a time.
-static ROOM: Mutex<()> = Mutex::new(());
+pub(crate) static ROOM: Mutex<()> = Mutex::new(());
 
 macro_rules! crowds {
     ($($name:ident $driver:literal $many:literal;)*) => {$(
@@ -44,20 +44,30 @@ crowds! {
     two_thousand_who_wait_keep_nobody_waiting_blocking "blocking" 2000;
 }
 
+/// Half a head.
+pub(crate) const HALF: &[u8] = b"GET /hello HTTP/1.1\r\nHo";
+
+/// Memory a connection may take that waits.
+const EACH: u64 = 16 << 10;
+
+/// Lets this process have as many descriptors as it may have; how many those are.
+pub(crate) fn all_descriptors() -> u64 {
+    let limit = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: limit, maximum: limit }).unwrap();
+    limit.unwrap_or(u64::MAX)
+}
+
 /// One in three has sent the half of a head.
 fn hold(test: &str, driver: &str, many: usize) {
     let _alone = ROOM.lock().unwrap_or_else(PoisonError::into_inner);
-    let limit = getrlimit(Resource::Nofile).maximum;
-    let highest = Rlimit { current: limit, maximum: limit };
-    setrlimit(Resource::Nofile, highest).unwrap();
-    if limit.is_some_and(|limit| limit < many as u64 + 1000) {
+    if all_descriptors() < many as u64 + 1000 {
         return skip(test, "the limit on descriptors is too low (ulimit -Hn)");
     }
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("hello"), "hello\n").unwrap();
     let patient = ["--idle-timeout", "10m", "--head-timeout", "10m"];
     let server = Server::start(folder.path(), &[&["--driver", driver], &patient[..]].concat());
-    let before = server.descriptors();
+    let (before, memory) = (server.descriptors(), server.memory());
     let mut crowd: Vec<TcpStream> = (0..many).map(|each| join(server.address, each)).collect();
 
     eventually("the server holds them all", || {
@@ -67,6 +77,8 @@ fn hold(test: &str, driver: &str, many: usize) {
     // The machine has other things to do as well: it is the server's delay that counts.
     let fastest = (0..5).map(|_| answer_time(server.address)).min().unwrap();
     assert!(fastest < PROMPT, "an answer took {fastest:?}");
+    let each = server.most_memory().saturating_sub(memory) / many as u64;
+    assert!(each < EACH, "{each} bytes for each connection");
 
     // None of them was given up: half a head can still become a request.
     for each in [0, many / 2 / 3 * 3, (many - 1) / 3 * 3] {
@@ -86,14 +98,14 @@ fn answer_time(server: SocketAddr) -> Duration {
 }
 
 /// From one of several addresses, since ports are few.
-fn join(server: SocketAddr, each: usize) -> TcpStream {
+pub(crate) fn join(server: SocketAddr, each: usize) -> TcpStream {
     let socket = client::socket();
     let host = Ipv4Addr::new(127, 0, 0, 2 + u8::try_from(each % 8).unwrap());
     rustix::net::bind(&socket, &SocketAddrV4::new(host, 0)).unwrap();
     rustix::net::connect(&socket, &server).unwrap();
     let mut stream = TcpStream::from(socket);
     if each.is_multiple_of(3) {
-        stream.write_all(b"GET /hello HTTP/1.1\r\nHo").unwrap();
+        stream.write_all(HALF).unwrap();
     }
     stream
 }

@@ -6,6 +6,7 @@
 mod kit;
 
 mod archives;
+mod attacks;
 mod cast;
 mod cast_storm;
 mod colour;

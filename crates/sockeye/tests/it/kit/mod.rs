@@ -9,6 +9,7 @@ pub(crate) mod said;
 pub(crate) mod server;
 pub(crate) mod talk;
 pub(crate) mod terminal;
+pub(crate) mod usage;
 pub(crate) mod wire;
 
 use std::env;
