@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustix::event::poll;
+use rustix::time::Timespec;
+
 use super::attacker::{Attacker, Traffic};
 use crate::crowd;
 use crate::kit::eventually;
@@ -70,8 +73,11 @@ fn slow_body(field: &Field) -> Traffic {
 fn trickle(field: &Field, first: &[u8], then: &[u8]) -> Traffic {
     let mut attackers: Vec<_> = (0..SLOW).map(|_| Attacker::connect(field.address)).collect();
     attackers.iter_mut().for_each(|attacker| attacker.send(first));
+    // So long that each piece comes alone: that costs a server most.
+    let pause = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
     for _ in 0..field.rounds {
         attackers.iter_mut().for_each(|attacker| attacker.send(then));
+        poll(&mut [], Some(&pause)).unwrap();
     }
     finish(attackers)
 }

@@ -58,7 +58,6 @@ fn an_attack_costs_its_maker_more_than_others(driver: &str) {
     for attack in &ATTACKS {
         let measured = measure(folder.path(), driver, attack, 40);
         let name = measured.name;
-        // To the kibibyte: next to nothing over next to nothing tells nothing.
         assert!(measured.bytes < MOST, "{name}: {:.1} × the bytes", measured.bytes);
         // This driver takes all the time there is, asked or not.
         if driver != "busy" {
@@ -124,8 +123,7 @@ fn measure(folder: &std::path::Path, driver: &str, attack: &Attack, rounds: usiz
         traffic,
         bytes: per_byte(traffic.received as f64, traffic)
             / per_byte(plains.received as f64, plains),
-        time: per_byte(time.as_secs_f64(), traffic)
-            / per_byte(plain_time.as_secs_f64(), plains),
+        time: per_byte(time.as_secs_f64(), traffic) / per_byte(plain_time.as_secs_f64(), plains),
         memory,
         slowest,
         answers,
