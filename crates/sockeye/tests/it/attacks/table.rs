@@ -16,7 +16,8 @@ pub(super) fn write(all: &[Measured]) {
          sends, as multiples of plain GETs of the same file, each on a connection of its own: below 1,\n\
          asking politely costs the server more. More than 10 fails the tests, which run all of this on\n\
          every driver, and so does more memory than 24 MiB and 80 KiB for each connection. Time-outs are\n\
-         set to ten minutes, so that none of them ends an attack. Measured on the driver epoll-edge with\n\
+         set to ten minutes, so that none of them ends an attack; what is slow sends a piece every 10 ms.\n\
+         Measured on the driver epoll-edge with\n\
          all on one machine, with attackers and others on the same two cores, in a {profile} build, by\n\n\
          ```\nSOCKEYE_WRITE_TABLE=1 cargo test -p sockeye --test it the_table_of_attacks\n```\n\n\
          | attack | connections | bytes in | bytes out | bytes out per byte, × plain GET | processor time per byte, × plain GET | memory | honest answers | the slowest |\n\
