@@ -52,6 +52,6 @@ pub(super) fn told(error: &clap::Error) -> String {
     let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let told: Vec<&str> =
         lines.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
-    let told = told.join("; ");
+    let told = told.join("; ").replace(":; ", ": ");
     told.strip_prefix("error: ").unwrap_or(&told).to_owned()
 }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use super::*;
 
 /// What values of any kind look like; of each setting the first one is taken that its flag takes.
-const SAMPLES: [&str; 16] = [
+const SAMPLES: [&str; 17] = [
     "7",
     "7s",
+    "70",
     "64k",
     "127.0.0.1:7",
     "404=a.html",
@@ -71,6 +72,7 @@ fn every_flag_has_its_key_and_both_say_the_same() {
     root.build();
     let command = root.find_subcommand(COMMAND).expect("it is there");
     let nothing = effective(&[]).expect("nothing need be said");
+    let writing = effective(&["--write=new"]).expect("it may be said");
     let mut count = 0;
     for (key, arg) in keys(command) {
         let possible: Vec<String> = arg
@@ -93,12 +95,17 @@ fn every_flag_has_its_key_and_both_say_the_same() {
                 .collect(),
         };
         let both = pairs.iter().find_map(|(flag, line)| {
-            let by_flag = effective(&[flag]).ok().filter(|by_flag| *by_flag != nothing)?;
-            Some((by_flag, line))
+            let alone = effective(&[flag]).ok().filter(|by_flag| *by_flag != nothing);
+            if let Some(by_flag) = alone {
+                return Some((by_flag, line.clone()));
+            }
+            // Some say more of what another one allows.
+            let by_flag = effective(&["--write=new", flag]).ok().filter(|both| *both != writing)?;
+            Some((by_flag, format!("write = \"new\"\n{line}")))
         });
         let (by_flag, line) =
             both.unwrap_or_else(|| panic!("--{key} takes none of the samples: add one for it"));
-        let file = File::of(line);
+        let file = File::of(&line);
         let by_file = effective(&["--config", file.name()]);
         assert_eq!(by_file.unwrap_or_else(|wrong| panic!("{wrong:?}")), by_flag, "{line}");
         // What is printed can be read again, and says the same.

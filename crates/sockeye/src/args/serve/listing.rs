@@ -18,7 +18,7 @@ pub(crate) struct Listing {
     archive: bool,
 
     /// Archives that may be made at once; more are answered with 503
-    #[arg(long, value_name = "N", default_value = "4", requires = "archive")]
+    #[arg(long, value_name = "N", default_value = "4")]
     max_archives: NonZeroUsize,
 }
 
