@@ -42,6 +42,7 @@ pub(crate) fn run(args: &args::Serve) -> anyhow::Result<ExitCode> {
         trace: args.trace,
         upload: uploads(&args.write)?,
         listing: args.listing.options(),
+        inspect: args.inspect,
         ..SiteOptions::default()
     };
     if args.operate.check_config {
@@ -84,12 +85,15 @@ pub(crate) fn run(args: &args::Serve) -> anyhow::Result<ExitCode> {
     let ready = || {
         for address in &addresses {
             let dir = Shown(&args.dir);
+            let does = if args.inspect {
+                "inspecting requests".to_owned()
+            } else {
+                format!("serving {dir}")
+            };
             // Whoever started us may have closed the pipe; the server is there all the same.
             let _ = match address {
-                Address::Ip(address) => {
-                    output::result(format_args!("serving {dir} on http://{address}/"))
-                }
-                Address::Unix(name) => output::result(format_args!("serving {dir} on {name}")),
+                Address::Ip(address) => output::result(format_args!("{does} on http://{address}/")),
+                Address::Unix(name) => output::result(format_args!("{does} on {name}")),
             };
         }
         if let Some(admin) = &admin {
@@ -159,7 +163,9 @@ fn uploads(args: &args::Write) -> anyhow::Result<Option<UploadOptions>> {
 
 /// The folder, and those of other hosts.
 fn open(args: &args::Serve, options: &SiteOptions) -> anyhow::Result<Site> {
-    let mut site = Site::open(&args.dir, options.clone(), say_of_site)?;
+    // With --inspect nothing of a folder is served, so any that is always there will do.
+    let dir = if args.inspect { Path::new("/") } else { &args.dir };
+    let mut site = Site::open(dir, options.clone(), say_of_site)?;
     for host in &args.files.host {
         let other = Site::open(&host.dir, options.clone(), say_of_site);
         site.add_host(&host.name, other.with_context(|| format!("--host {}", host.name))?);

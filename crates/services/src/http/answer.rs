@@ -19,7 +19,7 @@ use super::listing::{self, Wanted};
 use super::reply::Reply;
 use super::root::{Found, Opened, Refused};
 use super::rules::Access;
-use super::{Shard, Site, admission, archive, methods, upload};
+use super::{Shard, Site, admission, archive, inspect, methods, upload};
 
 /// What is left to do after an answer was written.
 pub(super) enum Left {
@@ -65,6 +65,9 @@ pub(super) fn taker(
     head: &[u8],
     request: &Request<'_, '_>,
 ) -> Option<Box<dyn Taker>> {
+    if site.options.inspect {
+        return inspect::taker(site, head, request);
+    }
     upload::taker(site, head, request)
 }
 
@@ -140,6 +143,22 @@ pub(super) fn refuse(site: &Site, stream: &mut Stream, status: StatusCode, detai
     let response =
         ErrorResponse { date: Some(&date), detail: Some(detail), ..ErrorResponse::new(status) };
     short(stream, &response);
+}
+
+/// The same with a text of its own, in which nothing is left that a terminal would obey.
+pub(super) fn refuse_with(site: &Site, stream: &mut Stream, status: StatusCode, text: &str) {
+    let date = *site.shard().date.at(sockeye_engine::unix_now());
+    let start = stream.written();
+    stream.write_with(|out| {
+        let mut head = ResponseHead::new(out, status);
+        head.date(&date);
+        let typed = head.header(&header::CONTENT_TYPE, "text/plain; charset=utf-8");
+        debug_assert!(typed.is_ok(), "a constant holds no control characters");
+        head.content_length(text.len() as u64).persistence(Persistence::Close);
+        head.finish();
+        out.extend_from_slice(text.as_bytes());
+    });
+    mark(stream, start..stream.written(), status, text.len() as u64);
 }
 
 pub(super) struct Answer<'a, 'h, 'b> {

@@ -18,6 +18,7 @@ use sockeye_http::{
 use super::answer::{self, Left, Sent, Work};
 use super::asked::Asked;
 use super::guest::Guest;
+use super::inspect::refused;
 use super::intake::{Incoming, Intake, Taker};
 use super::ledger::Limit;
 use super::reply::Reply;
@@ -57,6 +58,7 @@ impl Site {
             last: false,
             still_sending: false,
             clock_runs: false,
+            taken: 0,
         };
         // A block that captures, not an async fn with arguments: those would be held twice.
         async move {
@@ -124,6 +126,8 @@ struct Connection {
     still_sending: bool,
     /// The deadline for a head or a body is running.
     clock_runs: bool,
+    /// Requests whose content somebody took.
+    taken: u32,
 }
 
 /// Received but not dealt with: the start of a head, or requests behind a file.
@@ -297,6 +301,7 @@ impl Connection {
             early,
             expects_continue: asked.expects_continue,
             start,
+            number: self.taken,
             label: &label,
             write: self.site.options.write,
         });
@@ -386,6 +391,22 @@ impl Connection {
         let range = start..start + bytes.len() as u64;
         self.stream.mark(Direction::Received, range, format_args!("refused: {detail}"));
         answer::refuse(&self.site, &mut self.stream, status, detail);
+        if let Some(guest) = &self.guest {
+            guest.refused(bytes, status);
+        }
+    }
+
+    /// Refuses `bytes`, which began at `start` in the stream and are no request; where requests are
+    /// inspected, it is told where the fault is.
+    #[cold]
+    fn refuse_head(&mut self, bytes: &[u8], start: u64, status: StatusCode, detail: &str) {
+        if !self.site.options.inspect {
+            return self.refuse(bytes, start, status, detail);
+        }
+        let text = refused::head(bytes, &self.site.options.limits, status, detail);
+        let range = start..start + bytes.len() as u64;
+        self.stream.mark(Direction::Received, range, format_args!("refused: {detail}"));
+        answer::refuse_with(&self.site, &mut self.stream, status, &text);
         if let Some(guest) = &self.guest {
             guest.refused(bytes, status);
         }
@@ -507,7 +528,8 @@ impl Connection {
                     }
                 }
                 Err(error) => {
-                    self.refuse(rest, start, error.status(), &error.to_string());
+                    let (status, detail) = (error.status(), error.to_string());
+                    self.refuse_head(rest, start, status, &detail);
                     return (Next::Linger, bytes.len());
                 }
             }
@@ -581,6 +603,7 @@ impl Connection {
     ) -> Next {
         self.clock_runs = false;
         self.begin(head, request, head.len() as u64);
+        self.taken = self.taken.saturating_add(1);
         let persistence = request.persistence();
         let asked = Asked::new(head, request);
         Next::Take(Box::new(Taken { site, asked, taker, start, persistence }))

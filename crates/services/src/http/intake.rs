@@ -90,6 +90,27 @@ pub(super) struct Intake<'c> {
     label: &'c str,
     broken: bool,
     gone: bool,
+    /// The number of the request on its connection.
+    number: u32,
+    record: Record,
+}
+
+/// What of a body was looked at, framing included.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    /// Its first bytes, if somebody wants them.
+    pub(super) kept: Vec<u8>,
+    /// Bytes of all of it, counted from when somebody wanted them.
+    pub(super) length: u64,
+    most: usize,
+}
+
+impl Record {
+    fn add(&mut self, bytes: &[u8]) {
+        self.length = self.length.saturating_add(bytes.len() as u64);
+        let room = self.most.saturating_sub(self.kept.len()).min(bytes.len());
+        self.kept.extend_from_slice(bytes.get(..room).unwrap_or_default());
+    }
 }
 
 /// Where content is taken from, and how it is framed.
@@ -101,6 +122,8 @@ pub(super) struct Incoming<'c> {
     pub(super) early: Vec<u8>,
     pub(super) expects_continue: bool,
     pub(super) start: u64,
+    /// The number of the request on its connection, from 1.
+    pub(super) number: u32,
     pub(super) label: &'c str,
     /// How long a client may take to take an interim answer.
     pub(super) write: Duration,
@@ -138,6 +161,8 @@ impl<'c> Intake<'c> {
             sent: 0,
             broken: false,
             gone: false,
+            number: incoming.number,
+            record: Record::default(),
         };
         if intake.decoder.is_done() {
             intake.mark();
@@ -175,6 +200,9 @@ impl<'c> Intake<'c> {
                     return Err(error.into());
                 }
             };
+            if self.record.most > 0 {
+                self.record.add(pending.get(..step.consumed).unwrap_or_default());
+            }
             let content = pending.slice_ref(step.content);
             self.pending = pending.slice(step.consumed..);
             if step.done {
@@ -216,6 +244,63 @@ impl<'c> Intake<'c> {
                 Err(IntakeError::Gone)
             }
         }
+    }
+
+    /// Keeps the first bytes of the body as they come, framing included, and its trailers. To be called
+    /// before any of it is taken.
+    pub(super) fn keep_record(&mut self, most: usize) {
+        self.record.most = most;
+        self.decoder = self.decoder.clone().with_trailers();
+    }
+
+    pub(super) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Received and not taken.
+    pub(super) fn pending(&self) -> &[u8] {
+        &self.pending
+    }
+
+    /// Those of the body, if a record is kept and the content has ended.
+    pub(super) fn trailers(&self) -> Vec<(String, Vec<u8>)> {
+        let trailers = self.decoder.trailers();
+        trailers.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect()
+    }
+
+    /// Sends an interim answer. A client that is gone is found out by the next one who waits for it.
+    pub(super) async fn interim(&mut self, answer: &[u8]) {
+        self.stream.write(answer);
+        self.stream.set_deadline(Some(self.write));
+        self.gone |= self.stream.flush().await.is_err();
+    }
+
+    /// The connection will end by a reset, whoever ends it (`SO_LINGER`, socket(7)).
+    pub(super) fn reset_at_end(&mut self) {
+        self.stream.with_fd(|fd| {
+            // Without it the connection ends in peace, which is cut short all the same.
+            let _ = rustix::net::sockopt::set_socket_linger(fd, Some(Duration::ZERO));
+        });
+    }
+
+    /// The client, for people.
+    pub(super) fn peer(&self) -> String {
+        self.stream.peer().map_or_else(|_| "unknown".to_owned(), |peer| peer.to_string())
+    }
+
+    /// The address the client has connected to, for people.
+    pub(super) fn local(&self) -> String {
+        self.stream.local().map_or_else(|_| "unknown".to_owned(), |local| local.to_string())
+    }
+
+    /// The number of the request on its connection, from 1.
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Where in the stream the request began.
+    pub(super) fn start(&self) -> u64 {
+        self.start
     }
 
     /// Head and content are one message.

@@ -24,6 +24,7 @@ mod connection;
 pub mod files;
 mod guest;
 mod heads;
+mod inspect;
 mod intake;
 mod ledger;
 mod lines;
@@ -102,6 +103,9 @@ pub struct SiteOptions {
     pub upload: Option<UploadOptions>,
     /// How folders are shown.
     pub listing: listing::Options,
+    /// Whether every request is answered with what arrived, taken apart and explained, and no file is
+    /// served. Default no.
+    pub inspect: bool,
 }
 
 impl Default for SiteOptions {
@@ -122,6 +126,7 @@ impl Default for SiteOptions {
             ledger: None,
             upload: None,
             listing: listing::Options::default(),
+            inspect: false,
         }
     }
 }

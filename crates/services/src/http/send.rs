@@ -5,7 +5,8 @@ use std::io;
 use bytes::Bytes;
 use http::{Method, Version, header};
 use sockeye_engine::probe::Direction;
-use sockeye_engine::{Stream, offload};
+use sockeye_engine::{Stream, offload, sleep};
+use sockeye_http::chunked::LastChunk;
 use sockeye_http::{ImfFixdate, Persistence, ResponseHead, StatusCode};
 
 use super::SiteOptions;
@@ -171,6 +172,10 @@ async fn send_produced(
     flush(stream, options).await?;
     let mut sent = 0_u64;
     loop {
+        let pause = produce.pause();
+        if !pause.is_zero() {
+            sleep(pause).await;
+        }
         let (next, back) = offload(move || (produce.next(), produce)).await?;
         produce = back;
         let Some(part) = next? else { break };
@@ -193,7 +198,17 @@ async fn send_produced(
         flush(stream, options).await?;
     }
     match framing {
-        Framing::Chunked => stream.write(b"0\r\n\r\n"),
+        Framing::Chunked => {
+            let trailers = produce.trailers();
+            stream.write_with(|out| {
+                let mut last = LastChunk::new(out);
+                for (name, value) in &trailers {
+                    let written = last.trailer(name, value.as_bytes());
+                    debug_assert!(written.is_ok(), "a trailer that may be one");
+                }
+                last.finish();
+            });
+        }
         Framing::Length(length) if sent < length => {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

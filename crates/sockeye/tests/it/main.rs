@@ -27,6 +27,7 @@ mod fetch_parts;
 mod fetch_tools;
 mod fresh;
 mod help;
+mod inspect;
 mod layers;
 mod layers_datagrams;
 mod listen_chat;

@@ -68,6 +68,11 @@ pub(crate) struct Serve {
     #[arg(long)]
     pub(crate) trace: bool,
 
+    /// Serve no file: answer every request with what arrived, taken apart and explained, as text, JSON
+    /// (?format=json or Accept) or a page. GET / names paths for delays, statuses, sizes and broken answers
+    #[arg(long, conflicts_with_all = ["dir", "auth", "access", "host", "error_page", "spa", "write"])]
+    pub(crate) inspect: bool,
+
     #[command(flatten)]
     pub(crate) files: files::Files,
     /// How long an answer may take as a whole, if it is not sent at once
