@@ -16,7 +16,7 @@ const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
 /// What a browser compares [`STYLE`] and [`SCRIPT`] with before it takes them (CSP 3 §2.3.1).
-pub(super) const STYLE_HASH: &str = "sha256-qwwLALL/xY2Kk5Ojsr7QRWfhp3EXuMGrToyMCUSZr24=";
+pub(super) const STYLE_HASH: &str = "sha256-so5OpZIZkoyf0jUuv5ffr8v5ZQsPu1d4o8HzqVrkGWo=";
 pub(super) const SCRIPT_HASH: &str = "sha256-fUwvvI9+I7jGzlZgrtW2d/VoaxQiJKw/SFbhwDKwQlw=";
 
 /// The Content-Security-Policy: the page asks for nothing, and runs nothing but what is in it.
