@@ -70,7 +70,7 @@ pub(crate) struct Serve {
 
     /// Serve no file: answer every request with what arrived, taken apart and explained, as text, JSON
     /// (?format=json or Accept) or a page. GET / names paths for delays, statuses, sizes and broken answers
-    #[arg(long, conflicts_with_all = ["dir", "auth", "access", "host", "error_page", "spa", "write"])]
+    #[arg(long, conflicts_with_all = ["auth", "access", "host", "error_page", "spa", "write"])]
     pub(crate) inspect: bool,
 
     #[command(flatten)]
