@@ -66,6 +66,7 @@ pub(crate) struct Files {
 
     /// Let pages of ORIGIN (https://app.example) read answers, also with credentials; * for all pages,
     /// without. Given several times
+    #[allow(rustdoc::bare_urls, reason = "the help shows it as it stands")]
     #[arg(long, value_name = "ORIGIN", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "*")]
     cors: Vec<String>,

@@ -1,5 +1,5 @@
 //! Uploads that can be resumed: tus 1.0.0 with the extensions creation, creation-with-upload,
-//! termination, checksum and expiration (https://tus.io/protocols/resumable-upload).
+//! termination, checksum and expiration (<https://tus.io/protocols/resumable-upload>).
 //!
 //! An upload is created by a POST to the folder, or to the file that is to be, and then named by
 //! `FOLDER/?upload=ID`. What is known of it lies beside its place, so it survives this process.
