@@ -1,4 +1,4 @@
-//! Compressing content while it is sent, no more of it at once than there are cores.
+//! Compressing content while it is sent, no more of it at once than there are cores, or two.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -59,7 +59,8 @@ pub(super) struct Permit(Arc<Gate>);
 impl Gate {
     pub(super) fn new() -> Arc<Gate> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Arc::new(Gate { running: AtomicUsize::new(0), most: cores })
+        // Who leaves in the middle keeps a place for one more step.
+        Arc::new(Gate { running: AtomicUsize::new(0), most: cores.max(2) })
     }
 
     pub(super) fn enter(self: &Arc<Gate>) -> Option<Permit> {
