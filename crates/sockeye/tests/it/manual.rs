@@ -172,7 +172,8 @@ impl Place {
         let mut shell = Command::new("nsenter");
         shell
             .arg(format!("--net=/proc/{}/ns/net", self.holder.id()))
-            .args(["bash", "-c", command])
+            // A shell of a script in the background may have been told to ignore them.
+            .args(["env", "--default-signal=INT,HUP", "bash", "-c", command])
             .current_dir(self.folder.path())
             .env_clear()
             .envs([("PATH", &*path), ("HOME", "."), ("LANG", "C.UTF-8"), ("TERM", "dumb")]);

@@ -15,7 +15,7 @@ use rustix::net::{AddressFamily, SendFlags, SocketType, ipproto, sendto, socket}
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::server::Ended;
-use super::{need, need_root};
+use super::{eventually, need, need_root};
 
 /// Hosts on one Ethernet: host 0 is 10.9.0.1, host 1 is 10.9.0.2, and so on, all with the prefix 24
 /// and one interface besides `lo`, called `eth0`.
@@ -83,6 +83,11 @@ fn plug(host: &Host, interface: &str, address: &str, switch: &Host) {
     ));
     switch.configure(&format!("ip link set {port} master br0 up"));
     host.configure(&format!("ip link set {interface} up"));
+    // The kernel hears of a carrier later, and until then the switch passes nothing on.
+    host.waits_until(&format!("ip -o link show dev {interface} | grep -q 'state UP'"));
+    switch.waits_until(&format!(
+        "ip -d -o link show dev {port} | grep -q 'bridge_slave state forwarding'"
+    ));
 }
 
 impl Host {
@@ -106,6 +111,15 @@ impl Host {
             self.enter(Command::new("sh")).arg("-e").stdin(Stdio::piped()).spawn().unwrap();
         shell.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
         assert!(shell.wait().unwrap().success(), "{lines}");
+    }
+
+    /// Waits until this, said to a shell there, succeeds.
+    fn waits_until(&self, condition: &str) {
+        eventually(condition, || {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", condition]);
+            self.enter(shell).status().unwrap().success().then_some(())
+        });
     }
 
     /// The same command, to be run there.
