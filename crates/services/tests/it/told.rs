@@ -124,7 +124,11 @@ fn requests_and_responses_tile_both_directions() {
         assert_eq!(tiles(&told, Direction::Received, sent), expected, "{driver}");
         let answers = tiles(&told, Direction::Sent, received);
         let labels: Vec<_> = answers.iter().map(|(_, label)| *label).collect();
-        let listing = format!("200 OK {} B", server_listing_length(driver, &folder));
+        let length = server_listing_length(driver, &folder);
+        let listing = match (length / 1000, length % 1000) {
+            (0, ones) => format!("200 OK {ones} B"),
+            (thousands, ones) => format!("200 OK {thousands},{ones:03} B"),
+        };
         let expected = [
             "200 OK 6 B",
             "200 OK 300,000 B",
